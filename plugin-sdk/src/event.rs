@@ -1,0 +1,77 @@
+//! What a plugin is given: one [`Event`], and the [`Run`] that it is handled in.
+
+use serde::de::DeserializeOwned;
+
+use crate::Failure;
+
+/// One verified, stored webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Event {
+    /// The host's id of the event.
+    pub id: String,
+    /// Name of the source that received it, as the operator configured it.
+    pub source: String,
+    /// Name of the source's provider, such as `github`.
+    pub provider: String,
+    /// What happened, such as `push` or `invoice.paid`.
+    pub kind: String,
+    /// The provider's own id of the delivery.
+    pub delivery_id: Option<String>,
+    /// When the host received it, in milliseconds since 1970-01-01T00:00:00Z.
+    pub received_at_ms: u64,
+    /// The media type that the sender stated.
+    pub content_type: Option<String>,
+    /// The request's headers as they came; see [`Event::header`].
+    pub headers: Vec<Header>,
+    /// The exact bytes that were received; see [`Event::json`].
+    pub body: Vec<u8>,
+}
+
+/// One header of the request. One that carries the sender's own credential has
+/// the value `[verified]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The name as it came; compare it without regard to case.
+    pub name: String,
+    /// The value as it came: usually, but not always, text.
+    pub value: Vec<u8>,
+}
+
+/// One event for one plugin, and which attempt this is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Run {
+    /// The host's id of the run.
+    pub id: String,
+    /// 1 on the first attempt.
+    pub attempt: u32,
+    /// The attempt after which the host gives up.
+    pub max_attempts: u32,
+    /// The same for every attempt and every replay of this event by this plugin.
+    pub idempotency_key: String,
+}
+
+impl Event {
+    /// The body as JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Permanent`], as the same body never becomes another one, with
+    /// what serde says: what is wrong, on which line, in which column.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            Failure::permanent(format!("body of the {} event: {error}", self.kind))
+        })
+    }
+
+    /// The first header of this name, whatever its case, if it is UTF-8 text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let header = self
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case(name))?;
+        str::from_utf8(&header.value).ok()
+    }
+}
