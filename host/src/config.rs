@@ -1,0 +1,308 @@
+//! Every setting once: its name, unit, default and bound.
+//!
+//! A configuration is a TOML file, the environment laid over it, and the command
+//! line over both. It is parsed into types that cannot be wrong, or refused with
+//! one line per problem. The environment is read nowhere else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::name::PluginName;
+
+mod access;
+mod environment;
+mod plugin;
+pub(crate) mod provider;
+mod reader;
+mod secret;
+mod source;
+pub(crate) mod units;
+
+pub use access::AdminAccess;
+pub(crate) use access::TOKEN_FILE;
+pub use environment::Environment;
+pub use plugin::{Limits, Maxima, PluginConfig};
+pub use secret::Secret;
+pub use source::{Ack, SourceConfig};
+
+use reader::{Reading, Table};
+
+/// The file that is read where the command line names none.
+pub const DEFAULT_FILE: &str = "hookbay.toml";
+
+/// Everything an operator can set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Public address: `/webhooks/*`, `/healthz`, `/readyz`.
+    pub listen: SocketAddr,
+    /// Private address: `/api/v1`, `/metrics`.
+    pub admin_listen: SocketAddr,
+    /// Where events and runs are kept.
+    pub database: Database,
+    /// The directory that plugins are dropped into.
+    pub plugins_dir: PathBuf,
+    /// Digests, compile cache, admin token.
+    pub data_dir: PathBuf,
+    /// How long a stop waits for runs that execute.
+    pub shutdown_grace: Duration,
+    /// What plugins may have at most.
+    pub maxima: Maxima,
+    /// Whether the admin address may be reached from elsewhere without TLS.
+    pub admin_insecure: bool,
+    /// Whether `/metrics` answers without the token.
+    pub metrics_open: bool,
+    /// The admin token, if the environment gives one.
+    pub admin_token: Option<Secret>,
+    /// Inbound addresses.
+    pub sources: Vec<SourceConfig>,
+    /// What is set for plugins, by name.
+    pub plugins: BTreeMap<PluginName, PluginConfig>,
+}
+
+/// Where events and runs are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// A file on this host.
+    Sqlite(PathBuf),
+}
+
+/// What is wrong with a configuration: one line per problem.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigError {
+    /// Each names its key.
+    pub problems: Vec<String>,
+}
+
+/// Settings given on the command line, which win over file and environment.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--listen`.
+    pub listen: Option<String>,
+    /// `--admin-listen`.
+    pub admin_listen: Option<String>,
+    /// `--database`.
+    pub database: Option<String>,
+    /// `--plugins`.
+    pub plugins_dir: Option<PathBuf>,
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problems.join("\n"))
+    }
+}
+
+impl Config {
+    /// Reads the file (`hookbay.toml` here if it exists, where none is named)
+    /// and this process's environment.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::load_with(file, &Overrides::default(), &Environment::of_process())
+    }
+
+    /// The same, with settings from the command line and a given environment.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn load_with(
+        file: Option<&Path>,
+        overrides: &Overrides,
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
+        let (text, base) = read_file(file)?;
+        let mut problems = Vec::new();
+        let mut root: toml::Table = toml::from_str(&text)
+            .map_err(|error| ConfigError::one(format!("not TOML: {error}")))?;
+        let from_environment = environment.overlay(&mut root, &mut problems);
+        overrides.overlay(&mut root);
+        let reading = Reading {
+            base: &base,
+            from_environment: &from_environment,
+            variable: &|name| environment.get(name).map(str::to_owned),
+            problems: problems.into(),
+        };
+        let token = environment
+            .get("HOOKBAY_ADMIN_TOKEN")
+            .filter(|token| !token.is_empty());
+        let config = Self::read(root, token, &reading);
+        let problems = reading.problems.into_inner();
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError { problems })
+        }
+    }
+
+    /// Reads the whole tree; what has a problem has its default instead, which
+    /// is never used because the problem is noted.
+    fn read(root: toml::Table, token: Option<&str>, reading: &Reading<'_>) -> Self {
+        let mut table = Table::new(String::new(), root, reading);
+        let maxima = plugin::read_maxima(table.table("limits"));
+        let config = Self {
+            listen: table
+                .parse("listen")
+                .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            admin_listen: table
+                .parse("admin_listen")
+                .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8081))),
+            database: database(&mut table),
+            plugins_dir: table
+                .path("plugins_dir")
+                .unwrap_or_else(|| reading.base.join("plugins.d")),
+            data_dir: table
+                .path("data_dir")
+                .unwrap_or_else(|| reading.base.join("data")),
+            shutdown_grace: table
+                .duration("shutdown_grace", Duration::ZERO..=Duration::from_hours(1))
+                .unwrap_or(Duration::from_secs(30)),
+            maxima,
+            admin_insecure: table.boolean("admin_insecure").unwrap_or(false),
+            metrics_open: table.boolean("metrics_open").unwrap_or(false),
+            admin_token: token.map(Secret::new),
+            sources: sources(&mut table),
+            plugins: table
+                .tables("plugins")
+                .into_iter()
+                .filter_map(|(name, table)| plugin::read(&name, table, &maxima))
+                .collect(),
+        };
+        if !config.admin_listen.ip().is_loopback() && !config.admin_insecure {
+            let problem = format_args!(
+                "`{}` can be reached from elsewhere, which needs `admin_insecure = true`",
+                config.admin_listen
+            );
+            table.problem("admin_listen", problem);
+        }
+        table.not_yet(&[
+            "public_url",
+            "trusted_proxies",
+            "retention",
+            "tls",
+            "admin_tls",
+            "lease",
+            "pooler",
+            "allow_unsafe_database",
+            "trusted_keys",
+            "max_pending_age",
+        ]);
+        table.finish();
+        config
+    }
+
+    /// Where the admin token is kept that no environment gives.
+    pub fn token_file(&self) -> PathBuf {
+        self.data_dir.join(TOKEN_FILE)
+    }
+
+    /// What is set for a plugin, or what one has that is not mentioned.
+    pub fn plugin(&self, name: &PluginName) -> PluginConfig {
+        self.plugins
+            .get(name)
+            .cloned()
+            .unwrap_or_else(|| PluginConfig::unmentioned(&self.maxima))
+    }
+}
+
+impl ConfigError {
+    fn one(problem: String) -> Self {
+        Self {
+            problems: vec![problem],
+        }
+    }
+}
+
+impl Overrides {
+    fn overlay(&self, root: &mut toml::Table) {
+        // Paths on the command line are relative to where the command runs.
+        let here = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let path = |path: &PathBuf| here(path).to_string_lossy().into_owned();
+        let settings = [
+            ("listen", self.listen.clone()),
+            ("admin_listen", self.admin_listen.clone()),
+            ("database", self.database.as_deref().map(absolute_database)),
+            ("plugins_dir", self.plugins_dir.as_ref().map(path)),
+            ("data_dir", self.data_dir.as_ref().map(path)),
+        ];
+        for (key, value) in settings {
+            if let Some(value) = value {
+                root.insert(key.to_owned(), toml::Value::String(value));
+            }
+        }
+    }
+}
+
+fn absolute_database(url: &str) -> String {
+    match url.strip_prefix("sqlite://").map(std::path::absolute) {
+        Some(Ok(path)) => format!("sqlite://{}", path.display()),
+        _ => url.to_owned(),
+    }
+}
+
+/// The text of the configuration and the folder its paths are relative to.
+fn read_file(file: Option<&Path>) -> Result<(String, PathBuf), ConfigError> {
+    let named = file.unwrap_or(Path::new(DEFAULT_FILE));
+    match std::fs::read_to_string(named) {
+        Ok(text) => {
+            let folder = named
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            Ok((text, folder.unwrap_or(Path::new(".")).to_owned()))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => {
+            Ok((String::new(), PathBuf::from(".")))
+        }
+        Err(error) => Err(ConfigError::one(format!(
+            "{}: cannot read: {error}",
+            named.display()
+        ))),
+    }
+}
+
+fn database(table: &mut Table<'_>) -> Database {
+    let base = table.reading().base;
+    let url = table
+        .string("database")
+        .unwrap_or_else(|| "sqlite://hookbay.db".to_owned());
+    match url.split_once("://") {
+        Some(("sqlite", path)) if !path.is_empty() && !path.contains(['?', ':']) => {
+            return Database::Sqlite(base.join(path));
+        }
+        Some(("postgres" | "postgresql", _)) => {
+            table.problem(
+                "database",
+                "Postgres is not supported by this version of Hookbay; use `sqlite://FILE`",
+            );
+        }
+        _ => table.problem("database", "must be `sqlite://FILE`"),
+    }
+    Database::Sqlite(base.join("hookbay.db"))
+}
+
+fn sources(table: &mut Table<'_>) -> Vec<SourceConfig> {
+    let read = |(name, table): (String, Table<'_>)| source::read(&name, table);
+    let sources: Vec<SourceConfig> = table
+        .tables("sources")
+        .into_iter()
+        .filter_map(read)
+        .collect();
+    let mut paths = BTreeSet::new();
+    for source in &sources {
+        if let Some(path) = source.path.as_deref().filter(|path| !paths.insert(*path)) {
+            let key = format!("sources.{}.path", source.name);
+            table
+                .reading()
+                .problem(&key, format_args!("another source has `{path}` too"));
+        }
+    }
+    sources
+}
+
+#[cfg(test)]
+mod tests;

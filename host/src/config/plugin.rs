@@ -1,0 +1,268 @@
+//! `[plugins.NAME]`: what the operator allows and sets for one plugin.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::Value;
+
+use crate::name::{PluginName, SourceName};
+use crate::retry::RetryPolicy;
+use crate::trigger::{Origin, Trigger};
+
+use super::reader::Table;
+
+/// What one attempt may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Sum of all memories and tables, in bytes.
+    pub memory_bytes: u64,
+    /// CPU time of the guest.
+    pub cpu: Duration,
+    /// Time from start to end.
+    pub wall: Duration,
+}
+
+/// What the operator allows and sets for one plugin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginConfig {
+    /// The component's file in `plugins_dir`, if not `NAME.wasm`.
+    pub file: Option<String>,
+    /// Triggers that replace the manifest's.
+    pub triggers: Option<Vec<Trigger>>,
+    /// What `config.get` answers.
+    pub config: Arc<BTreeMap<String, String>>,
+    /// What one attempt may use.
+    pub limits: Limits,
+    /// When a failed run is tried again.
+    pub retry: RetryPolicy,
+    /// How many of its runs execute at once on this host.
+    pub concurrency: u32,
+}
+
+/// What a plugin may have at most: `[limits]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Maxima {
+    /// Upper bounds of each plugin's limits.
+    pub limits: Limits,
+    /// Runs of all plugins that execute at once on this host.
+    pub concurrent_runs: u32,
+}
+
+impl Limits {
+    /// What a plugin gets that sets nothing (design, section 3.3).
+    const DEFAULT: Self = Self {
+        memory_bytes: 64 << 20,
+        cpu: Duration::from_millis(200),
+        wall: Duration::from_secs(5),
+    };
+}
+
+impl Default for Maxima {
+    fn default() -> Self {
+        Self {
+            limits: Limits {
+                memory_bytes: 256 << 20,
+                cpu: Duration::from_secs(2),
+                wall: Duration::from_mins(1),
+            },
+            concurrent_runs: 64,
+        }
+    }
+}
+
+impl PluginConfig {
+    /// What a plugin has that the configuration does not mention.
+    pub fn unmentioned(maxima: &Maxima) -> Self {
+        Self {
+            file: None,
+            triggers: None,
+            config: Arc::default(),
+            limits: Limits::DEFAULT.within(&maxima.limits),
+            retry: RetryPolicy::default(),
+            concurrency: 4,
+        }
+    }
+}
+
+impl Limits {
+    fn within(self, most: &Self) -> Self {
+        Self {
+            memory_bytes: self.memory_bytes.min(most.memory_bytes),
+            cpu: self.cpu.min(most.cpu),
+            wall: self.wall.min(most.wall),
+        }
+    }
+}
+
+/// Reads `[limits]`.
+pub(super) fn read_maxima(table: Option<Table<'_>>) -> Maxima {
+    let default = Maxima::default();
+    let Some(mut table) = table else {
+        return default;
+    };
+    let maxima = Maxima {
+        limits: Limits {
+            memory_bytes: table
+                .size("memory", 1 << 20..=4 << 30)
+                .unwrap_or(default.limits.memory_bytes),
+            cpu: table
+                .duration("cpu", millis(10)..=millis(600_000))
+                .unwrap_or(default.limits.cpu),
+            wall: table
+                .duration("wall", millis(10)..=millis(3_600_000))
+                .unwrap_or(default.limits.wall),
+        },
+        concurrent_runs: table
+            .integer("concurrent_runs", 1..=1024)
+            .unwrap_or(default.concurrent_runs),
+    };
+    table.finish();
+    maxima
+}
+
+/// Reads one plugin's table and notes its problems.
+pub(super) fn read(
+    name: &str,
+    mut table: Table<'_>,
+    maxima: &Maxima,
+) -> Option<(PluginName, PluginConfig)> {
+    let name = table.noted("", name.parse::<PluginName>());
+    let default = PluginConfig::unmentioned(maxima);
+    let config = PluginConfig {
+        file: file(&mut table),
+        triggers: triggers(&mut table),
+        config: Arc::new(
+            table
+                .table("config")
+                .map(|table| values(table.into_rest()))
+                .unwrap_or_default(),
+        ),
+        limits: match table.table("limits") {
+            Some(limits) => read_limits(limits, default.limits, &maxima.limits),
+            None => default.limits,
+        },
+        retry: table.table("retry").map(retry).unwrap_or_default(),
+        concurrency: table
+            .integer("concurrency", 1..=1024)
+            .unwrap_or(default.concurrency),
+    };
+    table.not_yet(&["http", "secrets", "rate", "on_dead", "catch_up", "journal"]);
+    table.finish();
+    name.map(|name| (name, config))
+}
+
+fn file(table: &mut Table<'_>) -> Option<String> {
+    let file = table.string("file")?;
+    if file.contains(['/', '\\']) || !file.ends_with(".wasm") || file.starts_with('.') {
+        table.problem(
+            "file",
+            format_args!("`{file}` must be the name of a `.wasm` file in `plugins_dir`"),
+        );
+        return None;
+    }
+    Some(file)
+}
+
+fn read_limits(mut table: Table<'_>, default: Limits, most: &Limits) -> Limits {
+    let limits = Limits {
+        memory_bytes: table
+            .size("memory", 1 << 16..=most.memory_bytes)
+            .unwrap_or(default.memory_bytes),
+        cpu: table
+            .duration("cpu", millis(1)..=most.cpu)
+            .unwrap_or(default.cpu),
+        wall: table
+            .duration("wall", millis(1)..=most.wall)
+            .unwrap_or(default.wall),
+    };
+    table.finish();
+    limits
+}
+
+fn retry(mut table: Table<'_>) -> RetryPolicy {
+    let default = RetryPolicy::default();
+    let longest = Duration::from_hours(24 * 30);
+    let policy = RetryPolicy {
+        attempts: table
+            .integer("attempts", 1..=1000)
+            .unwrap_or(default.attempts),
+        first: table
+            .duration("first", Duration::ZERO..=longest)
+            .unwrap_or(default.first),
+        factor: table
+            .number("factor", 1.0..=100.0)
+            .unwrap_or(default.factor),
+        max: table
+            .duration("max", Duration::ZERO..=longest)
+            .unwrap_or(default.max),
+        jitter: table.number("jitter", 0.0..=1.0).unwrap_or(default.jitter),
+    };
+    table.finish();
+    policy
+}
+
+fn triggers(table: &mut Table<'_>) -> Option<Vec<Trigger>> {
+    let Value::Array(values) = table.take("triggers")? else {
+        table.problem(
+            "triggers",
+            "must be a list of tables such as { source = \"github\", kind = \"push\" }",
+        );
+        return None;
+    };
+    let mut triggers = Vec::new();
+    for (position, value) in values.into_iter().enumerate() {
+        let path = format!("{}[{position}]", table.path_of("triggers"));
+        match value {
+            Value::Table(entries) => {
+                triggers.extend(trigger(Table::new(path, entries, table.reading())))
+            }
+            other => table.reading().problem(
+                &path,
+                format_args!("must be a table, not {}", other.type_str()),
+            ),
+        }
+    }
+    Some(triggers)
+}
+
+fn trigger(mut table: Table<'_>) -> Option<Trigger> {
+    let origin = match (
+        table.string("provider"),
+        table.parse::<SourceName>("source"),
+    ) {
+        (Some(provider), None) => Some(Origin::Provider(provider)),
+        (None, Some(source)) => Some(Origin::Source(source)),
+        (_, _) => {
+            table.problem("source", "name either a `source` or a `provider`");
+            None
+        }
+    };
+    let kind = table.parse("kind");
+    if kind.is_none() {
+        table.problem("kind", "is missing; `**` is every kind");
+    }
+    table.not_yet(&["ordering_key"]);
+    table.finish();
+    Some(Trigger {
+        origin: origin?,
+        kind: kind?,
+        ordering_key: None,
+    })
+}
+
+/// Text values as they are, all others as JSON text (`wit/config.wit`).
+fn values(entries: BTreeMap<String, Value>) -> BTreeMap<String, String> {
+    let text = |value: Value| match value {
+        Value::String(text) => text,
+        other => serde_json::to_string(&other).unwrap_or_default(),
+    };
+    entries
+        .into_iter()
+        .map(|(key, value)| (key, text(value)))
+        .collect()
+}
+
+const fn millis(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
