@@ -1,0 +1,160 @@
+//! The store: events, runs, attempts, deduplication, plugin state, registry.
+//!
+//! The only place with SQL. One interface of whole operations: no transaction,
+//! connection or row leaves this module, so that a second engine fits behind it.
+//! Writes go to one writer task ([`writer`]) which commits many at once; reads go
+//! to connections of their own and see committed data only.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::config::Database;
+use crate::run::Epoch;
+
+mod claim;
+mod events;
+mod finish;
+mod ingest;
+mod registry;
+mod request;
+mod rollups;
+mod rows;
+mod runs;
+mod sqlite;
+mod state;
+mod upkeep;
+mod writer;
+
+pub use claim::{ClaimedRuns, Want};
+pub use events::{EventFilter, EventRow, RunCounts};
+pub use finish::{Finished, Settled};
+pub use ingest::{Ingested, NewEvent};
+pub use registry::{LiveRuns, PluginRow, RegisterPlugin};
+pub use request::DamagedRequest;
+pub use rollups::{PluginMinute, SourceMinute};
+pub use runs::{AttemptRow, Retried, RunFilter, RunRow};
+pub use state::{KvItem, KvValue};
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the database.
+    #[error("database `{path}` is in use by another hookbay (it holds `{path}.lock`)")]
+    InUse {
+        /// The database's file.
+        path: String,
+    },
+    /// The database cannot be opened.
+    #[error("cannot open database `{path}`: {reason}")]
+    Open {
+        /// The database's file.
+        path: String,
+        /// What stands in the way.
+        reason: String,
+    },
+    /// The tables cannot be brought up to date.
+    #[error("cannot migrate the database: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A statement failed; it was rolled back.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// What is stored cannot be read.
+    #[error(transparent)]
+    Damaged(#[from] DamagedRequest),
+    /// The store is closing, or its queue is full.
+    #[error("the store takes no more work: {0}")]
+    Unavailable(&'static str),
+}
+
+/// A handle to the store.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    writer: writer::Writer,
+    readers: sqlx::SqlitePool,
+    /// Names this start of this host; every claim carries it.
+    epoch: Epoch,
+    clock: Clock,
+    statements: Arc<Statements>,
+    /// Held as long as the store is: another process cannot open the database.
+    _lock: sqlite::DatabaseLock,
+}
+
+/// The statements over many rows, made once.
+struct Statements {
+    ingest: ingest::Statements,
+    finish: finish::Statements,
+    state: state::Statements,
+    events: events::Statements,
+}
+
+impl Store {
+    /// Opens the database, creating or migrating it, and makes every run that a
+    /// dead host left `running` due at once (`host_lost`).
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`], [`StoreError::Open`] or [`StoreError::Migrate`].
+    pub async fn open(database: &Database, clock: Clock) -> Result<Self, StoreError> {
+        let Database::Sqlite(path) = database;
+        let opened = sqlite::open(path).await?;
+        let statements = Arc::new(Statements {
+            ingest: ingest::Statements::new(),
+            finish: finish::Statements::new(),
+            state: state::Statements::new(),
+            events: events::Statements::new(),
+        });
+        let store = Self(Arc::new(Inner {
+            writer: writer::Writer::start(opened.writer, Arc::clone(&statements), clock.clone()),
+            readers: opened.readers,
+            epoch: Epoch(rand::random::<i64>()),
+            clock,
+            statements,
+            _lock: opened.lock,
+        }));
+        store.rescue().await?;
+        Ok(store)
+    }
+
+    /// Brings the tables up to date and closes again: `hookbay migrate`.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn migrate(database: &Database) -> Result<(), StoreError> {
+        let Database::Sqlite(path) = database;
+        let opened = sqlite::open(path).await?;
+        opened.readers.close().await;
+        sqlx::Connection::close(opened.writer).await?;
+        Ok(())
+    }
+
+    /// Whether the database answers, within two seconds.
+    pub async fn answers(&self) -> bool {
+        let probe = sqlx::query("select 1").execute(&self.0.readers);
+        let answered = tokio::time::timeout(std::time::Duration::from_secs(2), probe).await;
+        matches!(answered, Ok(Ok(_))) && self.0.writer.is_alive()
+    }
+
+    /// Finishes what was begun and closes the database.
+    pub async fn close(&self) {
+        self.0.writer.close().await;
+        self.0.readers.close().await;
+    }
+
+    /// This start of this host.
+    pub fn epoch(&self) -> Epoch {
+        self.0.epoch
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.0.clock.now().millis()
+    }
+
+    fn readers(&self) -> &sqlx::SqlitePool {
+        &self.0.readers
+    }
+
+    fn statements(&self) -> &Statements {
+        &self.0.statements
+    }
+}

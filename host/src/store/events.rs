@@ -1,0 +1,313 @@
+//! Reads events: one, a page, a body; and replays them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, FromRow, QueryBuilder, Row, Sqlite};
+
+use crate::clock::Timestamp;
+use crate::event::{Event, EventId};
+use crate::run::{PluginId, RunId};
+
+use super::request::{KeptRequest, read};
+use super::rows::ManyRows;
+use super::{Store, StoreError};
+
+const COLUMNS: &str = "id, source, provider, kind, received_ms, delivery_id, content_type, size_bytes, \
+                       is_handshake, dedup_conflict, no_run_reason";
+
+/// What stands about an event beside its request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRow {
+    /// Its name.
+    pub id: EventId,
+    /// The source's name.
+    pub source: String,
+    /// The provider's slug.
+    pub provider: String,
+    /// What happened.
+    pub kind: String,
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// The provider's id of the delivery.
+    pub delivery_id: Option<String>,
+    /// The `Content-Type` header.
+    pub content_type: Option<String>,
+    /// Length of the body.
+    pub size_bytes: i64,
+    /// A signed ping or handshake.
+    pub is_handshake: bool,
+    /// Its delivery id came before with another body.
+    pub dedup_conflict: bool,
+    /// Why it started no run, as a code.
+    pub no_run_reason: Option<String>,
+}
+
+/// Which events to list.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    /// Of this source.
+    pub source: Option<String>,
+    /// Of exactly this kind.
+    pub kind: Option<String>,
+    /// Received at this time or later.
+    pub since: Option<Timestamp>,
+    /// Received before this time.
+    pub until: Option<Timestamp>,
+    /// Older than this event: where the page before ended.
+    pub before: Option<EventId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// How many runs an event has, by plugin and stored state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunCounts {
+    /// The event.
+    pub event: EventId,
+    /// The plugin.
+    pub plugin: PluginId,
+    /// `ready`, `waiting` or `running` for live ones, else the final state.
+    pub state: String,
+    /// How many.
+    pub count: i64,
+}
+
+/// The statements that read events.
+pub(super) struct Statements {
+    load: ManyRows,
+    counts: ManyRows,
+}
+
+impl Statements {
+    pub(super) fn new() -> Self {
+        Self {
+            load: ManyRows::new(
+                "with wanted (id) as (values",
+                "(?)",
+                ") select e.id, source, provider, kind, received_ms, delivery_id, content_type, size_bytes, \
+                 is_handshake, dedup_conflict, no_run_reason, encoding, header_bytes, request \
+                 from wanted w cross join events e on e.id = w.id",
+            ),
+            counts: ManyRows::new(
+                "with wanted (id) as (values",
+                "(?)",
+                ") select r.event_id, r.plugin_id, case when state = 1 then 'running' \
+                 when due_ms > unixepoch('subsec') * 1000 then 'waiting' else 'ready' end as stands, count(*) \
+                 from wanted w cross join runs r on r.event_id = w.id group by 1, 2, 3 \
+                 union all select h.event_id, h.plugin_id, h.state, count(*) \
+                 from wanted w cross join history h on h.event_id = w.id group by 1, 2, 3",
+            ),
+        }
+    }
+}
+
+impl Store {
+    /// One page of events, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn events(&self, filter: &EventFilter) -> Result<Vec<EventRow>, StoreError> {
+        let mut query =
+            QueryBuilder::<Sqlite>::new(format!("select {COLUMNS} from events where true"));
+        if let Some(source) = &filter.source {
+            query.push(" and source = ").push_bind(source);
+        }
+        if let Some(kind) = &filter.kind {
+            query.push(" and kind = ").push_bind(kind);
+        }
+        if let Some(since) = filter.since {
+            query
+                .push(" and id >= ")
+                .push_bind(EventId::lower_bound(since).as_bytes().to_vec());
+        }
+        if let Some(until) = filter.until {
+            query
+                .push(" and id < ")
+                .push_bind(EventId::lower_bound(until).as_bytes().to_vec());
+        }
+        if let Some(before) = filter.before {
+            query
+                .push(" and id < ")
+                .push_bind(before.as_bytes().to_vec());
+        }
+        query
+            .push(" order by id desc limit ")
+            .push_bind(filter.limit);
+        Ok(query
+            .build_query_as()
+            .persistent(true)
+            .fetch_all(self.readers())
+            .await?)
+    }
+
+    /// One event with its request, and why it started no run.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer or the request is damaged.
+    pub async fn event(&self, id: EventId) -> Result<Option<(EventRow, Arc<Event>)>, StoreError> {
+        let sql =
+            format!("select {COLUMNS}, encoding, header_bytes, request from events where id = ?");
+        let row: Option<Loaded> = sqlx::query_as(AssertSqlSafe(sql))
+            .bind(id.as_bytes().to_vec())
+            .fetch_optional(self.readers())
+            .await?;
+        row.map(|row| Ok((row.about.clone(), Arc::new(row.into_event()?))))
+            .transpose()
+    }
+
+    /// Events by their ids, for whoever executes their runs.
+    pub(super) async fn load_events(
+        &self,
+        ids: &[EventId],
+    ) -> Result<HashMap<EventId, Arc<Event>>, StoreError> {
+        let mut distinct = ids.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let mut events = HashMap::with_capacity(distinct.len());
+        for (sql, piece) in self.statements().events.load.split(&distinct) {
+            let mut query = sqlx::query_as::<_, Loaded>(AssertSqlSafe(sql));
+            for id in piece {
+                query = query.bind(id.as_bytes().to_vec());
+            }
+            for row in query.fetch_all(self.readers()).await? {
+                let event = row.into_event()?;
+                events.insert(event.id, Arc::new(event));
+            }
+        }
+        Ok(events)
+    }
+
+    /// How many runs the events have.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn run_counts(&self, ids: &[EventId]) -> Result<Vec<RunCounts>, StoreError> {
+        let mut counts = Vec::new();
+        for (sql, piece) in self.statements().events.counts.split(ids) {
+            let mut query = sqlx::query_as::<_, (Vec<u8>, i64, String, i64)>(AssertSqlSafe(sql));
+            for id in piece {
+                query = query.bind(id.as_bytes().to_vec());
+            }
+            for (event, plugin, state, count) in query.fetch_all(self.readers()).await? {
+                let Some(event) = EventId::from_bytes(&event) else {
+                    continue;
+                };
+                counts.push(RunCounts {
+                    event,
+                    plugin: PluginId(plugin),
+                    state,
+                    count,
+                });
+            }
+        }
+        Ok(counts)
+    }
+
+    /// When a source's newest event was received.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn last_event_at(&self, source: &str) -> Result<Option<Timestamp>, StoreError> {
+        let last: Option<i64> = sqlx::query_scalar(
+            "select received_ms from events where source = ? order by id desc limit 1",
+        )
+        .bind(source)
+        .fetch_optional(self.readers())
+        .await?;
+        Ok(last.map(Timestamp::from_millis))
+    }
+
+    /// Starts a new run of a stored event for each plugin; they go last.
+    ///
+    /// # Errors
+    /// [`StoreError`] if none was started.
+    pub async fn replay(
+        &self,
+        event: EventId,
+        plugins: Vec<PluginId>,
+    ) -> Result<Vec<RunId>, StoreError> {
+        let now = self.now_ms();
+        self.0.writer.write(move |tx| {
+            let plugins = plugins.clone();
+            Box::pin(async move {
+                let mut runs = Vec::with_capacity(plugins.len());
+                for plugin in plugins {
+                    let run: i64 = sqlx::query_scalar(
+                        "insert into runs (event_id, plugin_id, due_ms, created_ms) values (?1, ?2, ?3, ?3) \
+                         returning run_id",
+                    )
+                    .bind(event.as_bytes().to_vec())
+                    .bind(plugin.0)
+                    .bind(now)
+                    .fetch_one(&mut *tx)
+                    .await?;
+                    runs.push(RunId(run));
+                }
+                Ok(runs)
+            })
+        }).await
+    }
+}
+
+/// An event's row with its request.
+struct Loaded {
+    about: EventRow,
+    request: KeptRequest,
+}
+
+impl Loaded {
+    fn into_event(self) -> Result<Event, StoreError> {
+        let (headers, body): (_, Bytes) = read(self.request)?;
+        let about = self.about;
+        let damaged = |_| super::DamagedRequest::new("the source's name is not a name");
+        Ok(Event {
+            id: about.id,
+            source: about.source.parse().map_err(damaged)?,
+            provider: about.provider,
+            kind: about.kind,
+            delivery_id: about.delivery_id,
+            received_at: about.received_at,
+            content_type: about.content_type,
+            headers,
+            body,
+            is_handshake: about.is_handshake,
+        })
+    }
+}
+
+impl FromRow<'_, SqliteRow> for EventRow {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        let id: Vec<u8> = row.try_get("id")?;
+        let damaged = || sqlx::Error::Decode("an event's id has not sixteen bytes".into());
+        Ok(Self {
+            id: EventId::from_bytes(&id).ok_or_else(damaged)?,
+            source: row.try_get("source")?,
+            provider: row.try_get("provider")?,
+            kind: row.try_get("kind")?,
+            received_at: Timestamp::from_millis(row.try_get("received_ms")?),
+            delivery_id: row.try_get("delivery_id")?,
+            content_type: row.try_get("content_type")?,
+            size_bytes: row.try_get("size_bytes")?,
+            is_handshake: row.try_get("is_handshake")?,
+            dedup_conflict: row.try_get("dedup_conflict")?,
+            no_run_reason: row.try_get("no_run_reason")?,
+        })
+    }
+}
+
+impl FromRow<'_, SqliteRow> for Loaded {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        let request = KeptRequest {
+            encoding: row.try_get("encoding")?,
+            header_bytes: row.try_get("header_bytes")?,
+            bytes: row.try_get("request")?,
+        };
+        Ok(Self {
+            about: EventRow::from_row(row)?,
+            request,
+        })
+    }
+}

@@ -1,0 +1,119 @@
+//! Opens the SQLite file: sole ownership, pragmas, migrations, connections.
+
+use std::fs::File;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
+
+use super::StoreError;
+
+static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");
+
+/// First version without the WAL-reset corruption (sqlite.org, release 3.51.3).
+const VERSION_MIN: [u32; 3] = [3, 51, 3];
+/// Pages of log before they are moved into the file: fewer, larger moves.
+const CHECKPOINT_PAGES: &str = "4096";
+const READERS: u32 = 4;
+/// Prepared statements that a connection keeps: those over many rows have one for
+/// each number of rows.
+const STATEMENTS: usize = 1500;
+
+/// Keeps other processes out; the operating system drops it with the process.
+pub(super) struct DatabaseLock(#[allow(dead_code, reason = "held, not read")] File);
+
+/// An open database.
+pub(super) struct Opened {
+    pub(super) writer: SqliteConnection,
+    pub(super) readers: SqlitePool,
+    pub(super) lock: DatabaseLock,
+}
+
+/// Opens the file at `path` as its only user.
+pub(super) async fn open(path: &Path) -> Result<Opened, StoreError> {
+    let lock = lock(path)?;
+    let failed = |error: sqlx::Error| StoreError::Open {
+        path: path.display().to_string(),
+        reason: error.to_string(),
+    };
+    let options = SqliteConnectOptions::from_str("sqlite://")
+        .map_err(failed)?
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        // NORMAL would lose acknowledged commits when the power goes.
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("fullfsync", "1")
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        .pragma("cache_size", "-65536")
+        .pragma("temp_store", "memory")
+        .busy_timeout(Duration::from_secs(10))
+        .statement_cache_capacity(STATEMENTS)
+        .disable_statement_logging();
+    let mut writer = options
+        .clone()
+        .create_if_missing(true)
+        .connect()
+        .await
+        .map_err(failed)?;
+    check_version(path, &mut writer).await?;
+    MIGRATOR.run_direct(None, &mut writer, false).await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_with(options.read_only(true))
+        .await
+        .map_err(failed)?;
+    Ok(Opened {
+        writer,
+        readers,
+        lock,
+    })
+}
+
+/// Takes the lock beside the file, or says who has the database.
+fn lock(path: &Path) -> Result<DatabaseLock, StoreError> {
+    let failed = |reason: String| StoreError::Open {
+        path: path.display().to_string(),
+        reason,
+    };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&name)
+        .map_err(|error| failed(format!("cannot open `{}`: {error}", name.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(DatabaseLock(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse {
+            path: path.display().to_string(),
+        }),
+        Err(std::fs::TryLockError::Error(error)) => {
+            Err(failed(format!("cannot lock `{}`: {error}", name.display())))
+        }
+    }
+}
+
+async fn check_version(path: &Path, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let version: String = sqlx::query_scalar("select sqlite_version()")
+        .fetch_one(connection)
+        .await?;
+    let parts: Vec<u32> = version
+        .split('.')
+        .filter_map(|part| part.parse().ok())
+        .collect();
+    if parts.as_slice() >= VERSION_MIN.as_slice() {
+        return Ok(());
+    }
+    let reason = format!("SQLite {version} can corrupt its log; 3.51.3 or newer is needed");
+    Err(StoreError::Open {
+        path: path.display().to_string(),
+        reason,
+    })
+}

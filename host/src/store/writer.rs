@@ -1,0 +1,314 @@
+//! The one writer: a task that owns the only connection which writes.
+//!
+//! Each cycle takes whatever waits, applies it in one transaction (events first,
+//! so that acknowledgements are quick; then finished runs, claims, the rest),
+//! commits once, and answers. Under load a cycle carries many operations, alone
+//! one; there is no delay to tune. When a cycle fails, each of its operations is
+//! tried again on its own, so that one that cannot succeed sinks no other.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use futures_util::future::BoxFuture;
+use sqlx::{Connection, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
+
+use super::claim::{self, Claim, Claims};
+use super::finish::{Finish, Settled};
+use super::ingest::{Ingested, NewEvent};
+use super::{Statements, StoreError};
+
+/// Operations that may wait; beyond it callers wait for room.
+const QUEUE: usize = 1024;
+/// Operations of one cycle, so that its transaction stays short.
+const CYCLE: usize = 512;
+
+/// Where an operation's caller waits.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// Something to write.
+pub(super) enum Work {
+    Ingest(Vec<NewEvent>, Reply<Vec<Ingested>>),
+    Finish(Box<Finish>, Reply<Settled>),
+    Claim(Claim, Reply<Claims>),
+    Other(Box<dyn OtherWork>),
+    /// Everything before it is committed; the writer ends.
+    Close,
+}
+
+/// A rare write, such as a replay: applied within a cycle, answered after it.
+pub(super) trait OtherWork: Send {
+    fn apply<'a>(
+        &'a mut self,
+        tx: &'a mut SqliteConnection,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+    fn answer(self: Box<Self>, result: Result<(), StoreError>);
+}
+
+/// The handle through which everything is written.
+pub(super) struct Writer {
+    queue: mpsc::Sender<Work>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the task.
+    pub(super) fn start(
+        connection: SqliteConnection,
+        statements: Arc<Statements>,
+        clock: Clock,
+    ) -> Self {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        let task = tokio::spawn(run(connection, waiting, statements, clock));
+        Self {
+            queue,
+            task: Mutex::new(Some(task)),
+        }
+    }
+
+    /// Whether the task still takes work.
+    pub(super) fn is_alive(&self) -> bool {
+        !self.queue.is_closed()
+    }
+
+    /// Hands over work and waits until it is committed.
+    pub(super) async fn submit<T>(
+        &self,
+        work: impl FnOnce(Reply<T>) -> Work,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.send(work(reply)).await.map_err(|_| CLOSING)?;
+        answer.await.map_err(|_| CLOSING)?
+    }
+
+    /// The same for a rare write given as a function of the transaction.
+    pub(super) async fn write<T, F>(&self, apply: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnMut(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>>
+            + Send
+            + 'static,
+    {
+        self.submit(|reply| {
+            Work::Other(Box::new(ByFunction {
+                apply,
+                output: None,
+                reply,
+            }))
+        })
+        .await
+    }
+
+    /// Commits what waits and ends the task.
+    pub(super) async fn close(&self) {
+        let task = self.task.lock().ok().and_then(|mut task| task.take());
+        if let Some(task) = task {
+            let sent = self.queue.send(Work::Close).await;
+            if sent.is_ok() && task.await.is_err() {
+                tracing::error!("the store's writer panicked");
+            }
+        }
+    }
+}
+
+const CLOSING: StoreError = StoreError::Unavailable("it is closing");
+
+struct ByFunction<T, F> {
+    apply: F,
+    output: Option<T>,
+    reply: Reply<T>,
+}
+
+impl<T, F> OtherWork for ByFunction<T, F>
+where
+    T: Send,
+    F: for<'c> FnMut(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send,
+{
+    fn apply<'a>(
+        &'a mut self,
+        tx: &'a mut SqliteConnection,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.output = Some((self.apply)(tx).await?);
+            Ok(())
+        })
+    }
+
+    fn answer(self: Box<Self>, result: Result<(), StoreError>) {
+        let output = self.output;
+        respond(self.reply, result.and_then(|()| output.ok_or(CLOSING)));
+    }
+}
+
+/// Answers; a caller that went away is no concern of the writer's.
+fn respond<T>(reply: Reply<T>, result: Result<T, StoreError>) {
+    drop(reply.send(result));
+}
+
+/// What one transaction carries, by kind.
+#[derive(Default)]
+struct Cycle {
+    ingests: Vec<(Vec<NewEvent>, Reply<Vec<Ingested>>)>,
+    finishes: Vec<(Box<Finish>, Reply<Settled>)>,
+    claims: Vec<(Claim, Reply<Claims>)>,
+    others: Vec<Box<dyn OtherWork>>,
+    is_last: bool,
+}
+
+/// What a transaction that was committed answers.
+struct Applied {
+    ingested: Vec<Vec<Ingested>>,
+    settled: Vec<Settled>,
+    claims: Vec<Claims>,
+}
+
+async fn run(
+    mut connection: SqliteConnection,
+    mut waiting: mpsc::Receiver<Work>,
+    statements: Arc<Statements>,
+    clock: Clock,
+) {
+    let mut batch = Vec::with_capacity(CYCLE);
+    while waiting.recv_many(&mut batch, CYCLE).await > 0 {
+        let mut cycle = Cycle::default();
+        for work in batch.drain(..) {
+            cycle.add(work);
+        }
+        let is_last = cycle.is_last;
+        match cycle.commit(&mut connection, &statements, &clock).await {
+            Ok(applied) => cycle.answer(applied),
+            Err(error) => {
+                if cycle.len() > 1 {
+                    tracing::warn!(%error, operations = cycle.len(), "a transaction failed; its operations are tried one by one");
+                }
+                for alone in cycle.one_by_one() {
+                    alone
+                        .commit_alone(&mut connection, &statements, &clock)
+                        .await;
+                }
+            }
+        }
+        if is_last {
+            break;
+        }
+    }
+    waiting.close();
+    if let Err(error) = connection.close().await {
+        tracing::warn!(%error, "the database did not close cleanly");
+    }
+}
+
+impl Cycle {
+    fn add(&mut self, work: Work) {
+        match work {
+            Work::Ingest(events, reply) => self.ingests.push((events, reply)),
+            Work::Finish(finish, reply) => self.finishes.push((finish, reply)),
+            Work::Claim(claim, reply) => self.claims.push((claim, reply)),
+            Work::Other(other) => self.others.push(other),
+            Work::Close => self.is_last = true,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.ingests.len() + self.finishes.len() + self.claims.len() + self.others.len()
+    }
+
+    /// Applies everything in one transaction and commits it.
+    async fn commit(
+        &mut self,
+        connection: &mut SqliteConnection,
+        statements: &Statements,
+        clock: &Clock,
+    ) -> Result<Applied, StoreError> {
+        let now = clock.now();
+        let mut tx = connection.begin_with("begin immediate").await?;
+        let batches: Vec<&[NewEvent]> = self
+            .ingests
+            .iter()
+            .map(|(events, _)| events.as_slice())
+            .collect();
+        let ingested = statements.ingest.apply(&mut tx, &batches, now).await?;
+        let finishes: Vec<&Finish> = self.finishes.iter().map(|(finish, _)| &**finish).collect();
+        let settled = statements
+            .finish
+            .record(&mut tx, &statements.state, &finishes, now)
+            .await?;
+        let mut claims = Vec::with_capacity(self.claims.len());
+        for (claim, _) in &self.claims {
+            claims.push(claim::claim(&mut tx, claim, now).await?);
+        }
+        for other in &mut self.others {
+            other.apply(&mut tx).await?;
+        }
+        tx.commit().await?;
+        Ok(Applied {
+            ingested,
+            settled,
+            claims,
+        })
+    }
+
+    fn answer(self, applied: Applied) {
+        for ((_, reply), ingested) in self.ingests.into_iter().zip(applied.ingested) {
+            respond(reply, Ok(ingested));
+        }
+        for ((_, reply), settled) in self.finishes.into_iter().zip(applied.settled) {
+            respond(reply, Ok(settled));
+        }
+        for ((_, reply), claims) in self.claims.into_iter().zip(applied.claims) {
+            respond(reply, Ok(claims));
+        }
+        for other in self.others {
+            other.answer(Ok(()));
+        }
+    }
+
+    /// The same operations, each in a cycle of its own.
+    fn one_by_one(self) -> impl Iterator<Item = Self> {
+        let ingests = self.ingests.into_iter().map(|one| Self {
+            ingests: vec![one],
+            ..Self::default()
+        });
+        let finishes = self.finishes.into_iter().map(|one| Self {
+            finishes: vec![one],
+            ..Self::default()
+        });
+        let claims = self.claims.into_iter().map(|one| Self {
+            claims: vec![one],
+            ..Self::default()
+        });
+        let others = self.others.into_iter().map(|one| Self {
+            others: vec![one],
+            ..Self::default()
+        });
+        ingests.chain(finishes).chain(claims).chain(others)
+    }
+
+    async fn commit_alone(
+        mut self,
+        connection: &mut SqliteConnection,
+        statements: &Statements,
+        clock: &Clock,
+    ) {
+        match self.commit(connection, statements, clock).await {
+            Ok(applied) => self.answer(applied),
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    /// Tells the one caller of this cycle what went wrong.
+    fn refuse(mut self, error: StoreError) {
+        if let Some((_, reply)) = self.ingests.pop() {
+            respond(reply, Err(error));
+        } else if let Some((_, reply)) = self.finishes.pop() {
+            respond(reply, Err(error));
+        } else if let Some((_, reply)) = self.claims.pop() {
+            respond(reply, Err(error));
+        } else if let Some(other) = self.others.pop() {
+            other.answer(Err(error));
+        }
+    }
+}
