@@ -1,0 +1,179 @@
+//! Plugins: loading components and running them in the sandbox.
+//!
+//! The only place that knows wasmtime, and one that knows nothing of the store:
+//! an attempt gets an event and grants, and gives back a [`Report`].
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::clock::Clock;
+use crate::config::{Limits, Maxima};
+use crate::event::Event;
+use crate::run::Outcome;
+
+mod bindings;
+mod bridge;
+mod directory;
+mod engine;
+mod imports;
+pub mod limits;
+mod loader;
+mod log;
+mod manifest;
+mod memory;
+mod meter;
+mod report;
+mod sandbox;
+
+pub use directory::{Directory, Found, Rescan};
+pub use engine::EngineError;
+pub use imports::{Grants, Seen, StateReader};
+pub use loader::{CONTRACT, Digest, FILE_BYTES_MAX, LoadError, Loaded};
+pub use manifest::{ConfigWant, Manifest, TriggerText, Wants};
+pub use report::Report;
+
+use bindings::exports::hookbay::plugin::handler as wit;
+use limits::Exceeded;
+use sandbox::{Guest, Sandbox};
+
+/// Runs plugins.
+pub struct PluginHost {
+    engine: Engine,
+    linker: Linker<Guest>,
+    clock: Clock,
+    maxima: Maxima,
+    /// None only while it is being dropped.
+    guests: Option<tokio::runtime::Runtime>,
+    /// One component compiles at a time: compiling takes all cores.
+    compiling: Semaphore,
+    /// As many guests at once as the pool has room for; more wait here.
+    slots: Semaphore,
+}
+
+/// Which run of an event is executed, as the guest sees it.
+#[derive(Clone, Debug)]
+pub struct RunContext {
+    /// The run's id.
+    pub id: String,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// How many it has.
+    pub max_attempts: u32,
+    /// The plugin's name.
+    pub plugin: String,
+}
+
+impl PluginHost {
+    /// Starts the engine; compiled components are kept in `cache_dir`.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the machine cannot run it.
+    pub fn start(
+        maxima: Maxima,
+        clock: Clock,
+        cache_dir: Option<&Path>,
+    ) -> Result<Self, EngineError> {
+        let engine = engine::engine(&maxima, cache_dir)?;
+        engine::start_ticker(&engine)?;
+        let slots = usize::try_from(engine::slots(&maxima)).unwrap_or(Semaphore::MAX_PERMITS);
+        Ok(Self {
+            linker: linker(&engine).map_err(EngineError::Wasmtime)?,
+            engine,
+            clock,
+            maxima,
+            guests: Some(engine::guest_runtime()?),
+            compiling: Semaphore::new(1),
+            slots: Semaphore::new(slots),
+        })
+    }
+
+    /// Executes one attempt on a fresh instance of `plugin`.
+    pub async fn call(
+        &self,
+        plugin: Arc<Loaded>,
+        event: Arc<Event>,
+        run: RunContext,
+        limits: Limits,
+        grants: Grants,
+    ) -> Report {
+        let (engine, clock) = (self.engine.clone(), self.clock.clone());
+        let started_at = clock.now();
+        let called = self.on_guest_threads(async move {
+            let sandbox = Sandbox {
+                engine: &engine,
+                limits,
+                clock: &clock,
+                grants: Some(grants),
+            };
+            let (event, run) = (event_for_guest(&event), run_for_guest(&event, run));
+            sandbox.handle(&plugin.pre, event, run).await
+        });
+        called
+            .await
+            .unwrap_or_else(|| Report::of_ours(gave_up(), started_at))
+    }
+
+    /// Runs guest code where guest code runs; none if the thread panicked.
+    async fn on_guest_threads<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let _slot = self.slots.acquire().await.ok()?;
+        self.guests.as_ref()?.spawn(work).await.ok()
+    }
+}
+
+impl Drop for PluginHost {
+    fn drop(&mut self) {
+        // A plain drop would block, which async threads must not.
+        if let Some(guests) = self.guests.take() {
+            guests.shutdown_background();
+        }
+    }
+}
+
+/// What is said when the host's own code failed around a guest.
+fn gave_up() -> Exceeded {
+    Exceeded {
+        outcome: Outcome::Trap,
+        message: "the host failed while it ran the guest".to_owned(),
+    }
+}
+
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    bindings::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    Ok(linker)
+}
+
+fn event_for_guest(event: &Event) -> wit::Event {
+    let header = |(name, value): (&str, &[u8])| wit::Header {
+        name: name.to_owned(),
+        value: value.to_vec(),
+    };
+    wit::Event {
+        id: event.id.to_string(),
+        source: event.source.to_string(),
+        provider: event.provider.clone(),
+        kind: event.kind.clone(),
+        delivery_id: event.delivery_id.clone(),
+        received_at: u64::try_from(event.received_at.millis()).unwrap_or(0),
+        content_type: event.content_type.clone(),
+        headers: event.headers.visible().map(header).collect(),
+        body: event.body.to_vec(),
+    }
+}
+
+fn run_for_guest(event: &Event, run: RunContext) -> wit::Run {
+    wit::Run {
+        idempotency_key: format!("{}:{}", event.id, run.plugin),
+        id: run.id,
+        attempt: run.attempt,
+        max_attempts: run.max_attempts,
+    }
+}

@@ -1,0 +1,298 @@
+//! The directory that plugins are dropped into: which files count, and when.
+//!
+//! Notifications are hints; a scan of the directory is the truth, on each hint
+//! and every 30 s. A file counts once two looks 100 ms apart agree on its size
+//! and time (one, if it was renamed into place), so that half a copy does not.
+//! What a file then is, a plugin or not, is for whoever receives [`Found`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::event::{EventKind, ModifyKind, RenameMode};
+use notify::{RecursiveMode, Watcher};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{FILE_BYTES_MAX, LoadError};
+
+/// Between two looks at a file that changes.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Between scans without a hint.
+const SCAN_EVERY: Duration = Duration::from_secs(30);
+const HINTS: usize = 64;
+/// Looks of one scan: a file that never rests must not hold up the others.
+const LOOKS: u32 = 50;
+
+/// What a scan found.
+#[derive(Debug)]
+pub enum Found {
+    /// A file is new or has changed; its bytes, or why it cannot be read.
+    File(String, Result<Arc<[u8]>, LoadError>),
+    /// A file is gone.
+    Removed(String),
+    /// The directory was looked at and everything found was reported.
+    ScanEnded(Option<oneshot::Sender<()>>),
+}
+
+/// Asks for a scan now.
+#[derive(Clone)]
+pub struct Rescan(mpsc::Sender<Hint>);
+
+/// Watches one directory.
+pub struct Directory {
+    path: PathBuf,
+    hints: mpsc::Receiver<Hint>,
+    sender: mpsc::Sender<Hint>,
+    /// Files as they were when they were last reported.
+    reported: BTreeMap<String, Look>,
+    watcher: Option<notify::RecommendedWatcher>,
+}
+
+enum Hint {
+    /// Something happened; the file that was renamed into place, if one was.
+    Changed(Option<String>),
+    /// Somebody waits for a scan.
+    Asked(oneshot::Sender<()>),
+}
+
+/// What a file looks like from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Look {
+    bytes: u64,
+    modified_ns: i128,
+    inode: u64,
+}
+
+impl Rescan {
+    /// Has the directory looked at, and returns when that has ended.
+    pub async fn now(&self) {
+        let (done, waits) = oneshot::channel();
+        if self.0.send(Hint::Asked(done)).await.is_ok() {
+            // An error means that the host stops.
+            drop(waits.await);
+        }
+    }
+}
+
+impl Directory {
+    /// Watches a directory, which need not exist yet.
+    pub fn new(path: &Path) -> Self {
+        let (sender, hints) = mpsc::channel(HINTS);
+        Self {
+            path: path.to_owned(),
+            hints,
+            sender,
+            reported: BTreeMap::new(),
+            watcher: None,
+        }
+    }
+
+    /// A handle that asks for scans.
+    pub fn rescan(&self) -> Rescan {
+        Rescan(self.sender.clone())
+    }
+
+    /// Reports what is there and what changes, until nobody listens.
+    pub async fn run(mut self, found: mpsc::Sender<Found>) {
+        let mut asked = Vec::new();
+        let mut renamed = BTreeSet::new();
+        loop {
+            self.watch();
+            if self.scan(&found, &mut renamed).await.is_err() {
+                return;
+            }
+            let waiting: Vec<oneshot::Sender<()>> = std::mem::take(&mut asked);
+            let mut ended: Vec<Found> = waiting
+                .into_iter()
+                .map(|done| Found::ScanEnded(Some(done)))
+                .collect();
+            ended.push(Found::ScanEnded(None));
+            for scan_ended in ended {
+                if found.send(scan_ended).await.is_err() {
+                    return;
+                }
+            }
+            let hint = tokio::select! {
+                hint = self.hints.recv() => hint,
+                () = tokio::time::sleep(SCAN_EVERY) => Some(Hint::Changed(None)),
+                () = found.closed() => return,
+            };
+            // One scan serves every hint that has come by now.
+            let more = std::iter::from_fn(|| self.hints.try_recv().ok());
+            for hint in hint.into_iter().chain(more) {
+                match hint {
+                    Hint::Changed(name) => renamed.extend(name),
+                    Hint::Asked(done) => asked.push(done),
+                }
+            }
+        }
+    }
+
+    /// Arms the notifications, and again when the directory was replaced.
+    fn watch(&mut self) {
+        let sender = self.sender.clone();
+        let report = move |event: notify::Result<notify::Event>| {
+            let Ok(event) = event else { return };
+            let into_place = matches!(
+                event.kind,
+                EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both))
+            );
+            let name = event
+                .paths
+                .last()
+                .and_then(|path| path.file_name())
+                .and_then(|name| name.to_str());
+            let is_ours = name.is_some_and(is_plugin_file);
+            if matches!(
+                event.kind,
+                EventKind::Access(
+                    notify::event::AccessKind::Open(_) | notify::event::AccessKind::Read
+                )
+            ) {
+                return;
+            }
+            // A full channel holds hints enough for a scan already.
+            drop(sender.try_send(Hint::Changed(
+                name.filter(|_| into_place && is_ours).map(str::to_owned),
+            )));
+        };
+        if self.watcher.is_none() {
+            self.watcher = notify::recommended_watcher(report)
+                .inspect_err(|error| tracing::warn!(%error, "no notifications of files; the directory is scanned every 30 s"))
+                .ok();
+        }
+        if let Some(watcher) = &mut self.watcher {
+            // Watching again is harmless, and needed after a replacement.
+            if let Err(error) = watcher.watch(&self.path, RecursiveMode::NonRecursive) {
+                tracing::debug!(%error, directory = %self.path.display(), "the directory cannot be watched yet");
+            }
+        }
+    }
+
+    /// Looks until every file was the same twice, and reports what changed.
+    async fn scan(
+        &mut self,
+        found: &mpsc::Sender<Found>,
+        renamed: &mut BTreeSet<String>,
+    ) -> Result<(), Closed> {
+        let mut before = BTreeMap::new();
+        for _ in 0..LOOKS {
+            let now = looks(&self.path).await;
+            let gone: Vec<String> = self
+                .reported
+                .keys()
+                .filter(|name| !now.contains_key(*name))
+                .cloned()
+                .collect();
+            for name in gone {
+                self.reported.remove(&name);
+                found.send(Found::Removed(name)).await.map_err(|_| Closed)?;
+            }
+            let changed = now
+                .iter()
+                .filter(|(name, look)| self.reported.get(*name) != Some(*look));
+            let changed: Vec<(String, Look)> =
+                changed.map(|(name, look)| (name.clone(), *look)).collect();
+            if changed.is_empty() {
+                return Ok(());
+            }
+            for (name, look) in changed {
+                if before.get(&name) == Some(&look) || renamed.remove(&name) {
+                    self.report(name, look, found).await?;
+                }
+            }
+            before = now;
+            if before
+                .iter()
+                .any(|(name, look)| self.reported.get(name) != Some(look))
+            {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn report(
+        &mut self,
+        name: String,
+        look: Look,
+        found: &mpsc::Sender<Found>,
+    ) -> Result<(), Closed> {
+        let path = self.path.join(&name);
+        let read = if look.bytes > FILE_BYTES_MAX {
+            Err(LoadError::TooLarge(crate::config::units::readable_size(
+                look.bytes,
+            )))
+        } else {
+            tokio::fs::read(&path)
+                .await
+                .map(Arc::from)
+                .map_err(|error| LoadError::Unreadable(error.to_string()))
+        };
+        self.reported.insert(name.clone(), look);
+        found
+            .send(Found::File(name, read))
+            .await
+            .map_err(|_| Closed)
+    }
+}
+
+/// Nobody listens any more.
+struct Closed;
+
+/// What is in the directory now; nothing, while it does not exist.
+async fn looks(directory: &Path) -> BTreeMap<String, Look> {
+    let directory = directory.to_owned();
+    let read = tokio::task::spawn_blocking(move || {
+        let Ok(entries) = std::fs::read_dir(&directory) else {
+            return BTreeMap::new();
+        };
+        let named = |entry: std::fs::DirEntry| {
+            let name = entry
+                .file_name()
+                .into_string()
+                .ok()
+                .filter(|name| is_plugin_file(name))?;
+            // Follows links: a link to a file is a file.
+            let about = std::fs::metadata(entry.path())
+                .ok()
+                .filter(std::fs::Metadata::is_file)?;
+            Some((name, look(&about)))
+        };
+        entries.flatten().filter_map(named).collect()
+    });
+    read.await.unwrap_or_default()
+}
+
+fn look(about: &std::fs::Metadata) -> Look {
+    use std::os::unix::fs::MetadataExt as _;
+    Look {
+        bytes: about.len(),
+        modified_ns: i128::from(about.mtime()) * 1_000_000_000 + i128::from(about.mtime_nsec()),
+        inode: about.ino(),
+    }
+}
+
+/// `*.wasm`, but nothing hidden. `*.tmp`, `*.part` and `*~` do not end so.
+fn is_plugin_file(name: &str) -> bool {
+    name.ends_with(".wasm") && !name.starts_with('.')
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn only_plugins_count() {
+        for (name, expected) in [
+            ("github-push.wasm", true),
+            (".github-push.wasm", false),
+            ("github-push.wasm.tmp", false),
+            ("github-push.wasm.part", false),
+            ("github-push.wasm~", false),
+            ("github-push.cwasm", false),
+            ("readme.md", false),
+        ] {
+            assert_eq!(super::is_plugin_file(name), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The one wasmtime engine: its settings, its pool, its clock, its threads.
+//!
+//! Guests run on a runtime of their own, at lower priority, so that they cannot
+//! keep the door waiting; the epoch is ticked by a thread that no guest can hold.
+
+use std::path::Path;
+use std::time::Duration;
+
+use wasmtime::{
+    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy,
+    PoolingAllocationConfig,
+};
+
+use crate::config::Maxima;
+
+/// How often a guest that computes is looked at: the grain of the CPU limit and
+/// of fairness between guests.
+pub(super) const TICK: Duration = Duration::from_millis(10);
+/// Wasm stack of a guest.
+const WASM_STACK: usize = 512 << 10;
+/// Fiber stack: leaves host functions called from the guest's depth ample room.
+const FIBER_STACK: usize = 2 << 20;
+/// Slots beyond the concurrent runs: `describe` runs beside them.
+const SPARE_SLOTS: u32 = 2;
+/// What one component may need (seen: JavaScript 13 core instances, Python 14).
+const CORE_INSTANCES: u32 = 16;
+const MEMORIES: u32 = 3;
+const TABLES: u32 = 3;
+/// Memory that stays with a slot between runs instead of going back.
+const KEEP_RESIDENT: usize = 512 << 10;
+
+/// Why the engine cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Wasmtime refuses the machine.
+    #[error("cannot start the WebAssembly engine: {0}")]
+    Wasmtime(wasmtime::Error),
+    /// A thread cannot be started.
+    #[error("cannot start a thread for plugins: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// How many guests the pool has room for.
+pub(super) fn slots(maxima: &Maxima) -> u32 {
+    maxima.concurrent_runs + SPARE_SLOTS
+}
+
+/// Makes the engine with its pool; where the machine has no room for the pool's
+/// addresses, memory is taken anew for each run instead.
+pub(super) fn engine(maxima: &Maxima, cache_dir: Option<&Path>) -> Result<Engine, EngineError> {
+    let mut pooled = settings(cache_dir)?;
+    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(maxima)));
+    match Engine::new(&pooled) {
+        Ok(engine) => Ok(engine),
+        Err(error) => {
+            tracing::warn!(%error, "no room for a pool of instances; each run takes memory anew, which is slower");
+            Engine::new(&settings(cache_dir)?).map_err(EngineError::Wasmtime)
+        }
+    }
+}
+
+fn settings(cache_dir: Option<&Path>) -> Result<Config, EngineError> {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .max_wasm_stack(WASM_STACK)
+        .async_stack_size(FIBER_STACK)
+        .native_unwind_info(false)
+        .wasm_memory64(false);
+    if let Some(directory) = cache_dir {
+        let mut cache = CacheConfig::new();
+        cache.with_directory(std::path::absolute(directory)?);
+        config.cache(Some(Cache::new(cache).map_err(EngineError::Wasmtime)?));
+    }
+    Ok(config)
+}
+
+fn pool(maxima: &Maxima) -> PoolingAllocationConfig {
+    let slots = slots(maxima);
+    let memory = usize::try_from(maxima.limits.memory_bytes).unwrap_or(usize::MAX);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_core_instances(slots * CORE_INSTANCES)
+        .total_memories(slots * MEMORIES)
+        .total_tables(slots * TABLES)
+        .total_stacks(slots)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_memory_size(memory)
+        .max_unused_warm_slots(slots)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(64 << 10)
+        .pagemap_scan(Enabled::Auto);
+    pool
+}
+
+/// Ticks the engine's epoch from a thread of its own, until the engine is gone.
+pub(super) fn start_ticker(engine: &Engine) -> Result<(), EngineError> {
+    let engine = engine.weak();
+    let tick = move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(TICK);
+        }
+    };
+    // It ends with the engine, so nobody needs to join it.
+    std::thread::Builder::new()
+        .name("hookbay-epoch".into())
+        .spawn(tick)?;
+    Ok(())
+}
+
+/// The threads that guests run on.
+pub(super) fn guest_runtime() -> Result<tokio::runtime::Runtime, EngineError> {
+    let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("hookbay-guest")
+        .on_thread_start(yield_to_the_door)
+        .enable_time()
+        .build()?;
+    Ok(runtime)
+}
+
+/// Lowers the priority of the calling thread (on Linux `nice` is per thread).
+fn yield_to_the_door() {
+    if let Err(error) = rustix::process::nice(5) {
+        tracing::debug!(%error, "guest threads keep the host's priority");
+    }
+}

@@ -1,0 +1,55 @@
+//! The bounds of one attempt that are the same for every plugin, and what it
+//! means to reach one.
+
+use crate::run::Outcome;
+
+/// Longest summary, in bytes.
+pub const SUMMARY_MAX: usize = 4 << 10;
+/// Longest `data` of a success, in bytes.
+pub const DATA_MAX: usize = 256 << 10;
+/// Most lines an attempt may log, stdout and stderr included.
+pub const LOG_LINES_MAX: usize = 1000;
+/// Most bytes an attempt may log, stdout and stderr included.
+pub const LOG_BYTES_MAX: usize = 128 << 10;
+/// Most calls of host functions.
+pub const CALLS_MAX: u32 = 10_000;
+/// Most resources that a guest may hold open.
+pub const HANDLES_MAX: usize = 1000;
+/// Longest key, in bytes.
+pub const KV_KEY_MAX: usize = 512;
+/// Longest value, in bytes.
+pub const KV_VALUE_MAX: usize = 256 << 10;
+/// Most bytes of keys and values that an attempt may write.
+pub const KV_BYTES_MAX: usize = 4 << 20;
+/// Most keys that one `list` returns.
+pub const KV_LIST_MAX: u32 = 1000;
+/// Most bytes that one call may move from the guest to the host.
+pub const CALL_BYTES_MAX: usize = 4 << 20;
+
+/// A bound that was reached: the attempt ends with its outcome.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Exceeded {
+    /// What it counts as.
+    pub outcome: Outcome,
+    /// Which bound, and its value.
+    pub message: String,
+}
+
+impl Exceeded {
+    /// Something written is too long or too much.
+    pub fn output(what: &str, limit: usize) -> Self {
+        Self {
+            outcome: Outcome::Output,
+            message: format!("{what} is over its limit of {limit}"),
+        }
+    }
+
+    /// Too many calls.
+    pub fn calls(what: &str, limit: u32) -> Self {
+        Self {
+            outcome: Outcome::Calls,
+            message: format!("more than {limit} {what}"),
+        }
+    }
+}

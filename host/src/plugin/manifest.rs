@@ -1,0 +1,286 @@
+//! What a plugin says of itself: read from `describe`, kept as JSON.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::PluginConfig;
+use crate::trigger::{Origin, Trigger};
+
+use super::bindings::exports::hookbay::plugin::handler as wit;
+
+/// Most triggers, and most wants of a kind, that a manifest may have.
+const LIST_MAX: usize = 100;
+/// Longest text in a manifest, in bytes.
+const TEXT_MAX: usize = 4096;
+
+/// A plugin's own description.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// What its author calls it; the operator's name for it is its file's.
+    pub name: String,
+    /// Its author's version.
+    pub version: String,
+    /// One line.
+    pub description: String,
+    /// Which events it wants.
+    pub triggers: Vec<TriggerText>,
+    /// What it needs from the operator.
+    pub wants: Wants,
+}
+
+/// A trigger as text, for the store and the API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TriggerText {
+    /// A provider, or…
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// …a source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Pattern of the kind.
+    pub kind: String,
+    /// JSON Pointer to the ordering key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ordering_key: Option<String>,
+}
+
+/// What a plugin needs from the operator.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wants {
+    /// Addresses to call.
+    pub endpoints: Vec<EndpointWant>,
+    /// Secrets to use.
+    pub secrets: Vec<SecretWant>,
+    /// Configuration to read.
+    pub config: Vec<ConfigWant>,
+}
+
+/// An address to call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointWant {
+    /// Its name in the plugin.
+    pub name: String,
+    /// Where it usually is.
+    pub default_origin: Option<String>,
+    /// What for.
+    pub doc: String,
+}
+
+/// A secret to use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretWant {
+    /// Its name in the plugin.
+    pub name: String,
+    /// What for.
+    pub doc: String,
+}
+
+/// A configuration key to read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigWant {
+    /// The key.
+    pub name: String,
+    /// Whether it works without.
+    pub required: bool,
+    /// What for.
+    pub doc: String,
+}
+
+/// Why a manifest cannot be accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// A text or list is too long.
+    #[error("`describe` returned {what} longer than {limit}")]
+    TooLong {
+        /// Which.
+        what: &'static str,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// A trigger is not one.
+    #[error("trigger {position} of `describe` is wrong: {problem}")]
+    Trigger {
+        /// Which, from 1.
+        position: usize,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl Manifest {
+    /// Reads what `describe` returned.
+    ///
+    /// # Errors
+    /// [`ManifestError`] names what is wrong.
+    pub(super) fn read(manifest: wit::Manifest) -> Result<Self, ManifestError> {
+        let wants = manifest.wants;
+        for (what, list) in [
+            ("a list of triggers", manifest.triggers.len()),
+            ("a list of endpoints", wants.endpoints.len()),
+            ("a list of secrets", wants.secrets.len()),
+            ("a list of config keys", wants.config.len()),
+        ] {
+            if list > LIST_MAX {
+                return Err(ManifestError::TooLong {
+                    what,
+                    limit: LIST_MAX,
+                });
+            }
+        }
+        for (what, text) in [
+            ("a name", &manifest.name),
+            ("a version", &manifest.version),
+            ("a description", &manifest.description),
+        ] {
+            if text.len() > TEXT_MAX {
+                return Err(ManifestError::TooLong {
+                    what,
+                    limit: TEXT_MAX,
+                });
+            }
+        }
+        let read = Self {
+            name: manifest.name,
+            version: manifest.version,
+            description: manifest.description,
+            triggers: manifest
+                .triggers
+                .into_iter()
+                .map(TriggerText::from)
+                .collect(),
+            wants: Wants {
+                endpoints: wants
+                    .endpoints
+                    .into_iter()
+                    .map(EndpointWant::from)
+                    .collect(),
+                secrets: wants.secrets.into_iter().map(SecretWant::from).collect(),
+                config: wants.config.into_iter().map(ConfigWant::from).collect(),
+            },
+        };
+        read.triggers()?;
+        Ok(read)
+    }
+
+    /// The triggers, parsed.
+    ///
+    /// # Errors
+    /// [`ManifestError::Trigger`] names the first that is not one.
+    pub fn triggers(&self) -> Result<Vec<Trigger>, ManifestError> {
+        let numbered = self.triggers.iter().enumerate();
+        numbered
+            .map(|(index, text)| {
+                text.parse().map_err(|problem| ManifestError::Trigger {
+                    position: index + 1,
+                    problem,
+                })
+            })
+            .collect()
+    }
+
+    /// What it wants and the operator has not granted, each by its key under
+    /// `[plugins.NAME]`. Endpoints and secrets cannot be granted in this version.
+    pub fn missing_grants(&self, granted: &PluginConfig) -> Vec<String> {
+        let endpoints = self
+            .wants
+            .endpoints
+            .iter()
+            .map(|want| format!("http.{}", want.name));
+        let secrets = self
+            .wants
+            .secrets
+            .iter()
+            .map(|want| format!("secrets.{}", want.name));
+        let config = self.wants.config.iter();
+        let config =
+            config.filter(|want| want.required && !granted.config.contains_key(&want.name));
+        endpoints
+            .chain(secrets)
+            .chain(config.map(|want| format!("config.{}", want.name)))
+            .collect()
+    }
+}
+
+impl TriggerText {
+    fn parse(&self) -> Result<Trigger, String> {
+        let origin = match (&self.provider, &self.source) {
+            (Some(provider), None) => Origin::Provider(provider.clone()),
+            (None, Some(source)) => Origin::Source(
+                source
+                    .parse()
+                    .map_err(|error: crate::name::InvalidName| error.to_string())?,
+            ),
+            (_, _) => return Err("it must name either a provider or a source".to_owned()),
+        };
+        if self.ordering_key.is_some() {
+            return Err("ordering keys are not supported by this version of Hookbay".to_owned());
+        }
+        let kind = self
+            .kind
+            .parse()
+            .map_err(|error: crate::trigger::PatternError| error.to_string())?;
+        Ok(Trigger {
+            origin,
+            kind,
+            ordering_key: None,
+        })
+    }
+}
+
+impl From<&Trigger> for TriggerText {
+    fn from(trigger: &Trigger) -> Self {
+        let (provider, source) = match &trigger.origin {
+            Origin::Provider(name) => (Some(name.clone()), None),
+            Origin::Source(name) => (None, Some(name.to_string())),
+        };
+        Self {
+            provider,
+            source,
+            kind: trigger.kind.to_string(),
+            ordering_key: trigger.ordering_key.clone(),
+        }
+    }
+}
+
+impl From<wit::Trigger> for TriggerText {
+    fn from(trigger: wit::Trigger) -> Self {
+        let (provider, source) = match trigger.origin {
+            wit::Origin::Provider(name) => (Some(name), None),
+            wit::Origin::Source(name) => (None, Some(name)),
+        };
+        Self {
+            provider,
+            source,
+            kind: trigger.kind,
+            ordering_key: trigger.ordering_key,
+        }
+    }
+}
+
+impl From<wit::EndpointWant> for EndpointWant {
+    fn from(want: wit::EndpointWant) -> Self {
+        Self {
+            name: want.name,
+            default_origin: want.default_origin,
+            doc: want.doc,
+        }
+    }
+}
+
+impl From<wit::SecretWant> for SecretWant {
+    fn from(want: wit::SecretWant) -> Self {
+        Self {
+            name: want.name,
+            doc: want.doc,
+        }
+    }
+}
+
+impl From<wit::ConfigWant> for ConfigWant {
+    fn from(want: wit::ConfigWant) -> Self {
+        Self {
+            name: want.name,
+            required: want.required,
+            doc: want.doc,
+        }
+    }
+}

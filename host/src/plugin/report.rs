@@ -1,0 +1,148 @@
+//! How an attempt ended: from what the guest answered, or why it did not, to a
+//! [`Report`] with a stable outcome.
+
+use std::time::Duration;
+
+use wasmtime::Trap;
+use wasmtime_wasi::I32Exit;
+
+use crate::clock::Timestamp;
+use crate::kv::KvEffects;
+use crate::run::{AttemptRecord, Outcome};
+
+use super::bindings::exports::hookbay::plugin::handler as wit;
+use super::limits::{DATA_MAX, Exceeded, SUMMARY_MAX};
+use super::log::Log;
+
+/// How one attempt went.
+#[derive(Debug)]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What went wrong, in a sentence.
+    pub error: Option<String>,
+    /// How long the plugin asked to wait.
+    pub after: Option<Duration>,
+    /// One line, of a success.
+    pub summary: Option<String>,
+    /// JSON text, of a success.
+    pub data: Option<String>,
+    /// What it cost and logged.
+    pub record: AttemptRecord,
+    /// What it read and wrote, of a success.
+    pub effects: KvEffects,
+}
+
+impl Report {
+    /// The report of an attempt that the host itself could not carry out.
+    pub(super) fn of_ours(failure: Exceeded, started_at: Timestamp) -> Self {
+        let record = AttemptRecord {
+            started_at,
+            duration_ms: 0,
+            cpu_us: 0,
+            memory_bytes: 0,
+            logs: Vec::new(),
+        };
+        report(Err(failure), record, KvEffects::default())
+    }
+}
+
+/// Says what a failed call means.
+pub(super) fn classify(
+    error: &wasmtime::Error,
+    memory_refusal: Option<String>,
+    log: &Log,
+) -> Exceeded {
+    if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
+        return exceeded.clone();
+    }
+    if let Some(message) = memory_refusal {
+        return Exceeded {
+            outcome: Outcome::Memory,
+            message,
+        };
+    }
+    let cause = if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        format!("the guest exited with status {}", exit.0)
+    } else if let Some(trap) = error.downcast_ref::<Trap>() {
+        trap.to_string()
+    } else {
+        error.root_cause().to_string()
+    };
+    // A panic says why on stderr, right before it traps.
+    let message = match log.last_words() {
+        Some(words) => format!("{words} ({cause})"),
+        None => cause,
+    };
+    Exceeded {
+        outcome: Outcome::Trap,
+        message,
+    }
+}
+
+/// What the guest answers.
+type Answer = Result<wit::Success, wit::Failure>;
+
+/// Refuses a success that is longer than it may be.
+pub(super) fn checked(answer: Answer) -> Result<Answer, Exceeded> {
+    if let Ok(success) = &answer {
+        if success.summary.len() > SUMMARY_MAX {
+            return Err(Exceeded::output("the summary, in bytes,", SUMMARY_MAX));
+        }
+        if let Some(data) = &success.data {
+            if data.len() > DATA_MAX {
+                return Err(Exceeded::output("the data, in bytes,", DATA_MAX));
+            }
+            if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(data) {
+                let message = format!("the data of the success is not JSON: {error}");
+                return Err(Exceeded {
+                    outcome: Outcome::Output,
+                    message,
+                });
+            }
+        }
+    }
+    Ok(answer)
+}
+
+/// Puts together what an attempt came to.
+pub(super) fn report(
+    answer: Result<Answer, Exceeded>,
+    record: AttemptRecord,
+    effects: KvEffects,
+) -> Report {
+    let mut report = Report {
+        outcome: Outcome::Succeeded,
+        error: None,
+        after: None,
+        summary: None,
+        data: None,
+        record,
+        effects: KvEffects::default(),
+    };
+    let cut = |mut reason: String| {
+        reason.truncate(reason.floor_char_boundary(SUMMARY_MAX));
+        Some(reason)
+    };
+    match answer {
+        Ok(Ok(success)) => {
+            report.summary = Some(success.summary);
+            report.data = success.data;
+            report.effects = effects;
+        }
+        Ok(Err(wit::Failure::Retry(retry))) => {
+            report.outcome = Outcome::Retry;
+            report.error = cut(retry.reason);
+            report.after = retry.after_ms.map(Duration::from_millis);
+        }
+        Ok(Err(wit::Failure::Permanent(permanent))) => {
+            report.outcome = Outcome::Permanent;
+            report.error = cut(permanent.reason);
+        }
+        Err(exceeded) => {
+            report.outcome = exceeded.outcome;
+            report.error = cut(exceeded.message);
+        }
+    }
+    report
+}
