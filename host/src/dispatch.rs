@@ -1,0 +1,305 @@
+//! Dispatch: waits for due runs, claims them, executes them, until told to stop.
+//!
+//! `wakeup` says when to look, [`lanes`] what to claim and start next, `execute`
+//! carries one attempt through, `presence` knows which plugins are here, `upkeep`
+//! does what has its time. `Err` here means that the host itself failed: what a
+//! plugin does wrong is an outcome.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, Timestamp};
+use crate::metrics::Metrics;
+use crate::plugin::PluginHost;
+use crate::run::PluginId;
+use crate::store::{ClaimedRuns, Store, StoreError, Want};
+
+mod board;
+mod execute;
+mod lanes;
+mod presence;
+mod shelf;
+pub mod upkeep;
+mod wakeup;
+
+pub use board::{Board, Candidate, Entry, PluginState, SharedBoard};
+pub use presence::Presence;
+pub use wakeup::Wakeup;
+
+use execute::{ActivePlugin, Executor};
+use lanes::Lanes;
+
+/// Between looks at the queue without a reason: what no hint told of.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Between claims while the database does not answer.
+const CLAIM_AGAIN: Duration = Duration::from_secs(1);
+
+/// What the dispatcher works with.
+pub struct Dispatcher {
+    /// Where runs are.
+    pub store: Store,
+    /// Where guests run.
+    pub host: Arc<PluginHost>,
+    /// Which plugins are here.
+    pub board: SharedBoard,
+    /// Who may have new runs.
+    pub wakeup: Arc<Wakeup>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Clock,
+    /// This host's name, for people.
+    pub host_name: Arc<str>,
+    /// Guests that execute at once.
+    pub slots: u32,
+    /// How long a stop waits for attempts that execute.
+    pub grace: Duration,
+}
+
+/// What was wanted, and what a claim got of it.
+type Claim = (Vec<Want>, Result<ClaimedRuns, StoreError>);
+
+/// A guest's right to execute; when it is dropped, another may.
+struct Slot {
+    plugin: PluginId,
+    ended: mpsc::Sender<PluginId>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // The channel has a place for each slot, unless the loop has ended.
+        if self.ended.try_send(self.plugin).is_err() {
+            tracing::trace!("a guest ended after the dispatcher");
+        }
+    }
+}
+
+/// How many runs of a plugin may execute at once; none, if it cannot run now.
+fn concurrency(board: &Board, plugin: PluginId) -> Option<u32> {
+    let entry = board.by_id(plugin)?;
+    entry.active.as_ref().map(|_| entry.settings.concurrency)
+}
+
+/// The loop's state.
+struct Loop {
+    dispatcher: Dispatcher,
+    executor: Arc<Executor>,
+    lanes: Lanes,
+    attempts: JoinSet<Option<Timestamp>>,
+    plugin_of: HashMap<Id, PluginId>,
+    ended: mpsc::Sender<PluginId>,
+}
+
+impl Dispatcher {
+    /// Runs until `stop`; then starts nothing more, gives back what was claimed
+    /// and not started, and waits for what executes, at most for the grace.
+    pub async fn run(self, stop: CancellationToken) {
+        let give_up = CancellationToken::new();
+        let executor = Executor {
+            store: self.store.clone(),
+            host: Arc::clone(&self.host),
+            metrics: Arc::clone(&self.metrics),
+            clock: self.clock.clone(),
+            host_name: Arc::clone(&self.host_name),
+            give_up: give_up.clone(),
+        };
+        // One place per guest that can end before the loop looks.
+        let (ended, guests_ended) = mpsc::channel(usize::try_from(self.slots).unwrap_or(1));
+        let mut state = Loop {
+            dispatcher: self,
+            executor: Arc::new(executor),
+            lanes: Lanes::default(),
+            attempts: JoinSet::new(),
+            plugin_of: HashMap::new(),
+            ended,
+        };
+        state.until(&stop, guests_ended).await;
+        state.drain(&give_up).await;
+    }
+}
+
+impl Loop {
+    async fn until(
+        &mut self,
+        stop: &CancellationToken,
+        mut guests_ended: mpsc::Receiver<PluginId>,
+    ) {
+        let mut claiming: Option<JoinSet<Claim>> = None;
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        loop {
+            self.start();
+            if claiming.as_ref().is_none_or(JoinSet::is_empty) {
+                claiming = self.claim();
+            }
+            let due_in = self
+                .lanes
+                .next_due()
+                .map(|due| due.since(self.dispatcher.clock.now()));
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(plugin) = guests_ended.recv() => self.lanes.guest_ended(plugin),
+                Some(joined) = self.attempts.join_next_with_id(), if !self.attempts.is_empty() => match joined {
+                    Ok((task, due_again)) => self.recorded(task, due_again),
+                    Err(error) => {
+                        tracing::error!(%error, "an attempt's task failed; its run stays claimed until the next start");
+                        self.recorded(error.id(), None);
+                    }
+                },
+                Some(claimed) = next_claim(&mut claiming) => {
+                    claiming = None;
+                    self.claimed(claimed).await;
+                }
+                plugins = self.dispatcher.wakeup.rung() => {
+                    self.give_back_what_cannot_run().await;
+                    plugins.into_iter().for_each(|plugin| self.lanes.look_at(plugin));
+                }
+                () = tokio::time::sleep(due_in.unwrap_or(LOOK_EVERY)), if due_in.is_some() => {
+                    self.lanes.look_at_due(self.dispatcher.clock.now());
+                }
+                _ = look.tick() => self.look_at_all(),
+            }
+        }
+        // A claim under way is let finish, so that what it gets can be given back.
+        if let Some(claimed) = next_claim(&mut claiming).await {
+            self.claimed(claimed).await;
+        }
+    }
+
+    /// Starts what may start now.
+    fn start(&mut self) {
+        let board = self.dispatcher.board.load();
+        let concurrency = |plugin| concurrency(&board, plugin);
+        while let Some((claimed, event)) = self.lanes.start(self.dispatcher.slots, concurrency) {
+            let id = claimed.plugin;
+            let Some(entry) = board.by_id(id) else {
+                continue;
+            };
+            let Some(loaded) = entry.active.clone() else {
+                continue;
+            };
+            let plugin = ActivePlugin {
+                name: entry.name.clone(),
+                loaded,
+                settings: Arc::clone(&entry.settings),
+            };
+            let executor = Arc::clone(&self.executor);
+            let slot = Slot {
+                plugin: id,
+                ended: self.ended.clone(),
+            };
+            let task = self
+                .attempts
+                .spawn(async move { executor.execute(claimed, event, plugin, slot).await });
+            self.plugin_of.insert(task.id(), id);
+        }
+    }
+
+    /// Begins a claim for whoever wants one.
+    fn claim(&mut self) -> Option<JoinSet<Claim>> {
+        let board = self.dispatcher.board.load();
+        let wants = self.lanes.wants(|plugin| concurrency(&board, plugin));
+        if wants.is_empty() {
+            return None;
+        }
+        self.lanes.claiming(&wants);
+        let store = self.dispatcher.store.clone();
+        let mut claiming = JoinSet::new();
+        claiming.spawn(async move {
+            let claimed = store.claim(wants.clone()).await;
+            if claimed.is_err() {
+                tokio::time::sleep(CLAIM_AGAIN).await;
+            }
+            (wants, claimed)
+        });
+        Some(claiming)
+    }
+
+    async fn claimed(&mut self, (wants, claimed): Claim) {
+        let now = self.dispatcher.clock.now();
+        match claimed {
+            Ok(ClaimedRuns { runs, next_due }) => self.lanes.claimed(&wants, runs, &next_due, now),
+            Err(error) => {
+                tracing::error!(%error, "runs cannot be claimed; trying again");
+                wants
+                    .iter()
+                    .for_each(|want| self.lanes.look_at(want.plugin));
+            }
+        }
+        self.give_back_what_cannot_run().await;
+    }
+
+    /// An attempt's task has ended: its run is recorded, or given up.
+    fn recorded(&mut self, task: Id, due_again: Option<Timestamp>) {
+        if let Some(plugin) = self.plugin_of.remove(&task) {
+            self.lanes.recorded(plugin, due_again);
+        }
+    }
+
+    fn look_at_all(&mut self) {
+        let board = self.dispatcher.board.load();
+        for id in board
+            .entries
+            .values()
+            .filter(|entry| entry.active.is_some())
+            .filter_map(|entry| entry.id)
+        {
+            self.lanes.look_at(id);
+        }
+    }
+
+    /// Gives back what was claimed for plugins that have gone since.
+    async fn give_back_what_cannot_run(&mut self) {
+        let board = self.dispatcher.board.load_full();
+        let cannot_run = |plugin| {
+            board
+                .by_id(plugin)
+                .is_none_or(|entry| entry.active.is_none())
+        };
+        let fences = self.lanes.give_back(cannot_run);
+        self.release(fences).await;
+    }
+
+    async fn release(&self, fences: Vec<crate::run::Fence>) {
+        if fences.is_empty() {
+            return;
+        }
+        if let Err(error) = self.dispatcher.store.release(fences).await {
+            // They are rescued at the next start.
+            tracing::error!(%error, "claimed runs cannot be given back");
+        }
+    }
+
+    async fn drain(&mut self, give_up: &CancellationToken) {
+        let fences = self.lanes.give_back(|_| true);
+        self.release(fences).await;
+        if self.attempts.is_empty() {
+            return;
+        }
+        let grace = self.dispatcher.grace;
+        tracing::info!(
+            attempts = self.attempts.len(),
+            ?grace,
+            "waiting for attempts that execute"
+        );
+        let all = async { while self.attempts.join_next().await.is_some() {} };
+        if tokio::time::timeout(grace, all).await.is_err() {
+            tracing::warn!(
+                attempts = self.attempts.len(),
+                "attempts were still executing; the next start runs them again"
+            );
+            give_up.cancel();
+            self.attempts.shutdown().await;
+        }
+    }
+}
+
+/// What the claim under way got; never, without one.
+async fn next_claim(claiming: &mut Option<JoinSet<Claim>>) -> Option<Claim> {
+    claiming.as_mut()?.join_next().await?.ok()
+}

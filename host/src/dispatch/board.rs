@@ -1,0 +1,151 @@
+//! The board: all plugins of this host as they stand at one moment. Pure; only
+//! `presence` makes a new one, everybody reads.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::clock::Timestamp;
+use crate::config::PluginConfig;
+use crate::name::PluginName;
+use crate::plugin::{Digest, Loaded, Manifest};
+use crate::run::PluginId;
+use crate::trigger::{Trigger, TriggerIndex};
+
+/// How a plugin stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PluginState {
+    /// A version runs.
+    Active,
+    /// No version runs: the only one wants more than it is granted.
+    Held,
+    /// Its file is not here.
+    Missing,
+    /// Its file never loaded.
+    Broken,
+}
+
+/// A newer file that is not active.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its digest, if it could be read.
+    pub digest: Option<Digest>,
+    /// Why it is not active.
+    pub problem: String,
+    /// Grants that it wants and has not.
+    pub missing_grants: Vec<String>,
+}
+
+/// All that is known of one plugin on this host.
+#[derive(Clone)]
+pub struct Entry {
+    /// Its name.
+    pub name: PluginName,
+    /// Its file in the plugins directory.
+    pub file: String,
+    /// Its number in the store, once it has one.
+    pub id: Option<PluginId>,
+    /// What runs.
+    pub active: Option<Arc<Loaded>>,
+    /// When that became active.
+    pub loaded_at: Option<Timestamp>,
+    /// What is newer and does not run.
+    pub candidate: Option<Candidate>,
+    /// What it says of itself: the active version, or the last known.
+    pub manifest: Option<Manifest>,
+    /// The triggers in force.
+    pub triggers: Vec<Trigger>,
+    /// What the operator allows and sets.
+    pub settings: Arc<PluginConfig>,
+    /// Whether its file is in the directory.
+    pub(super) is_present: bool,
+}
+
+/// All plugins, as they stand at one moment.
+#[derive(Clone, Default)]
+pub struct Board {
+    /// By name.
+    pub entries: BTreeMap<PluginName, Entry>,
+    /// Which plugins want an event.
+    pub triggers: TriggerIndex,
+    /// Whether the first scan of the directory has ended.
+    pub is_ready: bool,
+    names: HashMap<PluginId, PluginName>,
+}
+
+/// The board that everybody reads and only `presence` writes.
+pub type SharedBoard = Arc<ArcSwap<Board>>;
+
+impl PluginState {
+    /// The word for it in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Held => "held",
+            Self::Missing => "missing",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+impl Entry {
+    pub(super) fn new(name: PluginName, file: String, settings: PluginConfig) -> Self {
+        Self {
+            name,
+            file,
+            id: None,
+            active: None,
+            loaded_at: None,
+            candidate: None,
+            manifest: None,
+            triggers: Vec::new(),
+            settings: Arc::new(settings),
+            is_present: false,
+        }
+    }
+
+    /// How it stands.
+    pub fn state(&self) -> PluginState {
+        match (&self.active, &self.candidate) {
+            (Some(_), _) => PluginState::Active,
+            (None, _) if !self.is_present => PluginState::Missing,
+            (None, Some(candidate)) if candidate.missing_grants.is_empty() => PluginState::Broken,
+            (None, _) => PluginState::Held,
+        }
+    }
+}
+
+impl Board {
+    /// The board of these plugins.
+    pub(super) fn new(entries: BTreeMap<PluginName, Entry>, is_ready: bool) -> Self {
+        let mut triggers = TriggerIndex::default();
+        let mut names = HashMap::with_capacity(entries.len());
+        for entry in entries.values() {
+            if let Some(id) = entry.id {
+                triggers.insert(id, &entry.triggers);
+                names.insert(id, entry.name.clone());
+            }
+        }
+        Self {
+            entries,
+            triggers,
+            is_ready,
+            names,
+        }
+    }
+
+    /// The plugin with this number.
+    pub fn by_id(&self, id: PluginId) -> Option<&Entry> {
+        self.entries.get(self.names.get(&id)?)
+    }
+
+    /// The plugins that can take no run now.
+    pub fn blocked(&self) -> Vec<PluginId> {
+        self.entries
+            .values()
+            .filter(|entry| entry.active.is_none())
+            .filter_map(|entry| entry.id)
+            .collect()
+    }
+}

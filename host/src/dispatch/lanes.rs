@@ -1,0 +1,171 @@
+//! The lanes: one per plugin, with what it may execute now and what was claimed
+//! ahead. Pure bookkeeping; the dispatcher acts on it.
+//!
+//! A lane claims ahead a little, so that guests need not wait for the database
+//! between runs; claimed runs that were not started can be given back.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::event::Event;
+use crate::run::{Claimed, Fence, PluginId};
+use crate::store::Want;
+
+/// Runs claimed and not yet recorded, per run that may execute at once.
+const AHEAD: u32 = 16;
+/// The most that a lane has claimed and not yet recorded.
+const OUTSTANDING_MAX: u32 = 256;
+
+/// One plugin's runs on this host.
+#[derive(Default)]
+struct Lane {
+    /// Claimed, not started.
+    claimed: VecDeque<(Claimed, Arc<Event>)>,
+    executing: u32,
+    /// Claimed and not yet recorded, whether waiting, executing or ending.
+    outstanding: u32,
+    /// Whether the queue may have runs that are due.
+    may_have_more: bool,
+    /// When its next run becomes due, where that is known.
+    due: Option<Timestamp>,
+}
+
+/// All lanes of this host.
+#[derive(Default)]
+pub(super) struct Lanes {
+    lanes: BTreeMap<PluginId, Lane>,
+    executing: u32,
+    /// Whose turn it is to start first: each plugin gets its share.
+    turn: Option<PluginId>,
+}
+
+impl Lanes {
+    /// Notes that a plugin may have runs that are due.
+    pub(super) fn look_at(&mut self, plugin: PluginId) {
+        self.lanes.entry(plugin).or_default().may_have_more = true;
+    }
+
+    /// Notes it for each lane whose next run has become due.
+    pub(super) fn look_at_due(&mut self, now: Timestamp) {
+        for lane in self.lanes.values_mut() {
+            if lane.due.is_some_and(|due| due <= now) {
+                lane.due = None;
+                lane.may_have_more = true;
+            }
+        }
+    }
+
+    /// When the next run becomes due, of all lanes.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.lanes.values().filter_map(|lane| lane.due).min()
+    }
+
+    /// What to claim: for lanes that may have more and have room for a good
+    /// batch of it. `concurrency` is none for plugins that cannot run now.
+    pub(super) fn wants(&self, concurrency: impl Fn(PluginId) -> Option<u32>) -> Vec<Want> {
+        let want = |(plugin, lane): (&PluginId, &Lane)| {
+            let most = (concurrency(*plugin)? * AHEAD).min(OUTSTANDING_MAX);
+            let room = most.saturating_sub(lane.outstanding);
+            let is_worth_it = lane.claimed.is_empty() || room >= most / 2;
+            (lane.may_have_more && room > 0 && is_worth_it).then_some(Want {
+                plugin: *plugin,
+                count: room,
+            })
+        };
+        self.lanes.iter().filter_map(want).collect()
+    }
+
+    /// Notes that a claim is under way: what comes after it needs a new look.
+    pub(super) fn claiming(&mut self, wants: &[Want]) {
+        for want in wants {
+            if let Some(lane) = self.lanes.get_mut(&want.plugin) {
+                lane.may_have_more = false;
+                lane.due = None;
+            }
+        }
+    }
+
+    /// Takes in what a claim got. Whoever got all it wanted may have more.
+    pub(super) fn claimed(
+        &mut self,
+        wants: &[Want],
+        runs: Vec<(Claimed, Arc<Event>)>,
+        next_due: &[(PluginId, Timestamp)],
+        now: Timestamp,
+    ) {
+        let mut got: BTreeMap<PluginId, u32> = BTreeMap::new();
+        for (claimed, event) in runs {
+            *got.entry(claimed.plugin).or_default() += 1;
+            let lane = self.lanes.entry(claimed.plugin).or_default();
+            lane.outstanding += 1;
+            lane.claimed.push_back((claimed, event));
+        }
+        for want in wants {
+            if let Some(lane) = self.lanes.get_mut(&want.plugin) {
+                lane.may_have_more |= got.get(&want.plugin).is_some_and(|got| *got >= want.count);
+            }
+        }
+        for (plugin, due) in next_due {
+            if let Some(lane) = self.lanes.get_mut(plugin) {
+                lane.due = Some(*due);
+            }
+        }
+        self.look_at_due(now);
+    }
+
+    /// The next run to start, if a slot is free for its plugin, each plugin in
+    /// turn; of `slots` in all.
+    pub(super) fn start(
+        &mut self,
+        slots: u32,
+        concurrency: impl Fn(PluginId) -> Option<u32>,
+    ) -> Option<(Claimed, Arc<Event>)> {
+        if self.executing >= slots {
+            return None;
+        }
+        let is_free = |(plugin, lane): &(&PluginId, &Lane)| {
+            !lane.claimed.is_empty()
+                && concurrency(**plugin).is_some_and(|most| lane.executing < most)
+        };
+        let after = self.lanes.range((
+            self.turn
+                .map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded),
+            std::ops::Bound::Unbounded,
+        ));
+        let plugin = *after.chain(self.lanes.iter()).find(is_free)?.0;
+        let lane = self.lanes.get_mut(&plugin)?;
+        lane.executing += 1;
+        self.executing += 1;
+        self.turn = Some(plugin);
+        lane.claimed.pop_front()
+    }
+
+    /// Notes that a guest has ended and its slot is free.
+    pub(super) fn guest_ended(&mut self, plugin: PluginId) {
+        if let Some(lane) = self.lanes.get_mut(&plugin) {
+            lane.executing = lane.executing.saturating_sub(1);
+            self.executing = self.executing.saturating_sub(1);
+        }
+    }
+
+    /// Notes that a run is off our hands, and when it is due again, if it is.
+    pub(super) fn recorded(&mut self, plugin: PluginId, due_again: Option<Timestamp>) {
+        if let Some(lane) = self.lanes.get_mut(&plugin) {
+            lane.outstanding = lane.outstanding.saturating_sub(1);
+            lane.due = [lane.due, due_again].into_iter().flatten().min();
+        }
+    }
+
+    /// Takes out what was claimed and not started, of plugins that cannot run.
+    pub(super) fn give_back(&mut self, cannot_run: impl Fn(PluginId) -> bool) -> Vec<Fence> {
+        let mut fences = Vec::new();
+        for (plugin, lane) in &mut self.lanes {
+            if cannot_run(*plugin) {
+                lane.outstanding -= u32::try_from(lane.claimed.len()).unwrap_or(lane.outstanding);
+                fences.extend(lane.claimed.drain(..).map(|(claimed, _)| claimed.fence));
+            }
+        }
+        fences
+    }
+}

@@ -1,0 +1,350 @@
+//! Which plugins are here and may run: brings together the files of the plugins
+//! directory, what the operator grants, and the store's registry.
+//!
+//! The directory names a plugin's candidate, the store its active version. A
+//! candidate that loads and wants no more than it is granted becomes active in
+//! one swap; any other is shown with its problem while the active one keeps
+//! running. A board of all this is published for whoever needs it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::config::{Config, PluginConfig};
+use crate::metrics::Metrics;
+use crate::name::PluginName;
+use crate::plugin::{Digest, Found, LoadError, Loaded, Manifest, PluginHost, TriggerText};
+use crate::run::PluginId;
+use crate::store::{RegisterPlugin, Store, StoreError};
+use crate::trigger::Trigger;
+
+use super::board::{Board, Candidate, Entry, SharedBoard};
+use super::shelf::Shelf;
+use super::wakeup::Wakeup;
+
+/// Keeps the board.
+pub struct Presence {
+    /// What the operator allows and sets.
+    pub config: Arc<Config>,
+    /// Where the registry is.
+    pub store: Store,
+    /// What loads components.
+    pub host: Arc<PluginHost>,
+    /// What it keeps.
+    pub board: SharedBoard,
+    /// The time.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Rung after every change: a plugin that is new here may have runs waiting.
+    pub wakeup: Arc<Wakeup>,
+}
+
+impl Presence {
+    /// Reads the registry, so that known plugins have their triggers from the
+    /// first moment, whether or not their file is found.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the registry cannot be read.
+    pub async fn read_registry(&self) -> Result<(), StoreError> {
+        let mut entries = BTreeMap::new();
+        for row in self.store.plugins().await? {
+            let Ok(name) = row.name.parse::<PluginName>() else {
+                continue;
+            };
+            let mut entry = Entry::new(name.clone(), row.file, self.config.plugin(&name));
+            entry.id = Some(PluginId(row.plugin_id));
+            entry.manifest = serde_json::from_str(&row.manifest).ok();
+            entry.triggers = triggers_in_force(&entry.settings, entry.manifest.as_ref());
+            entries.insert(name, entry);
+        }
+        self.publish(entries, false);
+        Ok(())
+    }
+
+    /// Takes in what the directory holds, until it says no more.
+    pub async fn run(self, mut found: mpsc::Receiver<Found>) {
+        while let Some(one) = found.recv().await {
+            match one {
+                Found::File(file, Ok(bytes)) => self.file_changed(&file, bytes).await,
+                Found::File(file, Err(error)) => self.refused(&file, None, &error).await,
+                Found::Removed(file) => self.removed(&file),
+                Found::ScanEnded(waits) => {
+                    self.scan_ended();
+                    if let Some(waits) = waits {
+                        // Whoever asked may have gone away.
+                        if waits.send(()).is_err() {
+                            tracing::trace!("nobody waits for the scan any more");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn file_changed(&self, file: &str, bytes: Arc<[u8]>) {
+        let names = self.names_of(file);
+        if names.is_empty() {
+            tracing::warn!(
+                file,
+                "the file's name without `.wasm` is not a plugin name (`a-z0-9_-`); it is ignored"
+            );
+            return;
+        }
+        let digest = Digest::of(&bytes);
+        let board = self.board.load();
+        let is_running = |name: &PluginName| {
+            board
+                .entries
+                .get(name)
+                .and_then(|entry| entry.active.as_ref())
+                .is_some_and(|active| active.digest == digest)
+        };
+        if names.iter().all(is_running) {
+            // Touched, or a candidate was taken back: what runs is what is here.
+            for name in names {
+                self.change(&name, file, |entry| {
+                    entry.is_present = true;
+                    entry.candidate = None;
+                });
+            }
+            return;
+        }
+        let loaded = self.host.load(Arc::clone(&bytes)).await;
+        self.metrics.plugin_loaded(loaded.is_ok());
+        match loaded {
+            Ok(loaded) => {
+                let loaded = Arc::new(loaded);
+                for name in names {
+                    self.loaded(&name, file, &loaded, &bytes).await;
+                }
+            }
+            Err(error) => self.refused(file, Some(digest), &error).await,
+        }
+    }
+
+    /// A version has loaded: activate it, or hold it for what it lacks.
+    async fn loaded(&self, name: &PluginName, file: &str, loaded: &Arc<Loaded>, bytes: &[u8]) {
+        let settings = self.config.plugin(name);
+        let missing_grants = loaded.manifest.missing_grants(&settings);
+        let is_held = !missing_grants.is_empty();
+        let runs_already = self
+            .board
+            .load()
+            .entries
+            .get(name)
+            .is_some_and(|entry| entry.active.is_some());
+        if is_held {
+            tracing::warn!(plugin = %name, digest = %loaded.digest, missing = missing_grants.join(", "), "the plugin is held: it wants what it is not granted");
+            if !runs_already && self.activate_kept(name, file).await {
+                // The version that the store calls active goes on running.
+            } else if !runs_already {
+                // Without an active version its triggers hold anyway: its runs wait.
+                self.register(name, file, loaded, None).await;
+            }
+            let problem = format!("wants {}", missing_grants.join(", "));
+            self.change(name, file, |entry| {
+                entry.is_present = true;
+                entry.candidate = Some(Candidate {
+                    digest: Some(loaded.digest),
+                    problem,
+                    missing_grants,
+                });
+            });
+            return;
+        }
+        if let Err(error) = self.shelf().put(loaded.digest, bytes).await {
+            // It can run all the same; only a later rollback cannot have it.
+            tracing::warn!(plugin = %name, %error, "the version cannot be kept in the data directory");
+        }
+        if !self.register(name, file, loaded, Some(loaded.digest)).await {
+            return;
+        }
+        tracing::info!(plugin = %name, digest = %loaded.digest, version = %loaded.manifest.version, "the plugin is active");
+        let now = self.clock.now();
+        self.change(name, file, |entry| {
+            entry.is_present = true;
+            entry.active = Some(Arc::clone(loaded));
+            entry.loaded_at = Some(now);
+            entry.candidate = None;
+        });
+    }
+
+    /// A file did not load: what ran keeps running; at start, the version that
+    /// the store calls active is loaded from the data directory.
+    async fn refused(&self, file: &str, digest: Option<Digest>, error: &LoadError) {
+        for name in self.names_of(file) {
+            tracing::warn!(plugin = %name, file, %error, "the file is not a plugin that can run; what ran keeps running");
+            let runs_already = self
+                .board
+                .load()
+                .entries
+                .get(&name)
+                .is_some_and(|entry| entry.active.is_some());
+            if !runs_already {
+                self.activate_kept(&name, file).await;
+            }
+            let problem = error.to_string();
+            self.change(&name, file, |entry| {
+                entry.is_present = true;
+                entry.candidate = Some(Candidate {
+                    digest,
+                    problem,
+                    missing_grants: Vec::new(),
+                });
+            });
+        }
+    }
+
+    /// Activates the version that the store calls active from where it is kept.
+    async fn activate_kept(&self, name: &PluginName, file: &str) -> bool {
+        let rows = self.store.plugins().await.unwrap_or_default();
+        let row = rows.into_iter().find(|row| row.name == name.as_str());
+        let Some(digest) = row
+            .and_then(|row| row.digest)
+            .and_then(|digest| digest.parse::<Digest>().ok())
+        else {
+            return false;
+        };
+        let Some(bytes) = self.shelf().get(digest).await else {
+            return false;
+        };
+        let Ok(loaded) = self.host.load(bytes).await else {
+            return false;
+        };
+        if !loaded
+            .manifest
+            .missing_grants(&self.config.plugin(name))
+            .is_empty()
+        {
+            return false;
+        }
+        tracing::info!(plugin = %name, %digest, "the version that was active runs, from the data directory");
+        let (now, loaded) = (self.clock.now(), Arc::new(loaded));
+        self.change(name, file, |entry| {
+            entry.active = Some(loaded);
+            entry.loaded_at = Some(now);
+        });
+        true
+    }
+
+    fn removed(&self, file: &str) {
+        for name in self.names_of(file) {
+            tracing::warn!(plugin = %name, file, "the plugin's file is gone; its runs wait until it is back");
+            self.change(&name, file, |entry| {
+                entry.is_present = false;
+                entry.active = None;
+                entry.candidate = None;
+            });
+        }
+    }
+
+    fn scan_ended(&self) {
+        let board = self.board.load();
+        if !board.is_ready {
+            self.publish(board.entries.clone(), true);
+        }
+    }
+
+    /// Writes to the registry; whether that worked.
+    async fn register(
+        &self,
+        name: &PluginName,
+        file: &str,
+        loaded: &Loaded,
+        digest: Option<Digest>,
+    ) -> bool {
+        let triggers = triggers_in_force(&self.config.plugin(name), Some(&loaded.manifest));
+        let texts: Vec<TriggerText> = triggers.iter().map(TriggerText::from).collect();
+        let row = RegisterPlugin {
+            name: name.to_string(),
+            file: file.to_owned(),
+            digest: digest.map(|digest| digest.to_string()),
+            manifest: serde_json::to_string(&loaded.manifest).unwrap_or_default(),
+            triggers: serde_json::to_string(&texts).unwrap_or_default(),
+        };
+        match self.store.register(row).await {
+            Ok(id) => {
+                let manifest = loaded.manifest.clone();
+                self.change(name, file, |entry| {
+                    entry.id = Some(id);
+                    entry.manifest = Some(manifest);
+                    entry.triggers = triggers;
+                });
+                true
+            }
+            Err(error) => {
+                tracing::error!(plugin = %name, %error, "the plugin cannot be registered; what ran keeps running");
+                let problem = format!("the registry could not be written: {error}");
+                self.change(name, file, |entry| {
+                    entry.is_present = true;
+                    entry.candidate = Some(Candidate {
+                        digest: Some(loaded.digest),
+                        problem,
+                        missing_grants: Vec::new(),
+                    });
+                });
+                false
+            }
+        }
+    }
+
+    /// The plugins that a file is: the tables that name it, else its stem.
+    fn names_of(&self, file: &str) -> BTreeSet<PluginName> {
+        let named = self
+            .config
+            .plugins
+            .iter()
+            .filter(|(_, plugin)| plugin.file.as_deref() == Some(file));
+        let named: BTreeSet<PluginName> = named.map(|(name, _)| name.clone()).collect();
+        if !named.is_empty() {
+            return named;
+        }
+        let stem = file
+            .strip_suffix(".wasm")
+            .and_then(|stem| stem.parse::<PluginName>().ok());
+        // A table may give this name another file.
+        let is_free = |name: &PluginName| {
+            self.config
+                .plugins
+                .get(name)
+                .is_none_or(|plugin| plugin.file.is_none())
+        };
+        stem.into_iter().filter(is_free).collect()
+    }
+
+    fn change(&self, name: &PluginName, file: &str, change: impl FnOnce(&mut Entry)) {
+        let board = self.board.load();
+        let mut entries = board.entries.clone();
+        let entry = entries
+            .entry(name.clone())
+            .or_insert_with(|| Entry::new(name.clone(), file.to_owned(), self.config.plugin(name)));
+        file.clone_into(&mut entry.file);
+        change(entry);
+        self.publish(entries, board.is_ready);
+    }
+
+    fn publish(&self, entries: BTreeMap<PluginName, Entry>, is_ready: bool) {
+        let able = entries.values().filter(|entry| entry.active.is_some());
+        let able: Vec<PluginId> = able.filter_map(|entry| entry.id).collect();
+        self.board.store(Arc::new(Board::new(entries, is_ready)));
+        self.wakeup.ring(&able);
+    }
+
+    /// Where versions are kept.
+    fn shelf(&self) -> Shelf {
+        Shelf::new(self.config.data_dir.join("digests"))
+    }
+}
+
+/// The operator's triggers, else the manifest's.
+fn triggers_in_force(settings: &PluginConfig, manifest: Option<&Manifest>) -> Vec<Trigger> {
+    match &settings.triggers {
+        Some(triggers) => triggers.clone(),
+        None => manifest
+            .and_then(|manifest| manifest.triggers().ok())
+            .unwrap_or_default(),
+    }
+}

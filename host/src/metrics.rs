@@ -1,0 +1,369 @@
+//! What this host counts: `/metrics`, and per minute for charts.
+//!
+//! Counters live in memory; the queue's depth is read from the store when it is
+//! asked for. `kind` labels come from verified requests only and are bounded.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::event::Event;
+use crate::name::PluginName;
+use crate::retry::Next;
+use crate::run::{AttemptRecord, Outcome};
+
+mod minutes;
+
+pub use minutes::{Latencies, Minutes};
+
+/// Distinct kinds per source before all others are `other`.
+const KINDS_MAX: usize = 100;
+
+/// Upper bounds of the latency buckets, in seconds.
+pub(crate) const BUCKETS_S: [f64; 16] = [
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0,
+];
+
+/// What became of a request at the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// Stored.
+    Accepted,
+    /// Known already.
+    Duplicate,
+    /// Refused, by what it was.
+    Rejected,
+    /// Not taken, for want of room or of the database.
+    Unavailable,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReceivedLabels {
+    source: String,
+    kind: String,
+    result: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SourceLabel {
+    source: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabels {
+    source: String,
+    reason: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RunLabels {
+    plugin: String,
+    source: String,
+    kind: String,
+    outcome: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OutcomeLabels {
+    plugin: String,
+    outcome: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PluginLabel {
+    plugin: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DepthLabels {
+    plugin: String,
+    state: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StateLabel {
+    state: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ResultLabel {
+    result: String,
+}
+
+/// Makes the histograms of a family.
+#[derive(Clone, Debug)]
+struct Seconds;
+
+impl MetricConstructor<Histogram> for Seconds {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(BUCKETS_S)
+    }
+}
+
+/// Everything that is counted.
+pub struct Metrics {
+    registry: Registry,
+    received: Family<ReceivedLabels, Counter>,
+    ingest: Family<SourceLabel, Histogram, Seconds>,
+    verification_failures: Family<ReasonLabels, Counter>,
+    duplicates: Family<SourceLabel, Counter>,
+    runs: Family<RunLabels, Counter>,
+    attempts: Family<OutcomeLabels, Counter>,
+    run: Family<PluginLabel, Histogram, Seconds>,
+    run_cpu: Family<PluginLabel, Counter<f64, std::sync::atomic::AtomicU64>>,
+    queue_depth: Family<DepthLabels, Gauge>,
+    queue_oldest: Family<PluginLabel, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    plugins: Family<StateLabel, Gauge>,
+    plugin_loads: Family<ResultLabel, Counter>,
+    kinds: Mutex<HashMap<String, HashSet<String>>>,
+    /// The same per minute, for charts.
+    pub minutes: Minutes,
+}
+
+/// How deep one plugin's queue is.
+#[derive(Clone, Debug)]
+pub struct Depth {
+    /// The plugin's name.
+    pub plugin: String,
+    /// Runs per state.
+    pub states: Vec<(&'static str, i64)>,
+    /// How long the next run has waited.
+    pub oldest: Option<Duration>,
+}
+
+impl Metrics {
+    /// Counters at zero.
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("hookbay"),
+            received: Family::default(),
+            ingest: Family::new_with_constructor(Seconds),
+            verification_failures: Family::default(),
+            duplicates: Family::default(),
+            runs: Family::default(),
+            attempts: Family::default(),
+            run: Family::new_with_constructor(Seconds),
+            run_cpu: Family::default(),
+            queue_depth: Family::default(),
+            queue_oldest: Family::default(),
+            plugins: Family::default(),
+            plugin_loads: Family::default(),
+            kinds: Mutex::default(),
+            minutes: Minutes::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "webhooks_received",
+            "Requests to sources, by what became of them",
+            self.received.clone(),
+        );
+        registry.register_with_unit(
+            "ingest",
+            "From the request's head to its answer",
+            Unit::Seconds,
+            self.ingest.clone(),
+        );
+        registry.register(
+            "verification_failures",
+            "Requests that were not genuine",
+            self.verification_failures.clone(),
+        );
+        registry.register(
+            "duplicates",
+            "Deliveries that had come before",
+            self.duplicates.clone(),
+        );
+        registry.register("runs", "Finished runs", self.runs.clone());
+        registry.register(
+            "attempts",
+            "Attempts that have ended",
+            self.attempts.clone(),
+        );
+        registry.register_with_unit("run", "Time of an attempt", Unit::Seconds, self.run.clone());
+        registry.register_with_unit(
+            "run_cpu",
+            "CPU time of guests",
+            Unit::Seconds,
+            self.run_cpu.clone(),
+        );
+        registry.register(
+            "queue_depth",
+            "Unfinished runs of the whole cluster",
+            self.queue_depth.clone(),
+        );
+        registry.register_with_unit(
+            "queue_oldest",
+            "Age of the next run",
+            Unit::Seconds,
+            self.queue_oldest.clone(),
+        );
+        registry.register("plugins", "Plugins by state", self.plugins.clone());
+        registry.register(
+            "plugin_loads",
+            "Files that were loaded as plugins",
+            self.plugin_loads.clone(),
+        );
+    }
+
+    /// A request to a source was answered; `kind` only if it was verified.
+    pub fn webhook_received(
+        &self,
+        source: &str,
+        kind: Option<&str>,
+        received: Received,
+        took: Duration,
+    ) {
+        let labels = ReceivedLabels {
+            source: source.to_owned(),
+            kind: kind
+                .map(|kind| self.bounded_kind(source, kind))
+                .unwrap_or_default(),
+            result: received.as_str().to_owned(),
+        };
+        self.received.get_or_create(&labels).inc();
+        let source_label = SourceLabel {
+            source: source.to_owned(),
+        };
+        self.ingest
+            .get_or_create(&source_label)
+            .observe(took.as_secs_f64());
+        if received == Received::Duplicate {
+            self.duplicates.get_or_create(&source_label).inc();
+        }
+        self.minutes.webhook_received(source, received, took);
+    }
+
+    /// A request was not genuine.
+    pub fn verification_failed(&self, source: &str, reason: &str) {
+        let labels = ReasonLabels {
+            source: source.to_owned(),
+            reason: reason.to_owned(),
+        };
+        self.verification_failures.get_or_create(&labels).inc();
+    }
+
+    /// An attempt was recorded.
+    pub fn attempt_ended(
+        &self,
+        event: &Event,
+        plugin: &PluginName,
+        record: &AttemptRecord,
+        outcome: Outcome,
+        next: Next,
+    ) {
+        let took = Duration::from_millis(u64::try_from(record.duration_ms).unwrap_or(0));
+        let label = PluginLabel {
+            plugin: plugin.to_string(),
+        };
+        let labels = OutcomeLabels {
+            plugin: plugin.to_string(),
+            outcome: outcome.as_str().to_owned(),
+        };
+        self.attempts.get_or_create(&labels).inc();
+        self.run.get_or_create(&label).observe(took.as_secs_f64());
+        let cpu = Duration::from_micros(u64::try_from(record.cpu_us).unwrap_or(0));
+        self.run_cpu.get_or_create(&label).inc_by(cpu.as_secs_f64());
+        if matches!(next, Next::Succeeded | Next::Dead | Next::Cancelled) {
+            let source = event.source.as_str();
+            let labels = RunLabels {
+                plugin: plugin.to_string(),
+                source: source.to_owned(),
+                kind: self.bounded_kind(source, &event.kind),
+                outcome: outcome.as_str().to_owned(),
+            };
+            self.runs.get_or_create(&labels).inc();
+        }
+        self.minutes.attempt_ended(plugin.as_str(), next, took);
+    }
+
+    /// A file was loaded, or could not be.
+    pub fn plugin_loaded(&self, is_ok: bool) {
+        let result = if is_ok { "ok" } else { "refused" };
+        self.plugin_loads
+            .get_or_create(&ResultLabel {
+                result: result.to_owned(),
+            })
+            .inc();
+    }
+
+    /// The text of `/metrics`, with the queue and the plugins as they are now.
+    pub fn text(&self, depths: &[Depth], plugins: &[(&'static str, i64)]) -> String {
+        self.queue_depth.clear();
+        self.queue_oldest.clear();
+        self.plugins.clear();
+        for depth in depths {
+            for (state, count) in &depth.states {
+                let labels = DepthLabels {
+                    plugin: depth.plugin.clone(),
+                    state: (*state).to_owned(),
+                };
+                self.queue_depth.get_or_create(&labels).set(*count);
+            }
+            let oldest = depth.oldest.unwrap_or_default().as_secs_f64();
+            self.queue_oldest
+                .get_or_create(&PluginLabel {
+                    plugin: depth.plugin.clone(),
+                })
+                .set(oldest);
+        }
+        for (state, count) in plugins {
+            self.plugins
+                .get_or_create(&StateLabel {
+                    state: (*state).to_owned(),
+                })
+                .set(*count);
+        }
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("a String takes any text");
+        text
+    }
+
+    /// The kind as a label: itself for the first hundred of a source.
+    fn bounded_kind(&self, source: &str, kind: &str) -> String {
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        if !kinds.contains_key(source) {
+            kinds.insert(source.to_owned(), HashSet::new());
+        }
+        let Some(seen) = kinds.get_mut(source) else {
+            return "other".to_owned();
+        };
+        if seen.contains(kind) {
+            return kind.to_owned();
+        }
+        if seen.len() >= KINDS_MAX {
+            return "other".to_owned();
+        }
+        seen.insert(kind.to_owned());
+        kind.to_owned()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Received {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Rejected => "rejected",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}

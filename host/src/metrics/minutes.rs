@@ -1,0 +1,218 @@
+//! Counts per minute, kept here while they grow and written to the store whole.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::retry::Next;
+use crate::store::{PluginMinute, SourceMinute};
+
+use super::{BUCKETS_S, Received};
+
+/// How many of something took how long: one count per bucket, and one beyond.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Latencies(Vec<u64>);
+
+#[derive(Clone, Debug, Default)]
+struct SourceCounts {
+    received: i64,
+    duplicates: i64,
+    rejected: i64,
+    ack: Latencies,
+}
+
+#[derive(Clone, Debug, Default)]
+struct PluginCounts {
+    succeeded: i64,
+    failed: i64,
+    dead: i64,
+    run: Latencies,
+}
+
+/// What happened in the present minute.
+#[derive(Debug, Default)]
+struct Minute {
+    start_ms: i64,
+    sources: HashMap<String, SourceCounts>,
+    plugins: HashMap<String, PluginCounts>,
+}
+
+/// Counts of the present minute.
+#[derive(Debug, Default)]
+pub struct Minutes(Mutex<Minute>);
+
+impl Latencies {
+    /// Counts one more.
+    pub fn observe(&mut self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let bucket = BUCKETS_S
+            .iter()
+            .position(|bound| seconds <= *bound)
+            .unwrap_or(BUCKETS_S.len());
+        self.0.resize(BUCKETS_S.len() + 1, 0);
+        self.0[bucket] += 1;
+    }
+
+    /// Adds what another host or minute counted.
+    pub fn add(&mut self, other: &Self) {
+        self.0.resize(BUCKETS_S.len() + 1, 0);
+        for (sum, more) in self.0.iter_mut().zip(&other.0) {
+            *sum += more;
+        }
+    }
+
+    /// The time within which a share (0 to 1) of them was done, in
+    /// milliseconds: the upper bound of its bucket; none, if nothing was.
+    pub fn quantile_ms(&self, share: f64) -> Option<f64> {
+        let total: u64 = self.0.iter().sum();
+        if total == 0 {
+            return None;
+        }
+        let wanted = (total as f64 * share).ceil().max(1.0);
+        let mut sum = 0u64;
+        for (count, bound) in self.0.iter().zip(BUCKETS_S) {
+            sum += count;
+            if sum as f64 >= wanted {
+                return Some(bound * 1000.0);
+            }
+        }
+        BUCKETS_S.last().map(|bound| bound * 1000.0)
+    }
+}
+
+impl Minutes {
+    pub(super) fn webhook_received(&self, source: &str, received: Received, took: Duration) {
+        self.with(|minute| {
+            let counts = entry(&mut minute.sources, source);
+            match received {
+                Received::Accepted => counts.received += 1,
+                Received::Duplicate => counts.duplicates += 1,
+                Received::Rejected | Received::Unavailable => counts.rejected += 1,
+            }
+            if matches!(received, Received::Accepted | Received::Duplicate) {
+                counts.ack.observe(took);
+            }
+        });
+    }
+
+    pub(super) fn attempt_ended(&self, plugin: &str, next: Next, took: Duration) {
+        self.with(|minute| {
+            let counts = entry(&mut minute.plugins, plugin);
+            match next {
+                Next::Succeeded => counts.succeeded += 1,
+                Next::Dead => {
+                    counts.failed += 1;
+                    counts.dead += 1;
+                }
+                Next::RetryAt(_) | Next::Again | Next::Cancelled => counts.failed += 1,
+            }
+            counts.run.observe(took);
+        });
+    }
+
+    /// What was counted in the minute that `now` is in; if another one began,
+    /// what was counted in the one before, for the last time.
+    pub fn rows(&self, now: Timestamp) -> (Vec<SourceMinute>, Vec<PluginMinute>) {
+        let start_ms = now.minute().millis();
+        self.with(|minute| {
+            if minute.start_ms == 0 {
+                minute.start_ms = start_ms;
+            }
+            let rows = minute.rows();
+            if minute.start_ms != start_ms {
+                *minute = Minute {
+                    start_ms,
+                    ..Minute::default()
+                };
+            }
+            rows
+        })
+    }
+
+    /// The start of the minute under way, and what was counted in it so far.
+    pub fn peek(&self) -> (Timestamp, Vec<SourceMinute>, Vec<PluginMinute>) {
+        self.with(|minute| {
+            let (sources, plugins) = minute.rows();
+            (Timestamp::from_millis(minute.start_ms), sources, plugins)
+        })
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Minute) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Minute {
+    fn rows(&self) -> (Vec<SourceMinute>, Vec<PluginMinute>) {
+        let json = |latencies: &Latencies| serde_json::to_string(latencies).unwrap_or_default();
+        let source = |(source, counts): (&String, &SourceCounts)| SourceMinute {
+            minute_ms: self.start_ms,
+            source: source.clone(),
+            received: counts.received,
+            duplicates: counts.duplicates,
+            rejected: counts.rejected,
+            ack: json(&counts.ack),
+        };
+        let plugin = |(plugin, counts): (&String, &PluginCounts)| PluginMinute {
+            minute_ms: self.start_ms,
+            plugin: plugin.clone(),
+            succeeded: counts.succeeded,
+            failed: counts.failed,
+            dead: counts.dead,
+            run: json(&counts.run),
+        };
+        (
+            self.sources.iter().map(source).collect(),
+            self.plugins.iter().map(plugin).collect(),
+        )
+    }
+}
+
+/// The counts under a name, without making a key for a name that is there.
+fn entry<'m, T: Default>(map: &'m mut HashMap<String, T>, name: &str) -> &'m mut T {
+    if !map.contains_key(name) {
+        map.insert(name.to_owned(), T::default());
+    }
+    map.get_mut(name).expect("it was just put there")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, Latencies, Minutes, Received, Timestamp};
+
+    #[test]
+    fn quantiles_are_upper_bounds() {
+        let mut latencies = Latencies::default();
+        assert_eq!(latencies.quantile_ms(0.5), None);
+        for ms in [1, 1, 3, 400] {
+            latencies.observe(Duration::from_millis(ms));
+        }
+        assert_eq!(latencies.quantile_ms(0.5), Some(1.0));
+        assert_eq!(latencies.quantile_ms(0.75), Some(5.0));
+        assert_eq!(latencies.quantile_ms(0.99), Some(500.0));
+        let mut sum = Latencies::default();
+        sum.add(&latencies);
+        assert_eq!(sum, latencies);
+    }
+
+    #[test]
+    fn a_minute_is_written_whole_and_ends() {
+        let minutes = Minutes::default();
+        minutes.rows(Timestamp::from_millis(60_000));
+        minutes.webhook_received("a", Received::Accepted, Duration::ZERO);
+        let (rows, _) = minutes.rows(Timestamp::from_millis(61_000));
+        assert_eq!((rows[0].minute_ms, rows[0].received), (60_000, 1));
+        minutes.webhook_received("a", Received::Duplicate, Duration::ZERO);
+        let (rows, _) = minutes.rows(Timestamp::from_millis(120_000));
+        assert_eq!(
+            (rows[0].minute_ms, rows[0].received, rows[0].duplicates),
+            (60_000, 1, 1)
+        );
+        let (rows, _) = minutes.rows(Timestamp::from_millis(121_000));
+        assert!(rows.is_empty());
+    }
+}
