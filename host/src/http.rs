@@ -1,0 +1,162 @@
+//! Both HTTP addresses: their routes, in one place each, and the form of errors.
+//!
+//! `/webhooks/{source}` goes to [`ingest::receive`], everything under `/api/v1` to
+//! `admin`. Nothing is decided here but which function answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, Response, StatusCode, header};
+use axum::routing::get;
+use serde::Serialize;
+
+use crate::admin::{self, Admin};
+use crate::dispatch::SharedBoard;
+use crate::event::EventId;
+use crate::ingest::{self, Door, Sources};
+use crate::store::Store;
+
+/// What the public address answers with.
+pub struct Public {
+    /// The inbound addresses.
+    pub sources: Arc<Sources>,
+    /// What receives their webhooks.
+    pub door: Door,
+    /// Whether the database answers.
+    pub store: Store,
+    /// Whether the plugins were looked at.
+    pub board: SharedBoard,
+}
+
+/// The public address: webhooks, and whether the host is well.
+pub fn public_routes(public: Arc<Public>) -> Router {
+    Router::new()
+        .route(
+            "/",
+            get(async || "Hookbay receives webhooks at /webhooks/{source}.\n"),
+        )
+        .route("/healthz", get(async || "alive\n"))
+        .route("/readyz", get(ready))
+        .fallback(webhook)
+        .with_state(public)
+}
+
+/// The private address: the admin API and metrics.
+pub fn admin_routes(admin: Arc<Admin>) -> Router {
+    Router::new()
+        .merge(admin::routes(admin))
+        .fallback(not_found)
+}
+
+/// Every other path of the public address is a source's, or nobody's.
+async fn webhook(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
+    let Some(source) = public.sources.at(request.uri().path()) else {
+        return not_found(request).await;
+    };
+    if request.method() != Method::POST {
+        return method_not_allowed();
+    }
+    ingest::receive(&public.door, source, request).await
+}
+
+async fn ready(State(public): State<Arc<Public>>) -> Response<Body> {
+    let problem = if !public.board.load().is_ready {
+        "the first scan of the plugins directory has not ended"
+    } else if !public.store.answers().await {
+        "the database does not answer"
+    } else {
+        return Response::new(Body::from("ready\n"));
+    };
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not ready")
+        .detail(problem.to_owned())
+        .retry_after(Duration::from_secs(1))
+        .into_response()
+}
+
+async fn not_found(request: Request) -> Response<Body> {
+    let detail = format!("nothing is at `{}`", request.uri().path());
+    Problem::new(StatusCode::NOT_FOUND, "not found")
+        .detail(detail)
+        .into_response()
+}
+
+fn method_not_allowed() -> Response<Body> {
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
+    let mut response = problem
+        .detail("webhooks are sent with POST".to_owned())
+        .into_response();
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static("POST"));
+    response
+}
+
+/// An error as users of both addresses see it: `application/problem+json`
+/// (RFC 9457).
+#[derive(Debug, Serialize)]
+pub struct Problem {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    request_id: String,
+    #[serde(skip)]
+    retry_after: Option<Duration>,
+}
+
+impl Problem {
+    /// A problem of this class; `title` is the same for all of its kind.
+    pub fn new(status: StatusCode, title: &'static str) -> Self {
+        Self {
+            r#type: "about:blank",
+            title,
+            status: status.as_u16(),
+            detail: String::new(),
+            request_id: String::new(),
+            retry_after: None,
+        }
+    }
+
+    /// What it is this time.
+    pub fn detail(self, detail: String) -> Self {
+        Self { detail, ..self }
+    }
+
+    /// When it is worth another try.
+    pub fn retry_after(self, after: Duration) -> Self {
+        Self {
+            retry_after: Some(after),
+            ..self
+        }
+    }
+
+    /// The response, for a request that has no id yet.
+    pub fn into_response(self) -> Response<Body> {
+        let id = EventId::new(crate::clock::Clock::system().now());
+        self.into_response_to(&id.to_string())
+    }
+
+    /// The response to the request with this id.
+    pub fn into_response_to(mut self, request_id: &str) -> Response<Body> {
+        request_id.clone_into(&mut self.request_id);
+        let body = serde_json::to_vec(&self).expect("a problem is always JSON");
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if let Some(after) = self.retry_after {
+            headers.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(after.as_secs().max(1)),
+            );
+        }
+        response
+    }
+}

@@ -1,0 +1,213 @@
+//! The door: what happens between a request's head and its answer.
+//!
+//! [`receive`] goes through the checks in the order that the design fixes: size,
+//! verification, JSON; source, method and address come before, in `http`. What
+//! passes becomes an event with its runs in one commit, and only then is
+//! answered with a 2xx. No guest code runs here, and no database work: that is
+//! done by tasks of their own, which a disconnect cannot cut off.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, Response};
+use bytes::Bytes;
+
+use crate::clock::{Clock, Timestamp};
+use crate::dispatch::{SharedBoard, Wakeup};
+use crate::event::{Event, EventId, Headers};
+use crate::metrics::Metrics;
+use crate::store::{Ingested, NewEvent};
+
+mod answer;
+mod batch;
+mod body;
+pub mod json;
+pub mod scheme;
+mod source;
+pub mod verify;
+
+pub use batch::{Batcher, BatcherTask};
+pub use source::{Source, Sources};
+
+use answer::{Receipt, Refusal};
+pub use body::Budget;
+use scheme::{Place, Provider};
+
+/// Longest kind that is kept, in bytes; more is cut.
+const KIND_MAX: usize = 512;
+
+/// Everything that receiving a webhook needs.
+pub struct Door {
+    /// Where to put events.
+    pub batcher: Batcher,
+    /// Which plugins want an event.
+    pub board: SharedBoard,
+    /// Who waits for new runs.
+    pub wakeup: Arc<Wakeup>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Clock,
+    /// Memory for bodies that are being received or wait for their commit.
+    pub budget: Budget,
+}
+
+/// A request that was proven genuine, and what it says.
+struct Genuine {
+    event: Event,
+    /// What makes the same delivery recognisable.
+    dedup_key: Option<String>,
+}
+
+/// Receives one webhook for `source`: verified, stored, acknowledged.
+pub async fn receive(door: &Door, source: &Source, request: Request<Body>) -> Response<Body> {
+    let received_at = door.clock.now();
+    let mut receipt = Receipt::new(
+        source,
+        &door.metrics,
+        EventId::new(received_at),
+        Instant::now(),
+    );
+    let (head, body) = request.into_parts();
+    let body = match door
+        .budget
+        .read(body, &head.headers, source.config.max_body)
+        .await
+    {
+        Ok(body) => body,
+        Err(refusal) => return receipt.refuse(refusal),
+    };
+    // Receipt is when the last byte was read: what follows does not age it.
+    let received_at = door.clock.now();
+    let headers = headers(&head.headers);
+    let genuine = match genuine(
+        source,
+        receipt.id(),
+        headers,
+        body.bytes.clone(),
+        received_at,
+    ) {
+        Ok(genuine) => genuine,
+        Err(refusal) => return receipt.refuse(refusal),
+    };
+    receipt.is_about(&genuine.event);
+    let (event, plugins) = (genuine.event, door.board.load());
+    let plugins = plugins.triggers.plugins_for(&event);
+    let config = &source.config;
+    let is_handshake = event.is_handshake;
+    let new = NewEvent::new(
+        event,
+        genuine.dedup_key.as_deref(),
+        config.dedup_by_body,
+        config.dedup_window,
+        plugins.clone(),
+    );
+    match door.batcher.store(new).await {
+        Ok(ingested) => {
+            if ingested == Ingested::New {
+                door.wakeup.ring(&plugins);
+            }
+            receipt.acknowledge(ingested, is_handshake)
+        }
+        Err(refusal) => receipt.refuse(refusal),
+    }
+}
+
+/// Proves the request and reads kind and delivery id out of it.
+fn genuine(
+    source: &Source,
+    id: EventId,
+    headers: Headers,
+    body: Bytes,
+    received_at: Timestamp,
+) -> Result<Genuine, Refusal> {
+    let config = &source.config;
+    let provider = &config.provider;
+    let verified = verify::verify(
+        &provider.proof,
+        &config.secrets,
+        &headers,
+        &body,
+        received_at,
+    );
+    let verified = verified.map_err(Refusal::NotGenuine)?;
+    source.secret_matched(verified.secret, received_at);
+    let (kind, delivery_id) = read(provider, &headers, &body)?;
+    let kind = kind.unwrap_or_else(|| "unknown".to_owned());
+    let idempotency_key = || {
+        headers
+            .text("idempotency-key")
+            .or_else(|| headers.text("x-idempotency-key"))
+    };
+    let dedup_key = delivery_id
+        .clone()
+        .or_else(|| idempotency_key().map(str::to_owned));
+    let event = Event {
+        id,
+        source: config.name.clone(),
+        provider: provider.name.clone(),
+        is_handshake: provider.handshake_kind.as_deref() == Some(&kind),
+        kind,
+        delivery_id,
+        received_at,
+        content_type: headers.text("content-type").map(str::to_owned),
+        headers,
+        body,
+    };
+    Ok(Genuine { event, dedup_key })
+}
+
+/// Kind and delivery id; checks that the body is JSON where it must be.
+fn read(
+    provider: &Provider,
+    headers: &Headers,
+    body: &[u8],
+) -> Result<(Option<String>, Option<String>), Refusal> {
+    let looks_inside = provider.kind.pointer.is_some() || provider.id.pointer.is_some();
+    if provider.is_json && !looks_inside {
+        json::check(body).map_err(Refusal::NotJson)?;
+    }
+    let kind = value(&provider.kind, provider.is_json, headers, body)?;
+    let id = value(&provider.id, provider.is_json, headers, body)?;
+    let cut = |mut kind: String| {
+        kind.truncate(kind.floor_char_boundary(KIND_MAX));
+        kind
+    };
+    Ok((kind.map(cut), id.filter(|id| !id.is_empty())))
+}
+
+/// The value at a place; a header and a pointer together are joined by a dot.
+fn value(
+    place: &Place,
+    is_json: bool,
+    headers: &Headers,
+    body: &[u8],
+) -> Result<Option<String>, Refusal> {
+    let header = place.header.as_deref().and_then(|name| headers.text(name));
+    let inside = match place
+        .pointer
+        .as_ref()
+        .map(|pointer| json::pick(body, pointer))
+    {
+        Some(Ok(inside)) => inside,
+        // A source that does not promise JSON may send other things too.
+        Some(Err(_)) if !is_json => None,
+        Some(Err(error)) => return Err(Refusal::NotJson(error)),
+        None => None,
+    };
+    Ok(match (header, inside) {
+        (Some(header), Some(inside)) => Some(format!("{header}.{inside}")),
+        (Some(header), None) => Some(header.to_owned()),
+        // The header is the kind; what stands inside only refines it.
+        (None, _) if place.header.is_some() => None,
+        (None, inside) => inside,
+    })
+}
+
+fn headers(map: &HeaderMap) -> Headers {
+    let pairs = map
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()));
+    Headers::new(pairs.collect())
+}

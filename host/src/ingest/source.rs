@@ -1,0 +1,78 @@
+//! The sources: inbound addresses, found by name or path.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::clock::Timestamp;
+use crate::config::SourceConfig;
+
+/// One inbound address, and what has been seen of it since the start.
+pub struct Source {
+    /// What the operator set.
+    pub config: SourceConfig,
+    /// When each secret last matched, in milliseconds since 1970; 0 is never.
+    matched_ms: Vec<AtomicI64>,
+}
+
+/// All sources.
+#[derive(Default)]
+pub struct Sources {
+    by_name: HashMap<String, Arc<Source>>,
+    by_path: HashMap<String, Arc<Source>>,
+}
+
+impl Source {
+    fn new(config: SourceConfig) -> Self {
+        let matched_ms = config.secrets.iter().map(|_| AtomicI64::new(0)).collect();
+        Self { config, matched_ms }
+    }
+
+    /// Notes which secret proved a request.
+    pub(super) fn secret_matched(&self, secret: Option<usize>, now: Timestamp) {
+        if let Some(matched) = secret.and_then(|position| self.matched_ms.get(position)) {
+            matched.store(now.millis(), Ordering::Relaxed);
+        }
+    }
+
+    /// When each secret last matched.
+    pub fn secrets_matched(&self) -> Vec<Option<Timestamp>> {
+        let read = |matched: &AtomicI64| match matched.load(Ordering::Relaxed) {
+            0 => None,
+            ms => Some(Timestamp::from_millis(ms)),
+        };
+        self.matched_ms.iter().map(read).collect()
+    }
+}
+
+impl Sources {
+    /// The sources of a configuration.
+    pub fn new(configs: Vec<SourceConfig>) -> Self {
+        let mut sources = Self::default();
+        for config in configs {
+            let source = Arc::new(Source::new(config));
+            if let Some(path) = &source.config.path {
+                sources.by_path.insert(path.clone(), Arc::clone(&source));
+            }
+            sources
+                .by_name
+                .insert(source.config.name.to_string(), source);
+        }
+        sources
+    }
+
+    /// The source that a request's path names.
+    pub fn at(&self, path: &str) -> Option<&Arc<Source>> {
+        match path.strip_prefix("/webhooks/") {
+            Some(name) => self.by_name.get(name),
+            None => self.by_path.get(path),
+        }
+    }
+
+    /// All sources, by name.
+    pub fn all(&self) -> Vec<Arc<Source>> {
+        let mut all: Vec<Arc<Source>> = self.by_name.values().cloned().collect();
+        all.sort_unstable_by(|a, b| a.config.name.cmp(&b.config.name));
+        all
+    }
+}
