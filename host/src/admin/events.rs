@@ -1,0 +1,256 @@
+//! `events`: list, show, the exact body, replay.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{Response, StatusCode, header};
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::dispatch::Board;
+use crate::event::EventId;
+use crate::name::PluginName;
+use crate::run::{PluginId, RunState};
+use crate::store::{EventFilter, EventRow, RunCounts, RunFilter};
+
+use super::page::{Page, Parameters};
+use super::runs::{RunJson, runs_json};
+use super::{Admin, AdminError};
+
+/// Most runs that are shown with one event.
+const RUNS_MAX: u32 = 1000;
+
+/// An event in a list.
+#[derive(Serialize)]
+pub(super) struct EventJson {
+    #[serde(flatten)]
+    about: EventAbout,
+    runs: BTreeMap<&'static str, i64>,
+}
+
+/// One event, whole.
+#[derive(Serialize)]
+pub(super) struct EventDetail {
+    #[serde(flatten)]
+    about: EventAbout,
+    headers: Vec<(String, String)>,
+    runs: Vec<RunJson>,
+    no_run_reason: Option<String>,
+}
+
+/// The part that one event and an event in a list share.
+#[derive(Serialize)]
+struct EventAbout {
+    id: EventId,
+    source: String,
+    provider: String,
+    kind: String,
+    delivery_id: Option<String>,
+    received_at: Timestamp,
+    size_bytes: i64,
+    content_type: Option<String>,
+    handshake: bool,
+    dedup_conflict: bool,
+}
+
+/// `POST events/{id}/replay`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Replay {
+    plugin: Option<String>,
+}
+
+/// `GET events`.
+pub(super) async fn list(
+    State(admin): State<Arc<Admin>>,
+    mut parameters: Parameters,
+) -> Result<Json<Page<EventJson>>, AdminError> {
+    let limit = parameters.limit()?;
+    let filter = EventFilter {
+        source: parameters.take("source"),
+        kind: parameters.take("kind"),
+        since: parameters.time("since")?,
+        until: parameters.time("until")?,
+        before: parameters.parse("cursor")?,
+        limit: limit + 1,
+    };
+    parameters.finish()?;
+    let rows = admin.store.events(&filter).await?;
+    let ids: Vec<EventId> = rows.iter().map(|row| row.id).collect();
+    let counts = by_event(&admin.board.load(), admin.store.run_counts(&ids).await?);
+    let items = rows
+        .into_iter()
+        .map(|row| event_json(row, &counts))
+        .collect();
+    Ok(Page::new(items, limit, |event: &EventJson| {
+        event.about.id.to_string()
+    }))
+}
+
+/// `GET events/{id}`.
+pub(super) async fn show(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+) -> Result<Json<EventDetail>, AdminError> {
+    let id = event_id(&id)?;
+    let (row, event) = admin
+        .store
+        .event(id)
+        .await?
+        .ok_or_else(|| AdminError::unknown("event", id))?;
+    let board = admin.board.load_full();
+    let filter = RunFilter {
+        event: Some(id),
+        blocked: board.blocked(),
+        limit: RUNS_MAX,
+        ..RunFilter::default()
+    };
+    let runs = runs_json(&board, admin.store.runs(&filter).await?);
+    let header = |(name, value): (&str, &[u8])| {
+        (name.to_owned(), String::from_utf8_lossy(value).into_owned())
+    };
+    Ok(Json(EventDetail {
+        headers: event.headers.visible().map(header).collect(),
+        // A replay gives runs to an event that had none.
+        no_run_reason: row.no_run_reason.clone().filter(|_| runs.is_empty()),
+        about: about(row),
+        runs,
+    }))
+}
+
+/// `GET events/{id}/body`: the exact bytes.
+pub(super) async fn body(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+) -> Result<Response<Body>, AdminError> {
+    let id = event_id(&id)?;
+    let (_, event) = admin
+        .store
+        .event(id)
+        .await?
+        .ok_or_else(|| AdminError::unknown("event", id))?;
+    // Bytes of strangers: never to be taken for a page by a browser.
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_DISPOSITION, "attachment"),
+    ];
+    Ok((headers, event.body.clone()).into_response())
+}
+
+/// `POST events/{id}/replay {"plugin"?}`: a new run for one plugin, or for each
+/// whose trigger matches now.
+pub(super) async fn replay(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<(StatusCode, Json<serde_json::Value>), AdminError> {
+    let wanted = if body.is_empty() {
+        Replay { plugin: None }
+    } else {
+        serde_json::from_slice(&body)
+            .map_err(|error| AdminError::Invalid(format!("the body is wrong: {error}")))?
+    };
+    let id = event_id(&id)?;
+    let (_, event) = admin
+        .store
+        .event(id)
+        .await?
+        .ok_or_else(|| AdminError::unknown("event", id))?;
+    let board = admin.board.load_full();
+    let plugins = match &wanted.plugin {
+        Some(name) => vec![plugin_id(&board, name)?],
+        None => board.triggers.plugins_for(&event),
+    };
+    if plugins.is_empty() {
+        let kind = &event.kind;
+        return Err(AdminError::NotNow(format!(
+            "no plugin's trigger matches `{kind}` from source `{}`",
+            event.source
+        )));
+    }
+    let runs = admin.store.replay(id, plugins.clone()).await?;
+    admin.wakeup.ring(&plugins);
+    let mut items = Vec::with_capacity(runs.len());
+    for run in runs {
+        let filter = RunFilter {
+            id: Some(run),
+            blocked: board.blocked(),
+            limit: 1,
+            ..RunFilter::default()
+        };
+        items.extend(runs_json(&board, admin.store.runs(&filter).await?));
+    }
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(serde_json::json!({ "runs": items })),
+    ))
+}
+
+/// The number of a plugin by its name.
+pub(super) fn plugin_id(board: &Board, name: &str) -> Result<PluginId, AdminError> {
+    let entry = name
+        .parse::<PluginName>()
+        .ok()
+        .and_then(|name| board.entries.get(&name));
+    entry
+        .and_then(|entry| entry.id)
+        .ok_or_else(|| AdminError::unknown("plugin", name))
+}
+
+fn event_id(text: &str) -> Result<EventId, AdminError> {
+    text.parse().map_err(|_| AdminError::unknown("event", text))
+}
+
+type Counts = BTreeMap<EventId, BTreeMap<&'static str, i64>>;
+
+/// Counts by event and state as users see it.
+fn by_event(board: &Board, rows: Vec<RunCounts>) -> Counts {
+    let blocked = board.blocked();
+    let mut counts = Counts::new();
+    for row in rows {
+        let Some(stored) = RunState::parse(&row.state) else {
+            continue;
+        };
+        let waits = matches!(stored, RunState::Ready | RunState::Waiting);
+        let state = if waits && blocked.contains(&row.plugin) {
+            RunState::Blocked
+        } else {
+            stored
+        };
+        *counts
+            .entry(row.event)
+            .or_default()
+            .entry(state.as_str())
+            .or_default() += row.count;
+    }
+    counts
+}
+
+fn about(row: EventRow) -> EventAbout {
+    EventAbout {
+        id: row.id,
+        source: row.source,
+        provider: row.provider,
+        kind: row.kind,
+        delivery_id: row.delivery_id,
+        received_at: row.received_at,
+        size_bytes: row.size_bytes,
+        content_type: row.content_type,
+        handshake: row.is_handshake,
+        dedup_conflict: row.dedup_conflict,
+    }
+}
+
+fn event_json(row: EventRow, counts: &Counts) -> EventJson {
+    let runs = counts.get(&row.id).cloned().unwrap_or_default();
+    EventJson {
+        runs,
+        about: about(row),
+    }
+}

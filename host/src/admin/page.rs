@@ -1,0 +1,123 @@
+//! Lists: `{"items": […], "next_cursor": …}`, newest first, and their parameters.
+//!
+//! Parameters are taken out one by one and parsed; what is left over is refused,
+//! so that a misspelt filter does not silently select everything.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use axum::Json;
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use serde::Serialize;
+
+use crate::clock::Timestamp;
+
+use super::AdminError;
+
+const LIMIT_DEFAULT: u32 = 50;
+const LIMIT_MAX: u32 = 1000;
+
+/// One page.
+#[derive(Serialize)]
+pub(super) struct Page<T> {
+    items: Vec<T>,
+    /// Given back as `cursor`, continues behind the last item; null at the end.
+    next_cursor: Option<String>,
+}
+
+/// The parameters of a request.
+pub(super) struct Parameters(BTreeMap<String, String>);
+
+impl<T: Serialize> Page<T> {
+    /// A page of at most `limit` of `items`, which hold one more if there is more.
+    pub(super) fn new(mut items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> String) -> Json<Self> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let is_more = items.len() > limit;
+        items.truncate(limit);
+        let next_cursor = if is_more {
+            items.last().map(cursor)
+        } else {
+            None
+        };
+        Json(Self { items, next_cursor })
+    }
+}
+
+impl Parameters {
+    /// One parameter, if it was given.
+    pub(super) fn take(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name).filter(|value| !value.is_empty())
+    }
+
+    /// One parameter, parsed.
+    pub(super) fn parse<T>(&mut self, name: &str) -> Result<Option<T>, AdminError>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        let Some(text) = self.take(name) else {
+            return Ok(None);
+        };
+        text.parse()
+            .map(Some)
+            .map_err(|error| AdminError::Invalid(format!("parameter `{name}` is wrong: {error}")))
+    }
+
+    /// A time: RFC 3339, or Unix seconds.
+    pub(super) fn time(&mut self, name: &str) -> Result<Option<Timestamp>, AdminError> {
+        let Some(text) = self.take(name) else {
+            return Ok(None);
+        };
+        let time = Timestamp::parse(&text);
+        let wrong = || {
+            AdminError::Invalid(format!(
+                "parameter `{name}` is not a time such as `2026-11-22T01:30:00Z`"
+            ))
+        };
+        time.ok_or_else(wrong).map(Some)
+    }
+
+    /// How many items a page has.
+    pub(super) fn limit(&mut self) -> Result<u32, AdminError> {
+        let limit = self.parse("limit")?.unwrap_or(LIMIT_DEFAULT);
+        if (1..=LIMIT_MAX).contains(&limit) {
+            return Ok(limit);
+        }
+        Err(AdminError::Invalid(format!(
+            "parameter `limit` is {limit}, but a page has 1 to {LIMIT_MAX} items"
+        )))
+    }
+
+    /// Refuses what nobody asked for.
+    pub(super) fn finish(self) -> Result<(), AdminError> {
+        match self.0.into_keys().next() {
+            None => Ok(()),
+            Some(name) => Err(AdminError::Invalid(format!(
+                "parameter `{name}` is not known here"
+            ))),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Parameters {
+    type Rejection = AdminError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AdminError> {
+        let query = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+        let Query(pairs) = query.map_err(|error| AdminError::Invalid(error.to_string()))?;
+        let mut parameters = BTreeMap::new();
+        for (name, value) in pairs {
+            if let Some((name, _)) = parameters
+                .insert(name.clone(), value)
+                .map(|value| (name, value))
+            {
+                return Err(AdminError::Invalid(format!(
+                    "parameter `{name}` is given twice"
+                )));
+            }
+        }
+        Ok(Self(parameters))
+    }
+}

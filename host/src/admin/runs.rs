@@ -1,0 +1,235 @@
+//! `runs`: list, show with attempts and logs, retry.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::clock::Timestamp;
+use crate::dispatch::Board;
+use crate::event::EventId;
+use crate::run::{RunId, RunState};
+use crate::store::{AttemptRow, Retried, RunFilter, RunRow};
+
+use super::events::plugin_id;
+use super::page::{Page, Parameters};
+use super::{Admin, AdminError};
+
+/// A run.
+#[derive(Serialize)]
+pub(super) struct RunJson {
+    id: RunId,
+    event_id: EventId,
+    plugin: String,
+    source: String,
+    kind: String,
+    state: RunState,
+    attempt: u32,
+    max_attempts: u32,
+    created_at: Timestamp,
+    next_attempt_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+    outcome: Option<String>,
+    summary: Option<String>,
+    data: Option<Box<RawValue>>,
+    error: Option<ErrorJson>,
+}
+
+/// One run with its attempts.
+#[derive(Serialize)]
+pub(super) struct RunDetail {
+    #[serde(flatten)]
+    run: RunJson,
+    attempts: Vec<AttemptJson>,
+}
+
+#[derive(Serialize)]
+struct ErrorJson {
+    code: String,
+    message: String,
+}
+
+#[derive(Serialize)]
+struct AttemptJson {
+    n: i64,
+    digest: Option<String>,
+    host: String,
+    started_at: Timestamp,
+    duration_ms: i64,
+    cpu_ms: f64,
+    memory_bytes: i64,
+    outcome: String,
+    error: Option<ErrorJson>,
+    logs: Vec<LogJson>,
+}
+
+#[derive(Serialize)]
+struct LogJson {
+    at: Timestamp,
+    level: String,
+    message: String,
+    fields: serde_json::Map<String, serde_json::Value>,
+}
+
+/// `GET runs`.
+pub(super) async fn list(
+    State(admin): State<Arc<Admin>>,
+    mut parameters: Parameters,
+) -> Result<Json<Page<RunJson>>, AdminError> {
+    let board = admin.board.load_full();
+    let limit = parameters.limit()?;
+    let state = parameters.take("state").map(|text| {
+        RunState::parse(&text)
+            .ok_or_else(|| AdminError::Invalid(format!("parameter `state`: `{text}` is no state")))
+    });
+    let filter = RunFilter {
+        id: None,
+        plugin: parameters
+            .take("plugin")
+            .map(|name| plugin_id(&board, &name))
+            .transpose()?,
+        event: parameters.parse("event")?,
+        state: state.transpose()?,
+        since: parameters.time("since")?,
+        until: parameters.time("until")?,
+        before: parameters.parse("cursor")?.map(RunId),
+        limit: limit + 1,
+        blocked: board.blocked(),
+    };
+    parameters.finish()?;
+    let items = runs_json(&board, admin.store.runs(&filter).await?);
+    Ok(Page::new(items, limit, |run: &RunJson| run.id.to_string()))
+}
+
+/// `GET runs/{id}`.
+pub(super) async fn show(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+) -> Result<Json<RunDetail>, AdminError> {
+    detail(&admin, run_id(&id)?).await.map(Json)
+}
+
+/// `POST runs/{id}/retry`: a dead or cancelled run gets a fresh budget, a waiting
+/// one is due now, any other is a conflict.
+pub(super) async fn retry(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<RunDetail>), AdminError> {
+    let id = run_id(&id)?;
+    match admin.store.retry(id).await? {
+        Retried::Due(plugin) => {
+            admin.wakeup.ring(&[plugin]);
+            Ok((StatusCode::ACCEPTED, Json(detail(&admin, id).await?)))
+        }
+        Retried::Unknown => Err(AdminError::unknown("run", id)),
+        Retried::NotNow(state) => {
+            let state = state.as_str();
+            Err(AdminError::NotNow(format!(
+                "run `{id}` is {state}; only waiting, dead and cancelled runs are retried"
+            )))
+        }
+    }
+}
+
+async fn detail(admin: &Admin, id: RunId) -> Result<RunDetail, AdminError> {
+    let board = admin.board.load_full();
+    let filter = RunFilter {
+        id: Some(id),
+        blocked: board.blocked(),
+        limit: 1,
+        ..RunFilter::default()
+    };
+    let run = runs_json(&board, admin.store.runs(&filter).await?).pop();
+    let run = run.ok_or_else(|| AdminError::unknown("run", id))?;
+    let attempts = admin
+        .store
+        .attempts(id)
+        .await?
+        .into_iter()
+        .map(attempt_json)
+        .collect();
+    Ok(RunDetail { run, attempts })
+}
+
+/// Rows as JSON, with what only the board knows.
+pub(super) fn runs_json(board: &Board, rows: Vec<RunRow>) -> Vec<RunJson> {
+    rows.into_iter().map(|row| run_json(board, row)).collect()
+}
+
+fn run_json(board: &Board, row: RunRow) -> RunJson {
+    let plugin = board.by_id(row.plugin);
+    let attempts = plugin.map_or(0, |entry| entry.settings.retry.attempts);
+    // A live run's next attempt is due at its time, unless it is under way.
+    let is_waiting = matches!(
+        row.state,
+        RunState::Ready | RunState::Waiting | RunState::Blocked
+    );
+    RunJson {
+        id: row.id,
+        event_id: row.event,
+        plugin: plugin.map_or_else(|| row.plugin.0.to_string(), |entry| entry.name.to_string()),
+        source: row.source,
+        kind: row.kind,
+        state: row.state,
+        attempt: row.attempt,
+        max_attempts: row
+            .max_attempts
+            .unwrap_or_else(|| attempts.saturating_add(row.free_attempts)),
+        created_at: row.created_at,
+        next_attempt_at: row.due_at.filter(|_| is_waiting),
+        finished_at: row.finished_at,
+        error: error_json(row.error, row.outcome.as_deref()),
+        outcome: row.outcome,
+        summary: row.summary,
+        data: row.data.and_then(|data| RawValue::from_string(data).ok()),
+    }
+}
+
+fn error_json(message: Option<String>, code: Option<&str>) -> Option<ErrorJson> {
+    message.map(|message| ErrorJson {
+        code: code.unwrap_or_default().to_owned(),
+        message,
+    })
+}
+
+fn attempt_json(row: AttemptRow) -> AttemptJson {
+    let error = error_json(row.error, Some(&row.outcome));
+    AttemptJson {
+        n: row.n,
+        digest: row.digest.map(hex::encode),
+        host: row.host,
+        started_at: Timestamp::from_millis(row.started_ms),
+        duration_ms: row.duration_ms,
+        cpu_ms: row.cpu_us as f64 / 1000.0,
+        memory_bytes: row.memory_bytes,
+        outcome: row.outcome,
+        error,
+        logs: logs_json(&row.logs),
+    }
+}
+
+/// A stored line: when (ms), level, message, fields.
+type StoredLine = (i64, String, String, Vec<(String, String)>);
+
+fn logs_json(stored: &str) -> Vec<LogJson> {
+    let lines: Vec<StoredLine> = serde_json::from_str(stored).unwrap_or_default();
+    let line = |(at, level, message, fields): StoredLine| LogJson {
+        at: Timestamp::from_millis(at),
+        level,
+        message,
+        fields: fields
+            .into_iter()
+            .map(|(name, value)| (name, value.into()))
+            .collect(),
+    };
+    lines.into_iter().map(line).collect()
+}
+
+fn run_id(text: &str) -> Result<RunId, AdminError> {
+    text.parse()
+        .map(RunId)
+        .map_err(|_| AdminError::unknown("run", text))
+}

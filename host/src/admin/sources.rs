@@ -1,0 +1,97 @@
+//! `sources`: the inbound addresses and what came in by them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use crate::clock::Timestamp;
+use crate::ingest::Source;
+use crate::ingest::scheme::Proof;
+use crate::store::SourceMinute;
+
+use super::page::{Page, Parameters};
+use super::stats::minutes;
+use super::{Admin, AdminError};
+
+/// A source.
+#[derive(Serialize)]
+pub(super) struct SourceJson {
+    name: String,
+    paths: Vec<String>,
+    provider: String,
+    /// Whether the sender's proof covers the body.
+    covers_body: bool,
+    paused: bool,
+    last_event_at: Option<Timestamp>,
+    received_1h: i64,
+    rejected_1h: i64,
+    secrets: Vec<SecretJson>,
+}
+
+#[derive(Serialize)]
+struct SecretJson {
+    /// Which one, from 1 in the order of the configuration.
+    n: usize,
+    last_matched_at: Option<Timestamp>,
+}
+
+/// `GET sources`: all of them, by name.
+pub(super) async fn list(
+    State(admin): State<Arc<Admin>>,
+    mut parameters: Parameters,
+) -> Result<Json<Page<SourceJson>>, AdminError> {
+    let limit = parameters.limit()?;
+    let after = parameters.take("cursor");
+    parameters.finish()?;
+    let since = admin.clock.now().minus(Duration::from_hours(1));
+    let (minutes, _) = minutes(&admin, since).await?;
+    let mut items = Vec::new();
+    for source in admin.sources.all() {
+        if after
+            .as_deref()
+            .is_some_and(|after| source.config.name.as_str() <= after)
+        {
+            continue;
+        }
+        items.push(source_json(&admin, &source, &minutes).await?);
+    }
+    Ok(Page::new(items, limit, |source: &SourceJson| {
+        source.name.clone()
+    }))
+}
+
+async fn source_json(
+    admin: &Admin,
+    source: &Source,
+    minutes: &[SourceMinute],
+) -> Result<SourceJson, AdminError> {
+    let config = &source.config;
+    let name = config.name.as_str();
+    let (mut received_1h, mut rejected_1h) = (0, 0);
+    for minute in minutes.iter().filter(|minute| minute.source == name) {
+        received_1h += minute.received + minute.duplicates;
+        rejected_1h += minute.rejected;
+    }
+    let secrets = source.secrets_matched().into_iter().enumerate();
+    Ok(SourceJson {
+        name: name.to_owned(),
+        paths: std::iter::once(format!("/webhooks/{name}"))
+            .chain(config.path.clone())
+            .collect(),
+        provider: config.provider.name.clone(),
+        covers_body: matches!(config.provider.proof, Proof::Hmac(_)),
+        paused: false,
+        last_event_at: admin.store.last_event_at(name).await?,
+        received_1h,
+        rejected_1h,
+        secrets: secrets
+            .map(|(index, last_matched_at)| SecretJson {
+                n: index + 1,
+                last_matched_at,
+            })
+            .collect(),
+    })
+}

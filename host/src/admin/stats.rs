@@ -1,0 +1,207 @@
+//! `stats`: what happened over time, and how deep the queue is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use crate::clock::{Timestamp, millis};
+use crate::config::units;
+use crate::metrics::Latencies;
+use crate::store::{PluginMinute, SourceMinute};
+
+use super::page::Parameters;
+use super::plugins::states;
+use super::{Admin, AdminError};
+
+const WINDOW_DEFAULT: Duration = Duration::from_hours(1);
+const WINDOW_MAX: Duration = Duration::from_hours(24 * 31);
+const STEP_MIN: Duration = Duration::from_mins(1);
+/// Most steps of a series.
+const STEPS_MAX: u128 = 1500;
+
+/// The answer of `GET stats`.
+#[derive(Serialize)]
+pub(super) struct StatsJson {
+    window: String,
+    step_s: u64,
+    series: Vec<StepJson>,
+    queue: Vec<QueueJson>,
+}
+
+#[derive(Serialize)]
+struct StepJson {
+    at: Timestamp,
+    received: i64,
+    duplicates: i64,
+    rejected: i64,
+    succeeded: i64,
+    failed: i64,
+    dead: i64,
+    ack_p50_ms: Option<f64>,
+    ack_p99_ms: Option<f64>,
+    run_p50_ms: Option<f64>,
+    run_p99_ms: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct QueueJson {
+    plugin: String,
+    ready: i64,
+    running: i64,
+    waiting: i64,
+    blocked: i64,
+    oldest_s: Option<u64>,
+}
+
+/// What is summed up in one step.
+#[derive(Default)]
+struct Step {
+    received: i64,
+    duplicates: i64,
+    rejected: i64,
+    succeeded: i64,
+    failed: i64,
+    dead: i64,
+    ack: Latencies,
+    run: Latencies,
+}
+
+/// `GET stats?window=1h&step=1m`.
+pub(super) async fn show(
+    State(admin): State<Arc<Admin>>,
+    mut parameters: Parameters,
+) -> Result<Json<StatsJson>, AdminError> {
+    let window_text = parameters.take("window").unwrap_or_else(|| "1h".to_owned());
+    let window = duration("window", &window_text, STEP_MIN..=WINDOW_MAX)?;
+    let step_text = parameters.take("step").unwrap_or_else(|| "1m".to_owned());
+    let step = duration("step", &step_text, STEP_MIN..=WINDOW_DEFAULT * 24)?;
+    parameters.finish()?;
+    if window.as_millis() / step.as_millis() > STEPS_MAX {
+        let problem =
+            format!("a window of {window_text} has more than {STEPS_MAX} steps of {step_text}");
+        return Err(AdminError::Invalid(problem));
+    }
+    let now = admin.clock.now();
+    let series = series(&admin, now, window, step).await?;
+    let queue = queue(&admin, now).await?;
+    Ok(Json(StatsJson {
+        window: window_text,
+        step_s: step.as_secs(),
+        series,
+        queue,
+    }))
+}
+
+/// One entry for each step, oldest first; nothing happened in those that are zero.
+async fn series(
+    admin: &Admin,
+    now: Timestamp,
+    window: Duration,
+    step: Duration,
+) -> Result<Vec<StepJson>, AdminError> {
+    let step_ms = millis(step);
+    let start_of = |ms: i64| ms - ms.rem_euclid(step_ms);
+    let first = start_of(now.minus(window).millis()) + step_ms;
+    let mut steps: BTreeMap<i64, Step> = BTreeMap::new();
+    let mut start = first;
+    while start <= now.millis() {
+        steps.insert(start, Step::default());
+        start += step_ms;
+    }
+    let (sources, plugins) = minutes(admin, Timestamp::from_millis(first)).await?;
+    for row in sources {
+        let Some(step) = steps.get_mut(&start_of(row.minute_ms)) else {
+            continue;
+        };
+        step.received += row.received;
+        step.duplicates += row.duplicates;
+        step.rejected += row.rejected;
+        step.ack
+            .add(&serde_json::from_str(&row.ack).unwrap_or_default());
+    }
+    for row in plugins {
+        let Some(step) = steps.get_mut(&start_of(row.minute_ms)) else {
+            continue;
+        };
+        step.succeeded += row.succeeded;
+        step.failed += row.failed;
+        step.dead += row.dead;
+        step.run
+            .add(&serde_json::from_str(&row.run).unwrap_or_default());
+    }
+    Ok(steps
+        .into_iter()
+        .map(|(start, step)| step_json(start, &step))
+        .collect())
+}
+
+/// What happened per minute since a time, the present minute included.
+pub(super) async fn minutes(
+    admin: &Admin,
+    since: Timestamp,
+) -> Result<(Vec<SourceMinute>, Vec<PluginMinute>), AdminError> {
+    let (present, present_sources, present_plugins) = admin.metrics.minutes.peek();
+    let (mut sources, mut plugins) = admin.store.minutes(since, present).await?;
+    sources.extend(present_sources);
+    plugins.extend(present_plugins);
+    Ok((sources, plugins))
+}
+
+fn step_json(start: i64, step: &Step) -> StepJson {
+    StepJson {
+        at: Timestamp::from_millis(start),
+        received: step.received,
+        duplicates: step.duplicates,
+        rejected: step.rejected,
+        succeeded: step.succeeded,
+        failed: step.failed,
+        dead: step.dead,
+        ack_p50_ms: step.ack.quantile_ms(0.5),
+        ack_p99_ms: step.ack.quantile_ms(0.99),
+        run_p50_ms: step.run.quantile_ms(0.5),
+        run_p99_ms: step.run.quantile_ms(0.99),
+    }
+}
+
+async fn queue(admin: &Admin, now: Timestamp) -> Result<Vec<QueueJson>, AdminError> {
+    let board = admin.board.load_full();
+    let mut queue = Vec::new();
+    for entry in board.entries.values() {
+        let Some(id) = entry.id else { continue };
+        let live = admin.store.live_runs(id).await?;
+        let [(_, ready), (_, running), (_, waiting), (_, blocked)] =
+            states(&live, entry.active.is_some());
+        queue.push(QueueJson {
+            plugin: entry.name.to_string(),
+            ready,
+            running,
+            waiting,
+            blocked,
+            oldest_s: live
+                .oldest_ms
+                .map(|ms| now.since(Timestamp::from_millis(ms)).as_secs()),
+        });
+    }
+    Ok(queue)
+}
+
+fn duration(
+    name: &str,
+    text: &str,
+    bounds: std::ops::RangeInclusive<Duration>,
+) -> Result<Duration, AdminError> {
+    let wrong = |why: String| AdminError::Invalid(format!("parameter `{name}`: {why}"));
+    let duration = units::duration(text).map_err(|error| wrong(error.to_string()))?;
+    if bounds.contains(&duration) {
+        return Ok(duration);
+    }
+    Err(wrong(format!(
+        "`{text}` is outside {:?} to {:?}",
+        bounds.start(),
+        bounds.end()
+    )))
+}
