@@ -1,0 +1,334 @@
+//! The composition root: what is started, in order, and stopped in reverse.
+//!
+//! Store, plugins, dispatch, the door, the two addresses. The bound listeners and
+//! the clock are arguments, so that tests run the whole host on port 0 and own
+//! time.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::Admin;
+use crate::clock::Clock;
+use crate::config::{Config, Secret, TOKEN_FILE};
+use crate::dispatch::{Dispatcher, Presence, SharedBoard, Wakeup, upkeep};
+use crate::http::{Public, admin_routes, public_routes};
+use crate::ingest::{Batcher, BatcherTask, Budget, Door, Sources};
+use crate::metrics::Metrics;
+use crate::plugin::{Directory, EngineError, PluginHost, Rescan};
+use crate::store::{Store, StoreError};
+
+/// Memory for bodies that are being received or wait for their commit.
+const BODIES_BYTES: u64 = 512 << 20;
+/// How long open connections may go on when the host stops.
+const CONNECTIONS_GRACE: Duration = Duration::from_secs(10);
+/// What a scan may find before it waits for us.
+const FOUND: usize = 16;
+
+/// Why the host cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database cannot be had.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Plugins cannot be run.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The data directory cannot be used.
+    #[error("cannot use data directory `{path}`: {error}")]
+    DataDir {
+        /// The directory.
+        path: String,
+        /// What stands in the way.
+        error: std::io::Error,
+    },
+}
+
+/// The two addresses, bound.
+pub struct Listeners {
+    /// For webhooks.
+    pub public: TcpListener,
+    /// For operators.
+    pub admin: TcpListener,
+}
+
+/// A host that runs.
+pub struct App {
+    /// What everything writes to.
+    pub store: Store,
+    config: Arc<Config>,
+    addresses: Stage,
+    batcher: BatcherTask,
+    dispatch: Stage,
+    upkeep: Stage,
+    presence: Stage,
+}
+
+/// Tasks that stop together.
+struct Stage {
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl App {
+    /// Starts everything; returns when webhooks are received.
+    ///
+    /// # Errors
+    /// [`StartError`], with nothing left running.
+    pub async fn start(
+        config: Config,
+        listeners: Listeners,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        let config = Arc::new(config);
+        let token = prepare_data_dir(&config)?;
+        let store = Store::open(&config.database, clock.clone()).await?;
+        let cache_dir = config.data_dir.join("cache");
+        let host = PluginHost::start(config.maxima, clock.clone(), Some(&cache_dir))?;
+        let shared = Shared {
+            config: Arc::clone(&config),
+            store: store.clone(),
+            host: Arc::new(host),
+            board: SharedBoard::default(),
+            wakeup: Arc::default(),
+            metrics: Arc::new(Metrics::new()),
+            clock,
+            host_name: host_name().into(),
+        };
+        let (presence, rescan) = shared.start_presence().await?;
+        let dispatch = shared.start_dispatch();
+        let upkeep = shared.start_upkeep();
+        let (batcher, batcher_task) = Batcher::start(store.clone());
+        let addresses = shared.serve(listeners, batcher, rescan, token);
+        Ok(Self {
+            store,
+            config,
+            addresses,
+            batcher: batcher_task,
+            dispatch,
+            upkeep,
+            presence,
+        })
+    }
+
+    /// What it was started with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Stops in reverse: takes nothing more, stores what it took, lets attempts
+    /// end within the grace, and closes the database.
+    pub async fn stop(self) {
+        self.addresses.end(Some(CONNECTIONS_GRACE)).await;
+        self.batcher.ended().await;
+        self.dispatch.end(None).await;
+        self.upkeep.end(None).await;
+        self.presence.end(None).await;
+        self.store.close().await;
+    }
+}
+
+/// What the parts of the host share.
+struct Shared {
+    config: Arc<Config>,
+    store: Store,
+    host: Arc<PluginHost>,
+    board: SharedBoard,
+    wakeup: Arc<Wakeup>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    host_name: Arc<str>,
+}
+
+impl Shared {
+    /// Which plugins are here: the directory's scans, and what becomes of them.
+    async fn start_presence(&self) -> Result<(Stage, Rescan), StoreError> {
+        let presence = Presence {
+            config: Arc::clone(&self.config),
+            store: self.store.clone(),
+            host: Arc::clone(&self.host),
+            board: Arc::clone(&self.board),
+            clock: self.clock.clone(),
+            metrics: Arc::clone(&self.metrics),
+            wakeup: Arc::clone(&self.wakeup),
+        };
+        presence.read_registry().await?;
+        let directory = Directory::new(&self.config.plugins_dir);
+        let rescan = directory.rescan();
+        let (found, finds) = mpsc::channel(FOUND);
+        let stage = Stage::of(|stop| {
+            let watch = async move {
+                tokio::select! { () = directory.run(found) => {}, () = stop.cancelled() => {} }
+            };
+            vec![tokio::spawn(presence.run(finds)), tokio::spawn(watch)]
+        });
+        Ok((stage, rescan))
+    }
+
+    fn start_dispatch(&self) -> Stage {
+        let dispatcher = Dispatcher {
+            store: self.store.clone(),
+            host: Arc::clone(&self.host),
+            board: Arc::clone(&self.board),
+            wakeup: Arc::clone(&self.wakeup),
+            metrics: Arc::clone(&self.metrics),
+            clock: self.clock.clone(),
+            host_name: Arc::clone(&self.host_name),
+            slots: self.config.maxima.concurrent_runs,
+            grace: self.config.shutdown_grace,
+        };
+        Stage::of(|stop| vec![tokio::spawn(dispatcher.run(stop))])
+    }
+
+    fn start_upkeep(&self) -> Stage {
+        let (store, metrics) = (self.store.clone(), Arc::clone(&self.metrics));
+        Stage::of(|stop| {
+            vec![tokio::spawn(upkeep::run(
+                store,
+                metrics,
+                self.clock.clone(),
+                stop,
+            ))]
+        })
+    }
+
+    /// Both addresses.
+    fn serve(
+        &self,
+        listeners: Listeners,
+        batcher: Batcher,
+        rescan: Rescan,
+        token: Secret,
+    ) -> Stage {
+        let sources = Arc::new(Sources::new(self.config.sources.clone()));
+        let door = Door {
+            batcher,
+            board: Arc::clone(&self.board),
+            wakeup: Arc::clone(&self.wakeup),
+            metrics: Arc::clone(&self.metrics),
+            clock: self.clock.clone(),
+            budget: Budget::new(BODIES_BYTES),
+        };
+        let public = Public {
+            sources: Arc::clone(&sources),
+            door,
+            store: self.store.clone(),
+            board: Arc::clone(&self.board),
+        };
+        let admin = Admin {
+            store: self.store.clone(),
+            board: Arc::clone(&self.board),
+            sources,
+            metrics: Arc::clone(&self.metrics),
+            wakeup: Arc::clone(&self.wakeup),
+            rescan,
+            clock: self.clock.clone(),
+            token,
+            metrics_open: self.config.metrics_open,
+            host_name: Arc::clone(&self.host_name),
+        };
+        let (public, admin) = (
+            public_routes(Arc::new(public)),
+            admin_routes(Arc::new(admin)),
+        );
+        Stage::of(|stop| {
+            vec![
+                tokio::spawn(serve(listeners.public, public, stop.clone())),
+                tokio::spawn(serve(listeners.admin, admin, stop)),
+            ]
+        })
+    }
+}
+
+impl Stage {
+    fn of(start: impl FnOnce(CancellationToken) -> Vec<JoinHandle<()>>) -> Self {
+        let stop = CancellationToken::new();
+        Self {
+            tasks: start(stop.clone()),
+            stop,
+        }
+    }
+
+    /// Tells the tasks to stop and waits; those that are not done within `limit`
+    /// are cut off.
+    async fn end(self, limit: Option<Duration>) {
+        self.stop.cancel();
+        for mut task in self.tasks {
+            let ended = match limit {
+                None => Some((&mut task).await),
+                Some(limit) => tokio::time::timeout(limit, &mut task).await.ok(),
+            };
+            match ended {
+                Some(Ok(())) => {}
+                Some(Err(error)) => tracing::error!(%error, "a part of the host panicked"),
+                None => task.abort(),
+            }
+        }
+    }
+}
+
+/// Serves one address until told to stop, then lets open requests end.
+async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
+    use axum::serve::ListenerExt as _;
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "answers may be held back by the network");
+        }
+    });
+    let serving = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned());
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "an address is no longer served");
+    }
+}
+
+/// Makes the data directory and finds the admin token: from the environment,
+/// else from its file, which is made at first start.
+fn prepare_data_dir(config: &Config) -> Result<Secret, StartError> {
+    let failed = |path: &Path| {
+        let path = path.display().to_string();
+        move |error| StartError::DataDir { path, error }
+    };
+    std::fs::create_dir_all(&config.data_dir).map_err(failed(&config.data_dir))?;
+    if let Some(token) = &config.admin_token {
+        return Ok(token.clone());
+    }
+    let path = config.data_dir.join(TOKEN_FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => Ok(Secret::new(text.trim())),
+        Ok(_) => make_token(&path).map_err(failed(&path)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            make_token(&path).map_err(failed(&path))
+        }
+        Err(error) => Err(failed(&path)(error)),
+    }
+}
+
+/// A new token in a file that only its owner can read.
+fn make_token(path: &Path) -> std::io::Result<Secret> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let token = hex::encode(rand::random::<[u8; 32]>());
+    let mut file = std::fs::File::options()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
+    writeln!(file, "{token}")?;
+    file.sync_all()?;
+    Ok(Secret::new(token))
+}
+
+/// This host's name, for people.
+fn host_name() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}

@@ -1,0 +1,272 @@
+//! `hookbay events`: the stored webhooks of a running host, and running one again.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::client::{AdminArgs, AdminClient, Page, path_segment};
+use super::runs::{self, Run};
+use super::table::{Reader, Screen, facts, print, print_json, write_bytes};
+use super::text::{Moment, moment};
+use super::{CommandError, text};
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// List events, newest first
+    List(ListArgs),
+    /// Show one event: where it came from, its headers, its runs
+    Show(ShowArgs),
+    /// Run an event again: for every plugin whose trigger matches now, or for one
+    Replay(ReplayArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    /// Only from this source
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// Only of this kind; `*` is one segment, `**` the rest
+    #[arg(long, value_name = "PATTERN")]
+    kind: Option<String>,
+    /// Ids, kinds, indexed values, then the newest bodies that contain this
+    #[arg(long, value_name = "TEXT")]
+    q: Option<String>,
+    #[command(flatten)]
+    window: Window,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// Which part of a list: shared by every list that is ordered by time.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Window {
+    /// Not older than this time (RFC 3339), date, or age (15m, 2h, 7d)
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Moment>,
+    /// Older than this time, date, or age
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Moment>,
+    /// At most so many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: Option<u16>,
+    /// Go on where an earlier list ended
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShowArgs {
+    /// The event's id
+    #[arg(value_name = "ID", value_parser = path_segment)]
+    id: String,
+    /// Write the raw body to stdout, byte for byte, and nothing else
+    #[arg(long, conflicts_with = "json")]
+    body: bool,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReplayArgs {
+    /// The event's id
+    #[arg(value_name = "ID", value_parser = path_segment)]
+    id: String,
+    /// Only for this plugin
+    #[arg(long, value_name = "NAME")]
+    plugin: Option<String>,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// An event; `R` is what it says about its runs: their number by state in a list, else all.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Event<R> {
+    id: String,
+    source: Option<String>,
+    provider: Option<String>,
+    kind: Option<String>,
+    delivery_id: Option<String>,
+    received_at: Option<String>,
+    size_bytes: u64,
+    content_type: Option<String>,
+    handshake: bool,
+    dedup_conflict: bool,
+    runs: R,
+    headers: Vec<(String, String)>,
+    no_run_reason: Option<String>,
+}
+
+/// The answer to a replay.
+#[derive(Debug, Deserialize)]
+struct Replayed {
+    runs: Vec<Run>,
+}
+
+/// A [`Window`] as query parameters.
+#[derive(Debug)]
+pub(crate) struct WindowQuery {
+    since: Option<String>,
+    until: Option<String>,
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+impl Window {
+    pub(crate) fn query(&self, screen: &Screen) -> WindowQuery {
+        WindowQuery {
+            since: self.since.map(|since| since.rfc3339(screen.now)),
+            until: self.until.map(|until| until.rfc3339(screen.now)),
+            limit: self.limit.map(|limit| limit.to_string()),
+            cursor: self.cursor.clone(),
+        }
+    }
+}
+
+impl WindowQuery {
+    pub(crate) fn parameters(&self) -> [super::client::Parameter<'_>; 4] {
+        [
+            ("since", self.since.as_deref()),
+            ("until", self.until.as_deref()),
+            ("limit", self.limit.as_deref()),
+            ("cursor", self.cursor.as_deref()),
+        ]
+    }
+}
+
+pub(crate) async fn run(config_path: Option<&Path>, command: Command) -> Result<(), CommandError> {
+    match command {
+        Command::List(args) => list(config_path, &args).await,
+        Command::Show(args) if args.body => show_body(config_path, &args).await,
+        Command::Show(args) => show(config_path, &args).await,
+        Command::Replay(args) => replay(config_path, &args).await,
+    }
+}
+
+async fn list(config_path: Option<&Path>, args: &ListArgs) -> Result<(), CommandError> {
+    let client = AdminClient::new(config_path, &args.admin)?;
+    let screen = Screen::current();
+    let window = args.window.query(&screen);
+    let filter = [
+        ("source", args.source.as_deref()),
+        ("kind", args.kind.as_deref()),
+        ("q", args.q.as_deref()),
+    ];
+    let parameters = [filter.as_slice(), &window.parameters()].concat();
+    let answer: Value = client.get_json(&["events"], &parameters).await?;
+    if args.admin.json {
+        print_json(&answer)?;
+        return Ok(());
+    }
+    let page: Page<Event<BTreeMap<String, u64>>> = client.typed(answer)?;
+    let rows: Vec<Vec<String>> = page.items.iter().map(|event| row(event, &screen)).collect();
+    let mut output = screen.table(
+        &["ID", "RECEIVED", "SOURCE", "KIND", "RUNS", "DELIVERY"],
+        &rows,
+        "no events match",
+    );
+    output.push_str(&next_page(page.next_cursor.as_deref()));
+    print(&output)?;
+    Ok(())
+}
+
+fn row(event: &Event<BTreeMap<String, u64>>, screen: &Screen) -> Vec<String> {
+    vec![
+        event.id.clone(),
+        text::relative(event.received_at.as_deref(), screen.now),
+        text::or_dash(event.source.as_deref()),
+        text::or_dash(event.kind.as_deref()),
+        runs::counts(&event.runs),
+        text::or_dash(event.delivery_id.as_deref()),
+    ]
+}
+
+/// How to see what comes after a page; nothing after the last.
+pub(crate) fn next_page(cursor: Option<&str>) -> String {
+    cursor.map_or_else(String::new, |cursor| {
+        format!(
+            "\nmore with --cursor '{}'\n",
+            text::harmless(&cursor.replace('\'', r"'\''"))
+        )
+    })
+}
+
+async fn show(config_path: Option<&Path>, args: &ShowArgs) -> Result<(), CommandError> {
+    let client = AdminClient::new(config_path, &args.admin)?;
+    let answer: Value = client.get_json(&["events", &args.id], &[]).await?;
+    if args.admin.json {
+        print_json(&answer)?;
+        return Ok(());
+    }
+    let event: Event<Vec<Run>> = client.typed(answer)?;
+    let screen = Screen::current();
+    let headers: Vec<Vec<String>> = event
+        .headers
+        .iter()
+        .map(|(name, value)| vec![name.clone(), value.clone()])
+        .collect();
+    let mut output = summary(&event, &screen);
+    output.push('\n');
+    output.push_str(&screen.table(&["HEADER", "VALUE"], &headers, "no headers"));
+    output.push('\n');
+    output.push_str(&runs::table(&event.runs, &screen, "no runs"));
+    print(&output)?;
+    Ok(())
+}
+
+fn summary(event: &Event<Vec<Run>>, screen: &Screen) -> String {
+    let mut notes = Vec::new();
+    if event.handshake {
+        notes.push("a handshake: it matches no trigger");
+    }
+    if event.dedup_conflict {
+        notes.push("an earlier event has the same delivery id and another body");
+    }
+    facts(&[
+        ("event", Some(event.id.clone())),
+        ("source", event.source.clone()),
+        ("provider", event.provider.clone()),
+        ("kind", event.kind.clone()),
+        ("delivery", event.delivery_id.clone()),
+        (
+            "received",
+            Some(text::time(event.received_at.as_deref(), screen.now)),
+        ),
+        ("size", Some(text::size(event.size_bytes))),
+        ("content type", event.content_type.clone()),
+        ("note", (!notes.is_empty()).then(|| notes.join("; "))),
+        ("no run because", event.no_run_reason.clone()),
+    ])
+}
+
+async fn show_body(config_path: Option<&Path>, args: &ShowArgs) -> Result<(), CommandError> {
+    let client = AdminClient::new(config_path, &args.admin)?;
+    let mut body = client.get_bytes(&["events", &args.id, "body"]).await?;
+    while let Some(chunk) = client.next_chunk(&mut body).await? {
+        if write_bytes(chunk.as_ref())? == Reader::Gone {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn replay(config_path: Option<&Path>, args: &ReplayArgs) -> Result<(), CommandError> {
+    let client = AdminClient::new(config_path, &args.admin)?;
+    let wish = args
+        .plugin
+        .as_ref()
+        .map_or_else(|| json!({}), |plugin| json!({ "plugin": plugin }));
+    let answer: Value = client
+        .post_json(&["events", &args.id, "replay"], &wish)
+        .await?;
+    if args.admin.json {
+        print_json(&answer)?;
+        return Ok(());
+    }
+    let replayed: Replayed = client.typed(answer)?;
+    let empty = "no plugin's trigger matches this event now, so nothing runs";
+    print(&runs::table(&replayed.runs, &Screen::current(), empty))?;
+    Ok(())
+}

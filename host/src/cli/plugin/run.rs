@@ -1,0 +1,232 @@
+//! `hookbay plugin run`: one attempt in the real sandbox, or many of them measured.
+//!
+//! Nothing is stored: what the plugin writes is printed and forgotten, so that every call
+//! finds the same state.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fixture::{self, EventArgs, State};
+use super::{maxima, name_of, start, unreadable};
+use crate::cli::check::load;
+use crate::cli::table::{print, print_json};
+use crate::cli::{CommandError, text};
+use crate::clock::Clock;
+use crate::config::units::{self, UnitError};
+use crate::config::{Config, Limits, Maxima, PluginConfig};
+use crate::event::Event;
+use crate::plugin::{Grants, Loaded, PluginHost, Report, RunContext};
+use crate::run::Outcome;
+use crate::trigger::{Origin, Trigger};
+
+mod measure;
+mod show;
+
+/// What the largest memory of a component can have.
+const MEMORY_BYTES_MAX: u64 = 4 << 30;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The component, as `cargo build --target wasm32-wasip2` makes it
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The event as JSON, or just a payload with --provider and --kind
+    #[arg(long, value_name = "FILE")]
+    event: PathBuf,
+    #[command(flatten)]
+    about_event: EventArgs,
+    /// What the plugin's configuration has under KEY (repeatable)
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    settings: Vec<(String, String)>,
+    /// What the plugin has stored: a JSON object of keys and texts
+    #[arg(long, value_name = "FILE")]
+    kv: Option<PathBuf>,
+    /// Which attempt of its run this is
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    attempt: u32,
+    /// Run it N times, after N/10 to warm up, and print how long a call takes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    repeat: Option<u32>,
+    /// CPU time that it may use [default: 200ms]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    cpu: Option<Duration>,
+    /// Time that it may take [default: 5s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    wall: Option<Duration>,
+    /// Memory that it may have [default: 64MiB]
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    memory: Option<u64>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Everything that a call takes, ready to be called any number of times.
+struct Bench {
+    host: PluginHost,
+    plugin: Arc<Loaded>,
+    event: Arc<Event>,
+    context: RunContext,
+    limits: Limits,
+    grants: Grants,
+}
+
+pub(super) async fn run(config: Option<&Config>, args: &Args) -> Result<(), CommandError> {
+    let bench = set_up(config, args).await?;
+    if let Some(n_calls) = args.repeat {
+        let timings = measure::timings(&bench, n_calls).await?;
+        if args.json {
+            print_json(&timings.as_json())?;
+        } else {
+            print(&timings.as_text())?;
+        }
+        return Ok(());
+    }
+    let report = bench.call().await;
+    if args.json {
+        print_json(&show::as_json(&report))?;
+    } else {
+        print(&show::as_text(&report))?;
+        print(&bench.notes())?;
+    }
+    ended_well(&report)
+}
+
+/// # Errors
+/// The attempt did not succeed.
+fn ended_well(report: &Report) -> Result<(), CommandError> {
+    if report.outcome == Outcome::Succeeded {
+        return Ok(());
+    }
+    let outcome = report.outcome.as_str();
+    let reason = report.error.as_deref().unwrap_or("no reason was given");
+    let failure = format!("the attempt ended with `{outcome}`: {reason}");
+    Err(CommandError::Failed(failure))
+}
+
+async fn set_up(config: Option<&Config>, args: &Args) -> Result<Bench, CommandError> {
+    let bytes = std::fs::read(&args.event).map_err(|error| unreadable(&args.event, &error))?;
+    let event = fixture::event(&bytes, &args.about_event, Clock::system().now())
+        .map_err(|problem| in_file(&args.event, &problem))?;
+    let state = match &args.kv {
+        Some(file) => {
+            let bytes = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
+            State::read(&bytes).map_err(|problem| in_file(file, &problem))?
+        }
+        None => State::default(),
+    };
+    let maxima = maxima(config);
+    let name = name_of(&args.file);
+    let settings = match (config, &name) {
+        (Some(config), Some(name)) => config.plugin(name),
+        (_, _) => PluginConfig::unmentioned(&maxima),
+    };
+    let limits = Limits {
+        memory_bytes: args.memory.unwrap_or(settings.limits.memory_bytes),
+        cpu: args.cpu.unwrap_or(settings.limits.cpu),
+        wall: args.wall.unwrap_or(settings.limits.wall),
+    };
+    let host = start(Maxima {
+        limits: Limits {
+            memory_bytes: maxima.limits.memory_bytes.max(limits.memory_bytes),
+            ..maxima.limits
+        },
+        ..maxima
+    })?;
+    let plugin = load(&host, &args.file).await;
+    let plugin = plugin.map_err(|error| in_file(&args.file, &error.to_string()))?;
+    let mut values = (*settings.config).clone();
+    values.extend(args.settings.iter().cloned());
+    Ok(Bench {
+        host,
+        context: RunContext {
+            id: "bench".to_owned(),
+            attempt: args.attempt,
+            max_attempts: settings.retry.attempts.max(args.attempt),
+            plugin: name.map_or_else(|| plugin.manifest.name.clone(), |name| name.to_string()),
+        },
+        plugin: Arc::new(plugin),
+        event: Arc::new(event),
+        limits,
+        grants: Grants {
+            config: Arc::new(values),
+            state: Arc::new(state),
+        },
+    })
+}
+
+fn in_file(file: &Path, problem: &str) -> CommandError {
+    CommandError::Failed(format!("{}: {problem}", file.display()))
+}
+
+impl Bench {
+    /// One attempt on a fresh instance.
+    async fn call(&self) -> Report {
+        self.host
+            .call(
+                Arc::clone(&self.plugin),
+                Arc::clone(&self.event),
+                self.context.clone(),
+                self.limits,
+                self.grants.clone(),
+            )
+            .await
+    }
+
+    /// In what a host would do otherwise.
+    fn notes(&self) -> String {
+        let manifest = &self.plugin.manifest;
+        let mut notes = String::new();
+        let triggers = manifest.triggers().unwrap_or_default();
+        if !triggers.iter().any(|trigger| fits(trigger, &self.event)) {
+            let (provider, kind) = (&self.event.provider, &self.event.kind);
+            notes.push_str(&format!(
+                "note: none of the plugin's own triggers matches {} of {}\n",
+                text::harmless(kind),
+                text::harmless(provider)
+            ));
+        }
+        let granted = PluginConfig {
+            config: Arc::clone(&self.grants.config),
+            ..PluginConfig::unmentioned(&Maxima::default())
+        };
+        let missing = manifest.missing_grants(&granted);
+        if !missing.is_empty() {
+            let missing = text::harmless(&missing.join(", "));
+            notes.push_str(&format!(
+                "note: a host holds the plugin until it is granted {missing}\n"
+            ));
+        }
+        notes
+    }
+}
+
+fn fits(trigger: &Trigger, event: &Event) -> bool {
+    let is_from = match &trigger.origin {
+        Origin::Provider(name) => *name == event.provider,
+        Origin::Source(name) => *name == event.source,
+    };
+    is_from && trigger.kind.matches(&event.kind)
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        Some(_) | None => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, UnitError> {
+    units::duration(text)
+}
+
+fn memory(text: &str) -> Result<u64, String> {
+    let bytes = units::size(text).map_err(|error| error.to_string())?;
+    let bounds = 1 << 16..=MEMORY_BYTES_MAX;
+    if bounds.contains(&bytes) {
+        Ok(bytes)
+    } else {
+        Err("expected 64KiB to 4GiB".to_owned())
+    }
+}

@@ -1,0 +1,108 @@
+//! Many calls of one plugin, one after the other, and how long they took.
+//!
+//! The time is that of [`PluginHost::call`](crate::plugin::PluginHost::call) as the host sees
+//! it: the way to a guest thread and back, the instance, the event in, the answer out.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::{Bench, ended_well};
+use crate::cli::CommandError;
+use crate::cli::table::facts;
+
+/// What was measured, sorted.
+pub(super) struct Timings {
+    calls: Vec<Duration>,
+    cpu_us: Vec<i64>,
+}
+
+/// Calls `n_calls / 10` times to warm up, then `n_calls` times with a stopwatch.
+///
+/// # Errors
+/// The first attempt that did not succeed.
+pub(super) async fn timings(bench: &Bench, n_calls: u32) -> Result<Timings, CommandError> {
+    for _ in 0..n_calls / 10 {
+        ended_well(&bench.call().await)?;
+    }
+    let mut timings = Timings {
+        calls: Vec::new(),
+        cpu_us: Vec::new(),
+    };
+    for _ in 0..n_calls {
+        let started = Instant::now();
+        let report = bench.call().await;
+        timings.calls.push(started.elapsed());
+        timings.cpu_us.push(report.record.cpu_us);
+        ended_well(&report)?;
+    }
+    timings.calls.sort_unstable();
+    timings.cpu_us.sort_unstable();
+    Ok(timings)
+}
+
+impl Timings {
+    pub(super) fn as_json(&self) -> Value {
+        json!({
+            "n": self.calls.len(),
+            "p50_us": microseconds(percentile(&self.calls, 50)),
+            "p99_us": microseconds(percentile(&self.calls, 99)),
+            "mean_us": microseconds(self.mean()),
+            "cpu_p50_us": percentile(&self.cpu_us, 50),
+        })
+    }
+
+    pub(super) fn as_text(&self) -> String {
+        let shown = |duration| Some(format!("{:.1} µs", microseconds(duration)));
+        facts(&[
+            ("calls", Some(self.calls.len().to_string())),
+            ("p50", shown(percentile(&self.calls, 50))),
+            ("p99", shown(percentile(&self.calls, 99))),
+            ("mean", shown(self.mean())),
+            (
+                "cpu p50",
+                Some(format!("{} µs", percentile(&self.cpu_us, 50))),
+            ),
+        ])
+    }
+
+    fn mean(&self) -> Duration {
+        let n_calls = u32::try_from(self.calls.len()).unwrap_or(u32::MAX).max(1);
+        self.calls.iter().sum::<Duration>() / n_calls
+    }
+}
+
+/// With a tenth of a microsecond, which is what the clock is good for.
+fn microseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e7).round() / 10.0
+}
+
+/// The value that `percent` of the others do not exceed (nearest rank); zero of nothing.
+fn percentile<T: Copy + Default>(sorted: &[T], percent: usize) -> T {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted
+        .get(rank.saturating_sub(1))
+        .copied()
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, microseconds, percentile};
+
+    #[test]
+    fn percentiles_are_nearest_ranks() {
+        let hundred: Vec<i64> = (1..=100).collect();
+        for (values, percent, expected) in [
+            (&hundred[..], 50, 50),
+            (&hundred[..], 99, 99),
+            (&hundred[..1], 50, 1),
+            (&hundred[..1], 99, 1),
+            (&hundred[..3], 50, 2),
+            (&hundred[..0], 50, 0),
+        ] {
+            assert_eq!(percentile(values, percent), expected);
+        }
+        assert_eq!(microseconds(Duration::from_nanos(52_340)), 52.3);
+    }
+}

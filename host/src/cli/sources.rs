@@ -1,0 +1,87 @@
+//! `hookbay sources`: what a running host receives, and from whom.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::client::{AdminArgs, AdminClient, Page};
+use super::table::{Screen, print, print_json};
+use super::{CommandError, text};
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// List the sources
+    List {
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Source {
+    name: String,
+    paths: Vec<String>,
+    provider: Option<String>,
+    covers_body: Option<bool>,
+    paused: bool,
+    last_event_at: Option<String>,
+    received_1h: u64,
+    rejected_1h: u64,
+}
+
+pub(crate) async fn run(config_path: Option<&Path>, command: Command) -> Result<(), CommandError> {
+    match command {
+        Command::List { admin } => list(config_path, &admin).await,
+    }
+}
+
+async fn list(config_path: Option<&Path>, admin: &AdminArgs) -> Result<(), CommandError> {
+    let client = AdminClient::new(config_path, admin)?;
+    let answer: Value = client
+        .get_json(&["sources"], &[("limit", Some("1000"))])
+        .await?;
+    if admin.json {
+        print_json(&answer)?;
+        return Ok(());
+    }
+    let page: Page<Source> = client.typed(answer)?;
+    let screen = Screen::current();
+    let rows: Vec<Vec<String>> = page
+        .items
+        .iter()
+        .map(|source| row(source, &screen))
+        .collect();
+    print(&screen.table(
+        &[
+            "NAME",
+            "PROVIDER",
+            "STATE",
+            "SIGNS",
+            "LAST EVENT",
+            "RECEIVED 1H",
+            "REJECTED 1H",
+            "PATHS",
+        ],
+        &rows,
+        "no sources yet: add a [sources.NAME] table to the configuration",
+    ))?;
+    Ok(())
+}
+
+fn row(source: &Source, screen: &Screen) -> Vec<String> {
+    let signs = source
+        .covers_body
+        .map(|covers| if covers { "body" } else { "not the body" });
+    vec![
+        source.name.clone(),
+        text::or_dash(source.provider.as_deref()),
+        if source.paused { "paused" } else { "receiving" }.to_owned(),
+        text::or_dash(signs),
+        text::relative(source.last_event_at.as_deref(), screen.now),
+        source.received_1h.to_string(),
+        source.rejected_1h.to_string(),
+        text::or_dash(Some(&source.paths.join(" "))),
+    ]
+}
