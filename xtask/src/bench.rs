@@ -1,0 +1,50 @@
+//! `cargo xtask bench`: measures a release build and prints Markdown tables.
+//!
+//! The figures are of the machine that runs it, load generator included: it runs as a
+//! process of its own on the same cores. `docs/benchmarks.md` keeps what was measured.
+
+mod end_to_end;
+mod ingest;
+mod machine;
+mod plugin;
+
+use anyhow::Result;
+
+use crate::arguments::{Arguments, Usage};
+use crate::guests;
+use crate::workspace::{Profile, Workspace};
+
+/// Builds everything, then runs the benchmarks that were asked for.
+pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
+    let requests = arguments.value("--requests")?;
+    let requests = requests
+        .map(|text| {
+            text.parse()
+                .map_err(|_| Usage::new("--requests is not a number"))
+        })
+        .transpose()?;
+    let asked = arguments.positional().unwrap_or_else(|| "all".to_owned());
+    arguments.finish_without_extra()?;
+    if !["ingest", "end-to-end", "plugin", "all"].contains(&asked.as_str()) {
+        return Err(Usage::new(format!("there is no benchmark `{asked}`")));
+    }
+    let is_asked = |name: &str| asked == name || asked == "all";
+
+    let workspace = Workspace::find()?;
+    guests::add_target()?;
+    workspace.build_host(Profile::Release)?;
+    guests::build_plugins(&workspace)?;
+    guests::build_test_guests(&workspace)?;
+
+    machine::print(&workspace)?;
+    if is_asked("ingest") {
+        ingest::measure(&workspace, requests)?;
+    }
+    if is_asked("end-to-end") {
+        end_to_end::measure(&workspace, requests)?;
+    }
+    if is_asked("plugin") {
+        plugin::measure(&workspace)?;
+    }
+    Ok(())
+}

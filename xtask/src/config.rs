@@ -1,0 +1,145 @@
+//! The configuration files that the commands write for a host, and the two addresses that
+//! they read back from one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+/// The host's two addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    /// Where senders deliver.
+    pub(crate) public: SocketAddr,
+    /// Where the admin API and the metrics are.
+    pub(crate) admin: SocketAddr,
+}
+
+impl Addresses {
+    /// What the host uses when nothing is configured.
+    pub(crate) const DEFAULT: Self = Self {
+        public: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080),
+        admin: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8081),
+    };
+
+    /// Reads the top-level `listen` and `admin_listen` lines; another form of writing them
+    /// counts as the default.
+    pub(crate) fn read(file: &Path) -> Result<Self> {
+        let text =
+            fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let top_level = text
+            .lines()
+            .take_while(|line| !line.trim_start().starts_with('['));
+        let mut found = Self::DEFAULT;
+        for line in top_level {
+            let Some((key, value)) = line.split_once('=') else {
+                continue;
+            };
+            let Some(address) = value.split('"').nth(1).and_then(|text| text.parse().ok()) else {
+                continue;
+            };
+            match key.trim() {
+                "listen" => found.public = address,
+                "admin_listen" => found.admin = address,
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// 32 random bytes from the kernel, as hex.
+pub(crate) fn random_secret() -> Result<String> {
+    let mut bytes = [0; 32];
+    File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(&mut bytes))
+        .context("cannot read /dev/urandom")?;
+    Ok(hex::encode(bytes))
+}
+
+/// The configuration that `serve` writes on first use.
+pub(crate) fn development() -> Result<String> {
+    let github = random_secret()?;
+    let generic = random_secret()?;
+    let mut text = String::from(
+        "# Written by `cargo xtask serve` on first use, and yours from then on: it is never\n\
+         # overwritten. Relative paths are relative to this file.\n",
+    );
+    text.push_str(&top_level(Addresses::DEFAULT));
+    text.push_str(&source("github", "github", &github));
+    text.push_str(&source("generic", "generic", &generic));
+    text.push_str("kind_header = \"x-event-type\"\nid_header = \"x-delivery-id\"\n");
+    Ok(text)
+}
+
+/// The configuration of a throw-away host with one GitHub source.
+pub(crate) fn throw_away(addresses: Addresses, github_secret: &str) -> String {
+    top_level(addresses) + &source("github", "github", github_secret)
+}
+
+/// Writes `text` to a new `file` that only its owner can read.
+pub(crate) fn write_private(file: &Path, text: &str) -> Result<()> {
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)
+        .and_then(|mut opened| opened.write_all(text.as_bytes()))
+        .with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn top_level(addresses: Addresses) -> String {
+    let Addresses { public, admin } = addresses;
+    format!(
+        "listen = \"{public}\"\n\
+         admin_listen = \"{admin}\"\n\
+         database = \"sqlite://hookbay.db\"\n\
+         plugins_dir = \"plugins.d\"\n\
+         data_dir = \"data\"\n"
+    )
+}
+
+fn source(name: &str, provider: &str, secret: &str) -> String {
+    format!("\n[sources.{name}]\nprovider = \"{provider}\"\nsecret = \"{secret}\"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_addresses(text: &str, public: &str, admin: &str) {
+        let file = std::env::temp_dir().join(format!("xtask-config-{}.toml", std::process::id()));
+        fs::write(&file, text).expect("the temporary directory is writable");
+        let found = Addresses::read(&file).expect("the file was just written");
+        fs::remove_file(&file).expect("the file was just written");
+        assert_eq!(found.public.to_string(), public, "{text}");
+        assert_eq!(found.admin.to_string(), admin, "{text}");
+    }
+
+    #[test]
+    fn reads_the_addresses() {
+        check_addresses("", "127.0.0.1:8080", "127.0.0.1:8081");
+        check_addresses(
+            "listen = \"127.0.0.1:9\" # mine\n",
+            "127.0.0.1:9",
+            "127.0.0.1:8081",
+        );
+        check_addresses(
+            "admin_listen=\"[::1]:7\"\n[x]\nlisten = \"1.2.3.4:5\"\n",
+            "127.0.0.1:8080",
+            "[::1]:7",
+        );
+        check_addresses(
+            "# listen = \"127.0.0.1:9\"\n",
+            "127.0.0.1:8080",
+            "127.0.0.1:8081",
+        );
+    }
+}

@@ -1,0 +1,81 @@
+//! The project's own commands: `cargo xtask <command>`.
+//!
+//! This file picks the command and turns its result into an exit code; each command has a
+//! file of its own. Nothing here links the host or wasmtime, so that it compiles in seconds
+//! and the host is only ever built by `cargo build` over the workspace's default members.
+
+mod acked;
+mod admin;
+mod announce;
+mod arguments;
+mod bench;
+mod config;
+mod delivery;
+mod faults;
+mod guests;
+mod host;
+mod http;
+mod load;
+mod serve;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::arguments::{Arguments, Usage};
+
+const USAGE: &str = "\
+cargo xtask <command>
+
+  serve [--release] [-- HOOKBAY-ARGS]   build host and plugins, serve them on SQLite from dev/
+  test [-- TEST-ARGS]                   build what the tests need and run everything
+  plugins [--test-guests]               build every plugin to target/plugins/<name>.wasm
+  bench [ingest|end-to-end|plugin|all] [--requests N]
+                                        measure a release build, print Markdown tables
+  faults [--release] [--kills N]        load, swap and break plugins, kill -9, compare from outside
+
+  load --url URL --secret-file FILE [--requests N] [--concurrency N] [--rate N/s]
+       [--event KIND] [--body-bytes N] [--acked FILE] [--retry] [--json]
+                                        send signed GitHub deliveries to this machine
+  verify-acked --acked FILE --admin URL --token-file FILE [--plugin NAME] [--digest HEX]...
+                                        compare acknowledged deliveries with what was stored and run
+";
+
+fn main() -> ExitCode {
+    let mut given = std::env::args().skip(1);
+    let command = given.next().unwrap_or_default();
+    match run(&command, Arguments::new(given)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Usage>() => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &str, arguments: Arguments) -> Result<()> {
+    match command {
+        "serve" => serve::run(arguments),
+        "test" => test::run(arguments),
+        "plugins" => guests::run(arguments),
+        "bench" => bench::run(arguments),
+        "faults" => faults::run(arguments),
+        "load" => load::run(arguments),
+        "verify-acked" => acked::run(arguments),
+        announce::COMMAND => announce::run(arguments),
+        "help" | "-h" | "--help" => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        "" => Err(Usage::new(format!("no command given\n\n{USAGE}"))),
+        other => Err(Usage::new(format!(
+            "there is no command `{other}`\n\n{USAGE}"
+        ))),
+    }
+}
