@@ -58,6 +58,22 @@ pub struct KvEffects {
     pub writes: Vec<KvWrite>,
 }
 
+impl KvEffects {
+    /// The keys that were read or written, some of them more than once.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        let read = self.reads.iter().filter_map(|read| match read {
+            KvRead::Key { key, .. } => Some(key.as_str()),
+            KvRead::List { .. } => None,
+        });
+        let written = self.writes.iter().map(|write| match write {
+            KvWrite::Set { key, .. } | KvWrite::Delete { key } | KvWrite::Increment { key, .. } => {
+                key.as_str()
+            }
+        });
+        read.chain(written)
+    }
+}
+
 /// A counter's value is not one: a signed 64-bit integer in decimal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CounterError {

@@ -2,7 +2,7 @@
 //!
 //! The only place with SQL. One interface of whole operations: no transaction,
 //! connection or row leaves this module, so that a second engine fits behind it.
-//! Writes go to one writer task ([`writer`]) which commits many at once; reads go
+//! Writes go to one writer thread ([`writer`]) which commits many at once; reads go
 //! to connections of their own and see committed data only.
 
 use std::sync::Arc;
@@ -52,6 +52,9 @@ pub enum StoreError {
         /// What stands in the way.
         reason: String,
     },
+    /// The machine has no thread for the writer.
+    #[error("cannot start the database's thread: {0}")]
+    Thread(#[from] std::io::Error),
     /// The tables cannot be brought up to date.
     #[error("cannot migrate the database: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -105,7 +108,7 @@ impl Store {
             events: events::Statements::new(),
         });
         let store = Self(Arc::new(Inner {
-            writer: writer::Writer::start(opened.writer, Arc::clone(&statements), clock.clone()),
+            writer: writer::Writer::start(opened.writer, Arc::clone(&statements), clock.clone())?,
             readers: opened.readers,
             epoch: Epoch(rand::random::<i64>()),
             clock,

@@ -136,6 +136,10 @@ impl Statements {
         }
         let fenced_in = self.held(tx, finishes).await?;
         let mut session = Session::new(state, now);
+        let effects = finishes.iter().map(|finish| &finish.finished);
+        let effects = effects.filter(|finished| finished.next == Next::Succeeded);
+        let effects = effects.map(|finished| (finished.claimed.plugin, &finished.effects));
+        session.prepare(tx, effects).await?;
         let mut settled = Vec::with_capacity(finishes.len());
         let mut held = Vec::with_capacity(finishes.len());
         for finish in finishes {

@@ -101,12 +101,19 @@ pub(super) enum Unwritable {
 
 /// The statements of plugins' state.
 pub(super) struct Statements {
+    look_up: ManyRows,
     upsert: ManyRows,
 }
 
 impl Statements {
     pub(super) fn new() -> Self {
         Self {
+            look_up: ManyRows::new(
+                "with wanted (plugin_id, key) as (values",
+                "(?, ?)",
+                ") select kv.plugin_id, kv.key, kv.value, kv.version from wanted w \
+                 cross join kv on kv.plugin_id = w.plugin_id and kv.key = w.key",
+            ),
             upsert: ManyRows::new(
                 "insert into kv (plugin_id, key, value, version, updated_ms) values",
                 "(?, ?, ?, ?, ?)",
@@ -138,7 +145,34 @@ impl<'s> Session<'s> {
         }
     }
 
-    /// Applies one run's effects: all, or none.
+    /// Reads all keys that these effects touch, at once.
+    pub(super) async fn prepare(
+        &mut self,
+        tx: &mut SqliteConnection,
+        effects: impl Iterator<Item = (PluginId, &KvEffects)>,
+    ) -> Result<(), StoreError> {
+        let mut wanted: Vec<(PluginId, &str)> = effects
+            .flat_map(|(plugin, effects)| effects.keys().map(move |key| (plugin, key)))
+            .collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        for (sql, piece) in self.statements.look_up.split(&wanted) {
+            let mut query = sqlx::query_as::<_, (i64, String, Vec<u8>, i64)>(AssertSqlSafe(sql));
+            for (plugin, key) in piece {
+                query = query.bind(plugin.0).bind(*key);
+            }
+            for (plugin, key, value, version) in query.fetch_all(&mut *tx).await? {
+                self.slots
+                    .insert((PluginId(plugin), key), Some(KvValue { value, version }));
+            }
+        }
+        for (plugin, key) in wanted {
+            self.slots.entry((plugin, key.to_owned())).or_default();
+        }
+        Ok(())
+    }
+
+    /// Applies one run's effects, whose keys were read: all, or none.
     pub(super) async fn apply(
         &mut self,
         tx: &mut SqliteConnection,
@@ -160,11 +194,7 @@ impl<'s> Session<'s> {
                     let full = (plugin, key.clone());
                     let before = match after.get(&full) {
                         Some(value) => value.clone(),
-                        None => self
-                            .slot(tx, plugin, key)
-                            .await?
-                            .as_ref()
-                            .map(|kept| kept.value.clone()),
+                        None => self.slot(plugin, key).map(|kept| kept.value.clone()),
                     };
                     match incremented(key, before.as_deref(), *by) {
                         Ok(value) => (key, Some(value)),
@@ -226,11 +256,7 @@ impl<'s> Session<'s> {
     ) -> Result<Option<String>, StoreError> {
         match read {
             KvRead::Key { key, version } => {
-                let now = self
-                    .slot(tx, plugin, key)
-                    .await?
-                    .as_ref()
-                    .map(|kept| kept.version);
+                let now = self.slot(plugin, key).map(|kept| kept.version);
                 Ok((now != *version).then(|| key.clone()))
             }
             KvRead::List {
@@ -245,26 +271,10 @@ impl<'s> Session<'s> {
         }
     }
 
-    async fn slot(
-        &mut self,
-        tx: &mut SqliteConnection,
-        plugin: PluginId,
-        key: &str,
-    ) -> Result<&Option<KvValue>, StoreError> {
-        let full = (plugin, key.to_owned());
-        if !self.slots.contains_key(&full) {
-            let row: Option<(Vec<u8>, i64)> =
-                sqlx::query_as("select value, version from kv where plugin_id = ? and key = ?")
-                    .bind(plugin.0)
-                    .bind(key)
-                    .fetch_optional(tx)
-                    .await?;
-            self.slots.insert(
-                full.clone(),
-                row.map(|(value, version)| KvValue { value, version }),
-            );
-        }
-        Ok(self.slots.entry(full).or_default())
+    fn slot(&self, plugin: PluginId, key: &str) -> Option<&KvValue> {
+        self.slots
+            .get(&(plugin, key.to_owned()))
+            .and_then(Option::as_ref)
     }
 }
 

@@ -1,4 +1,7 @@
-//! The one writer: a task that owns the only connection which writes.
+//! The one writer: a thread that owns the only connection which writes.
+//!
+//! It is a thread of its own, not a task among others: between two statements it
+//! must not queue behind requests, because all of them wait for it.
 //!
 //! Each cycle takes whatever waits, applies it in one transaction (events first,
 //! so that acknowledgements are quick; then finished runs, claims, the rest),
@@ -12,7 +15,6 @@ use std::sync::Mutex;
 use futures_util::future::BoxFuture;
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 
@@ -51,25 +53,40 @@ pub(super) trait OtherWork: Send {
 /// The handle through which everything is written.
 pub(super) struct Writer {
     queue: mpsc::Sender<Work>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    /// Ends when the thread does.
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 impl Writer {
-    /// Starts the task.
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// [`std::io::Error`] if the machine has no thread for it.
     pub(super) fn start(
         connection: SqliteConnection,
         statements: Arc<Statements>,
         clock: Clock,
-    ) -> Self {
+    ) -> std::io::Result<Self> {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let task = tokio::spawn(run(connection, waiting, statements, clock));
-        Self {
+        let (alive, ended) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()?;
+        let write = move || {
+            runtime.block_on(run(connection, waiting, statements, clock));
+            // Nobody may be waiting for the end.
+            drop::<oneshot::Sender<()>>(alive);
+        };
+        std::thread::Builder::new()
+            .name("hookbay-writer".into())
+            .spawn(write)?;
+        Ok(Self {
             queue,
-            task: Mutex::new(Some(task)),
-        }
+            ended: Mutex::new(Some(ended)),
+        })
     }
 
-    /// Whether the task still takes work.
+    /// Whether the thread still takes work.
     pub(super) fn is_alive(&self) -> bool {
         !self.queue.is_closed()
     }
@@ -102,14 +119,14 @@ impl Writer {
         .await
     }
 
-    /// Commits what waits and ends the task.
+    /// Commits what waits and ends the thread.
     pub(super) async fn close(&self) {
-        let task = self.task.lock().ok().and_then(|mut task| task.take());
-        if let Some(task) = task {
-            let sent = self.queue.send(Work::Close).await;
-            if sent.is_ok() && task.await.is_err() {
-                tracing::error!("the store's writer panicked");
-            }
+        let ended = self.ended.lock().ok().and_then(|mut ended| ended.take());
+        if let Some(ended) = ended
+            && self.queue.send(Work::Close).await.is_ok()
+        {
+            // The sender is only ever dropped, by the thread's end.
+            ended.await.unwrap_or(());
         }
     }
 }
