@@ -1,0 +1,35 @@
+//! The integration suite: the whole host in one process, driven as its users drive it.
+//!
+//! Each test starts a host of its own through [`hookbay::app::App`] on port 0, with a
+//! database in a temporary folder and real components, and speaks HTTP to both addresses.
+//! What it waits for is a condition ([`harness::eventually`]), never a time.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "in a test, a panic that names its line is the right answer"
+)]
+
+mod admin;
+mod components;
+mod concurrency;
+mod conventions;
+mod dedup;
+mod grants;
+mod harness;
+mod http;
+mod ingest;
+mod kv;
+mod matching;
+mod numbers;
+mod program;
+mod refusals;
+mod reload;
+mod restart;
+mod runs;
+mod sandbox;
+mod secrecy;
+mod signing;
+mod slow;
+mod store;
+mod swap;
+mod tidy;

@@ -1,0 +1,132 @@
+//! The real program as a process of its own, for what cannot be done to oneself: being killed.
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command, Output, Stdio};
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::harness::{Folder, TOKEN, eventually};
+use crate::http::{Answer, Client};
+
+/// `hookbay serve` over a folder; killed when it is dropped.
+pub(crate) struct Program {
+    child: Child,
+    public: SocketAddr,
+    admin: SocketAddr,
+    client: Client,
+}
+
+/// An address that nobody listens on now.
+fn free_address() -> SocketAddr {
+    TcpListener::bind(("127.0.0.1", 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}
+
+/// `hookbay` over a folder, with an environment that holds nothing but the token.
+pub(crate) fn hookbay(folder: &Folder) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hookbay"));
+    command
+        .env_clear()
+        .env("HOOKBAY_ADMIN_TOKEN", TOKEN)
+        .current_dir(folder.path());
+    command
+}
+
+/// `hookbay serve` on free addresses.
+fn serve(folder: &Folder, public: SocketAddr, admin: SocketAddr) -> Command {
+    let mut command = hookbay(folder);
+    command.args([
+        "serve",
+        "--listen",
+        &public.to_string(),
+        "--admin-listen",
+        &admin.to_string(),
+    ]);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+/// What comes of `hookbay serve` where it cannot start.
+pub(crate) async fn refused_serve(folder: &Folder) -> Output {
+    let mut command = serve(folder, free_address(), free_address());
+    tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap()
+}
+
+impl Program {
+    /// Starts it and waits until it is ready.
+    pub(crate) async fn start(folder: &Folder) -> Self {
+        let (public, admin) = (free_address(), free_address());
+        let child = serve(folder, public, admin)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut program = Self {
+            child,
+            public,
+            admin,
+            client: Client::new(),
+        };
+        eventually("the program is ready", async || {
+            assert!(
+                program.child.try_wait().unwrap().is_none(),
+                "the program has ended"
+            );
+            let url = format!("http://{public}/readyz");
+            let answer = program
+                .client
+                .try_ask(Method::GET, &url, &[], Vec::new())
+                .await?;
+            (answer.status == 200).then_some(())
+        })
+        .await;
+        program
+    }
+
+    pub(crate) async fn send(&self, source: &str, body: &Value) -> Answer {
+        let url = format!("http://{}/webhooks/{source}", self.public);
+        self.client
+            .ask(Method::POST, &url, &[], body.to_string())
+            .await
+    }
+
+    /// `GET /api/v1/{path}` as JSON.
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let url = format!("http://{}/api/v1/{path}", self.admin);
+        let bearer = format!("Bearer {TOKEN}");
+        self.client
+            .ask(Method::GET, &url, &[("authorization", &bearer)], Vec::new())
+            .await
+            .json()
+    }
+
+    /// Kills it as a power cut would: nothing of it runs any more.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to stop; how it ended.
+    pub(crate) async fn terminate(mut self) -> Option<i32> {
+        let id = i32::try_from(self.child.id())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(id.unwrap(), rustix::process::Signal::TERM).unwrap();
+        let child = &mut self.child;
+        eventually("the program ends", async || child.try_wait().unwrap())
+            .await
+            .code()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -1,0 +1,254 @@
+//! What every store must do, whatever its engine: each property is a function over a
+//! [`Bench`], and each engine calls them all.
+//!
+//! Time stands still unless a test moves it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hookbay::clock::{Clock, Timestamp};
+use hookbay::config::Database;
+use hookbay::event::{Event, EventId, Headers};
+use hookbay::kv::{KvEffects, KvWrite};
+use hookbay::retry::Next;
+use hookbay::run::{AttemptRecord, Claimed, Outcome, PluginId, RunState};
+use hookbay::store::{
+    Finished, Ingested, NewEvent, RegisterPlugin, RunFilter, Settled, Store, Want,
+};
+use tempfile::TempDir;
+
+mod claims;
+mod deliveries;
+mod ends;
+
+const WINDOW: Duration = Duration::from_secs(3600);
+
+/// A time in 2001, so that nobody mixes it up with the machine's.
+const START_MS: i64 = 1_000_000_000_000;
+
+/// A store of one engine, and its time.
+struct Bench {
+    store: Store,
+    now_ms: Arc<AtomicI64>,
+    database: Database,
+    folder: TempDir,
+}
+
+impl Bench {
+    async fn sqlite() -> Self {
+        let folder = TempDir::new().unwrap();
+        let database = Database::Sqlite(folder.path().join("hookbay.db"));
+        let now_ms = Arc::new(AtomicI64::new(START_MS));
+        let store = Store::open(&database, clock(&now_ms)).await.unwrap();
+        Self {
+            store,
+            now_ms,
+            database,
+            folder,
+        }
+    }
+
+    /// The same database after another start; the one before ended without a word.
+    async fn reopened(self) -> Self {
+        let Self {
+            store,
+            now_ms,
+            database,
+            folder,
+        } = self;
+        store.close().await;
+        drop(store);
+        let store = Store::open(&database, clock(&now_ms)).await.unwrap();
+        Self {
+            store,
+            now_ms,
+            database,
+            folder,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now_ms.load(Ordering::SeqCst))
+    }
+
+    fn pass(&self, time: Duration) {
+        self.now_ms
+            .fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    async fn plugin(&self, name: &str) -> PluginId {
+        let plugin = RegisterPlugin {
+            name: name.to_owned(),
+            file: format!("{name}.wasm"),
+            digest: None,
+            manifest: "{}".to_owned(),
+            triggers: "[]".to_owned(),
+        };
+        self.store.register(plugin).await.unwrap()
+    }
+
+    fn event(&self, body: &str) -> Event {
+        Event {
+            id: EventId::new(self.now()),
+            source: "source".parse().unwrap(),
+            provider: "none".to_owned(),
+            kind: "unknown".to_owned(),
+            delivery_id: None,
+            received_at: self.now(),
+            content_type: None,
+            headers: Headers::default(),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            is_handshake: false,
+        }
+    }
+
+    /// Stores one delivery; its event and what became of it.
+    async fn deliver(
+        &self,
+        key: Option<&str>,
+        by_body: bool,
+        body: &str,
+        plugins: &[PluginId],
+    ) -> (EventId, Ingested) {
+        let event = self.event(body);
+        let id = event.id;
+        let new = NewEvent::new(event, key, by_body, WINDOW, plugins.to_vec());
+        let ingested = self.store.ingest(vec![new]).await.unwrap();
+        assert_eq!(ingested.len(), 1);
+        (id, ingested[0])
+    }
+
+    /// Stores so many events, each with a run for a plugin.
+    async fn runs_for(&self, plugin: PluginId, count: usize) {
+        for n in 0..count {
+            self.deliver(None, false, &n.to_string(), &[plugin]).await;
+        }
+    }
+
+    async fn claim(&self, plugin: PluginId, count: u32) -> (Vec<Claimed>, Option<Timestamp>) {
+        let got = self
+            .store
+            .claim(vec![Want { plugin, count }])
+            .await
+            .unwrap();
+        let next_due = got
+            .next_due
+            .iter()
+            .find(|(of, _)| *of == plugin)
+            .map(|(_, due)| *due);
+        (
+            got.runs.into_iter().map(|(claimed, _)| claimed).collect(),
+            next_due,
+        )
+    }
+
+    /// Ends an attempt as it is said to have gone.
+    async fn finish(
+        &self,
+        claimed: &Claimed,
+        outcome: Outcome,
+        next: Next,
+        effects: KvEffects,
+    ) -> Settled {
+        let record = AttemptRecord {
+            started_at: self.now(),
+            duration_ms: 1,
+            cpu_us: 1,
+            memory_bytes: 1,
+            logs: Vec::new(),
+        };
+        let finished = Finished {
+            claimed: claimed.clone(),
+            digest: [7; 32],
+            host: "test".into(),
+            record,
+            outcome,
+            error: None,
+            summary: Some("done".to_owned()),
+            data: None,
+            next,
+            max_attempts: 3,
+            effects,
+        };
+        self.store.finish(Arc::new(finished)).await.unwrap()
+    }
+
+    async fn succeed(&self, claimed: &Claimed, effects: KvEffects) -> Settled {
+        self.finish(claimed, Outcome::Succeeded, Next::Succeeded, effects)
+            .await
+    }
+
+    async fn states(&self) -> Vec<RunState> {
+        let filter = RunFilter {
+            limit: 100,
+            ..RunFilter::default()
+        };
+        self.store
+            .runs(&filter)
+            .await
+            .unwrap()
+            .into_iter()
+            .rev()
+            .map(|run| run.state)
+            .collect()
+    }
+}
+
+fn clock(now_ms: &Arc<AtomicI64>) -> Clock {
+    let now_ms = Arc::clone(now_ms);
+    Clock::from_fn(move || Timestamp::from_millis(now_ms.load(Ordering::SeqCst)))
+}
+
+fn increment(key: &str) -> KvEffects {
+    KvEffects {
+        reads: Vec::new(),
+        writes: vec![KvWrite::Increment {
+            key: key.to_owned(),
+            by: 1,
+        }],
+    }
+}
+
+fn set(key: &str, value: &str) -> KvWrite {
+    KvWrite::Set {
+        key: key.to_owned(),
+        value: value.as_bytes().to_vec(),
+    }
+}
+
+/// All of it on SQLite.
+mod sqlite {
+    use super::{Bench, claims, deliveries, ends};
+
+    #[tokio::test]
+    async fn ingest() {
+        deliveries::deliveries_are_known_for_their_window(&Bench::sqlite().await).await;
+        deliveries::equal_bodies_are_the_same_where_that_is_wanted(&Bench::sqlite().await).await;
+        deliveries::a_batch_knows_itself(&Bench::sqlite().await).await;
+        deliveries::many_deliveries_at_once_are_decided_alike(&Bench::sqlite().await).await;
+        deliveries::what_is_over_is_forgotten_in_slices(&Bench::sqlite().await).await;
+    }
+
+    #[tokio::test]
+    async fn claims() {
+        claims::claims_take_what_is_due_oldest_first(&Bench::sqlite().await).await;
+        claims::what_is_given_back_has_used_up_nothing(&Bench::sqlite().await).await;
+        claims::a_dead_hosts_runs_are_due_at_once(Bench::sqlite().await).await;
+    }
+
+    #[tokio::test]
+    async fn states() {
+        claims::a_run_waits_by_the_stores_own_clock(&Bench::sqlite().await).await;
+    }
+
+    #[tokio::test]
+    async fn ends() {
+        ends::who_has_lost_a_run_changes_nothing(&Bench::sqlite().await).await;
+        ends::writes_are_kept_only_with_their_run(&Bench::sqlite().await).await;
+        ends::what_was_read_must_still_stand(&Bench::sqlite().await).await;
+        ends::ends_at_the_same_time_all_count(&Bench::sqlite().await).await;
+        ends::a_dead_run_lives_again_and_a_finished_one_does_not(&Bench::sqlite().await).await;
+    }
+}

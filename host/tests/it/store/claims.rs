@@ -1,0 +1,126 @@
+//! What is due and to whom it is given.
+
+use std::time::Duration;
+
+use hookbay::kv::KvEffects;
+use hookbay::retry::Next;
+use hookbay::run::{Outcome, RunState};
+use hookbay::store::Settled;
+
+use super::{Bench, increment};
+
+pub(super) async fn claims_take_what_is_due_oldest_first(bench: &Bench) {
+    let (plugin, other) = (bench.plugin("p").await, bench.plugin("q").await);
+    bench.runs_for(plugin, 5).await;
+    let (first, next_due) = bench.claim(plugin, 3).await;
+    assert_eq!((first.len(), next_due), (3, None));
+    assert!(first.is_sorted_by_key(|claimed| claimed.fence.run));
+    assert!(
+        first
+            .iter()
+            .all(|claimed| (claimed.attempt, claimed.free_attempts) == (1, 0))
+    );
+    let (rest, next_due) = bench.claim(plugin, 3).await;
+    assert_eq!((rest.len(), next_due), (2, None));
+    assert!(rest[0].fence.run > first[2].fence.run);
+    assert!(bench.claim(plugin, 3).await.0.is_empty(), "they are taken");
+    assert!(bench.claim(other, 3).await.0.is_empty());
+
+    let due = bench.now().plus(Duration::from_secs(10));
+    let settled = bench
+        .finish(
+            &first[1],
+            Outcome::Retry,
+            Next::RetryAt(due),
+            KvEffects::default(),
+        )
+        .await;
+    assert_eq!(
+        settled,
+        Settled::Recorded(Outcome::Retry, Next::RetryAt(due))
+    );
+    let (none, next_due) = bench.claim(plugin, 3).await;
+    assert_eq!((none.len(), next_due), (0, Some(due)));
+    bench.pass(Duration::from_secs(10));
+    let (again, _) = bench.claim(plugin, 3).await;
+    assert_eq!(again.len(), 1);
+    assert_eq!(
+        (again[0].fence.run, again[0].attempt),
+        (first[1].fence.run, 2)
+    );
+}
+
+pub(super) async fn a_run_waits_by_the_stores_own_clock(bench: &Bench) {
+    let plugin = bench.plugin("p").await;
+    let (event, _) = bench.deliver(None, false, "a", &[plugin]).await;
+    let (claimed, _) = bench.claim(plugin, 1).await;
+    assert_eq!(bench.states().await, [RunState::Running]);
+    let due = bench.now().plus(Duration::from_secs(60));
+    bench
+        .finish(
+            &claimed[0],
+            Outcome::Retry,
+            Next::RetryAt(due),
+            KvEffects::default(),
+        )
+        .await;
+    for (passed, expected) in [(59, RunState::Waiting), (1, RunState::Ready)] {
+        bench.pass(Duration::from_secs(passed));
+        assert_eq!(bench.states().await, [expected]);
+        let live = bench.store.live_runs(plugin).await.unwrap();
+        assert_eq!(
+            (live.due, live.later),
+            if expected == RunState::Ready {
+                (1, 0)
+            } else {
+                (0, 1)
+            }
+        );
+        let counts = bench.store.run_counts(&[event]).await.unwrap();
+        assert_eq!(counts[0].state, expected.as_str());
+    }
+}
+
+pub(super) async fn what_is_given_back_has_used_up_nothing(bench: &Bench) {
+    let plugin = bench.plugin("p").await;
+    bench.runs_for(plugin, 2).await;
+    for _ in 0..5 {
+        let (claimed, _) = bench.claim(plugin, 2).await;
+        assert_eq!(
+            claimed.iter().map(|one| one.attempt).collect::<Vec<_>>(),
+            [1, 1]
+        );
+        bench
+            .store
+            .release(claimed.iter().map(|one| one.fence).collect())
+            .await
+            .unwrap();
+    }
+    assert_eq!(bench.states().await, [RunState::Ready, RunState::Ready]);
+}
+
+pub(super) async fn a_dead_hosts_runs_are_due_at_once(bench: Bench) {
+    let plugin = bench.plugin("p").await;
+    bench.runs_for(plugin, 3).await;
+    let (held, _) = bench.claim(plugin, 2).await;
+    let bench = bench.reopened().await;
+    assert_eq!(
+        bench.succeed(&held[0], increment("n")).await,
+        Settled::Fenced,
+        "the start before has lost it"
+    );
+    let (claimed, _) = bench.claim(plugin, 10).await;
+    let counts: Vec<(u32, u32)> = claimed
+        .iter()
+        .map(|one| (one.attempt, one.free_attempts))
+        .collect();
+    assert_eq!(counts, [(2, 1), (2, 1), (1, 0)]);
+    let attempts = bench.store.attempts(held[0].fence.run).await.unwrap();
+    assert_eq!(
+        attempts
+            .iter()
+            .map(|one| one.outcome.as_str())
+            .collect::<Vec<_>>(),
+        ["host_lost"]
+    );
+}

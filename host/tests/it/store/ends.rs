@@ -1,0 +1,230 @@
+//! How attempts end, and what they leave: everything, or nothing.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use hookbay::kv::{KvEffects, KvRead, KvWrite};
+use hookbay::retry::Next;
+use hookbay::run::{Outcome, RunState};
+use hookbay::store::{Retried, Settled};
+
+use super::{Bench, increment, set};
+
+pub(super) async fn who_has_lost_a_run_changes_nothing(bench: &Bench) {
+    let plugin = bench.plugin("p").await;
+    bench.runs_for(plugin, 1).await;
+    let (stale, _) = bench.claim(plugin, 1).await;
+    bench.store.release(vec![stale[0].fence]).await.unwrap();
+    assert_eq!(
+        bench.succeed(&stale[0], increment("n")).await,
+        Settled::Fenced,
+        "nobody holds it"
+    );
+    let (holder, _) = bench.claim(plugin, 1).await;
+    assert_eq!(
+        bench.succeed(&stale[0], increment("n")).await,
+        Settled::Fenced,
+        "another claim holds it"
+    );
+    let mut forged = holder[0].clone();
+    forged.fence.owner = hookbay::run::Epoch(forged.fence.owner.0.wrapping_add(1));
+    assert_eq!(
+        bench.succeed(&forged, increment("n")).await,
+        Settled::Fenced,
+        "another host holds it"
+    );
+    assert_eq!(bench.store.kv_get(plugin, "n").await.unwrap(), None);
+    assert!(
+        bench
+            .store
+            .attempts(holder[0].fence.run)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    bench.store.release(vec![stale[0].fence]).await.unwrap();
+    assert_eq!(
+        bench.states().await,
+        [RunState::Running],
+        "nor does it give the run back"
+    );
+
+    let done = Settled::Recorded(Outcome::Succeeded, Next::Succeeded);
+    assert_eq!(bench.succeed(&holder[0], increment("n")).await, done);
+    assert_eq!(
+        bench.succeed(&holder[0], increment("n")).await,
+        Settled::Fenced,
+        "it is over"
+    );
+    assert_eq!(
+        bench
+            .store
+            .kv_get(plugin, "n")
+            .await
+            .unwrap()
+            .unwrap()
+            .value,
+        b"1"
+    );
+    assert_eq!(bench.states().await, [RunState::Succeeded]);
+}
+
+pub(super) async fn writes_are_kept_only_with_their_run(bench: &Bench) {
+    let plugin = bench.plugin("p").await;
+    bench.runs_for(plugin, 4).await;
+    let (claimed, _) = bench.claim(plugin, 4).await;
+    let due = bench.now().plus(Duration::from_secs(60));
+    for (claimed, outcome, next) in [
+        (&claimed[0], Outcome::Retry, Next::RetryAt(due)),
+        (&claimed[1], Outcome::Permanent, Next::Dead),
+        (&claimed[2], Outcome::Cancelled, Next::Cancelled),
+    ] {
+        let settled = bench.finish(claimed, outcome, next, increment("n")).await;
+        assert_eq!(settled, Settled::Recorded(outcome, next));
+    }
+    assert_eq!(bench.store.kv_get(plugin, "n").await.unwrap(), None);
+    let writes = vec![
+        set("a", "1"),
+        set("b", "2"),
+        KvWrite::Delete {
+            key: "a".to_owned(),
+        },
+        set("c", ""),
+    ];
+    bench
+        .succeed(
+            &claimed[3],
+            KvEffects {
+                reads: Vec::new(),
+                writes,
+            },
+        )
+        .await;
+    assert_eq!(
+        bench.store.kv_list(plugin, "", 10).await.unwrap(),
+        ["b", "c"]
+    );
+}
+
+pub(super) async fn what_was_read_must_still_stand(bench: &Bench) {
+    let plugin = bench.plugin("p").await;
+    bench.runs_for(plugin, 4).await;
+    let (claimed, _) = bench.claim(plugin, 4).await;
+    let saw_nothing = KvRead::Key {
+        key: "a".to_owned(),
+        version: None,
+    };
+    let saw_no_keys = KvRead::List {
+        prefix: "x/".to_owned(),
+        limit: 10,
+        keys: Vec::new(),
+    };
+    let again = Settled::Recorded(Outcome::Conflict, Next::Again);
+    let done = Settled::Recorded(Outcome::Succeeded, Next::Succeeded);
+    for (what, claimed, read, write, expected) in [
+        (
+            "nothing was there",
+            &claimed[0],
+            saw_nothing.clone(),
+            set("a", "1"),
+            &done,
+        ),
+        (
+            "something is there now",
+            &claimed[1],
+            saw_nothing,
+            set("a", "2"),
+            &again,
+        ),
+        (
+            "no keys were there",
+            &claimed[2],
+            saw_no_keys.clone(),
+            set("x/1", "1"),
+            &done,
+        ),
+        (
+            "a key is there now",
+            &claimed[3],
+            saw_no_keys,
+            set("x/2", "1"),
+            &again,
+        ),
+    ] {
+        let settled = bench
+            .succeed(
+                claimed,
+                KvEffects {
+                    reads: vec![read],
+                    writes: vec![write],
+                },
+            )
+            .await;
+        assert_eq!(settled, *expected, "{what}");
+    }
+    assert_eq!(
+        bench.store.kv_list(plugin, "", 10).await.unwrap(),
+        ["a", "x/1"]
+    );
+    // What conflicted is due at once, and the attempt does not count.
+    let (again, _) = bench.claim(plugin, 4).await;
+    let counts: Vec<(u32, u32)> = again
+        .iter()
+        .map(|one| (one.attempt, one.free_attempts))
+        .collect();
+    assert_eq!(counts, [(2, 1), (2, 1)]);
+}
+
+pub(super) async fn ends_at_the_same_time_all_count(bench: &Bench) {
+    let plugin = bench.plugin("p").await;
+    bench.runs_for(plugin, 100).await;
+    let (claimed, _) = bench.claim(plugin, 100).await;
+    join_all(claimed.iter().map(|one| bench.succeed(one, increment("n")))).await;
+    assert_eq!(
+        bench
+            .store
+            .kv_get(plugin, "n")
+            .await
+            .unwrap()
+            .unwrap()
+            .value,
+        b"100"
+    );
+    let row = bench.store.plugins().await.unwrap().remove(0);
+    assert_eq!((row.n_succeeded, row.n_dead), (100, 0));
+}
+
+pub(super) async fn a_dead_run_lives_again_and_a_finished_one_does_not(bench: &Bench) {
+    let plugin = bench.plugin("p").await;
+    bench.runs_for(plugin, 2).await;
+    let (claimed, _) = bench.claim(plugin, 2).await;
+    let (dead, done) = (claimed[0].fence.run, claimed[1].fence.run);
+    assert_eq!(
+        bench.store.retry(dead).await.unwrap(),
+        Retried::NotNow(RunState::Running)
+    );
+    bench
+        .finish(
+            &claimed[0],
+            Outcome::Permanent,
+            Next::Dead,
+            KvEffects::default(),
+        )
+        .await;
+    bench.succeed(&claimed[1], KvEffects::default()).await;
+    assert_eq!(
+        bench.store.retry(done).await.unwrap(),
+        Retried::NotNow(RunState::Succeeded)
+    );
+    assert_eq!(bench.store.retry(dead).await.unwrap(), Retried::Due(plugin));
+    assert_eq!(
+        bench.store.retry(dead).await.unwrap(),
+        Retried::NotNow(RunState::Ready)
+    );
+    let (again, _) = bench.claim(plugin, 2).await;
+    assert_eq!(again.len(), 1);
+    assert_eq!(
+        (again[0].fence.run, again[0].attempt, again[0].free_attempts),
+        (dead, 2, 1)
+    );
+}
