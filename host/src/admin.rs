@@ -129,7 +129,7 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Result<Response<Body>, Admi
     let mut depths = Vec::new();
     for entry in board.entries.values() {
         let Some(id) = entry.id else { continue };
-        let live = admin.store.live_runs(id).await?;
+        let live = admin.store.plugin_runs(id).await?;
         let age = |ms| admin.clock.now().since(Timestamp::from_millis(ms));
         depths.push(Depth {
             plugin: entry.name.to_string(),

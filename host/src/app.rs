@@ -6,9 +6,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -18,7 +16,7 @@ use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, Secret, TOKEN_FILE};
 use crate::dispatch::{Dispatcher, Presence, SharedBoard, Wakeup, upkeep};
-use crate::http::{Public, admin_routes, public_routes};
+use crate::http::{Public, admin_routes, public_routes, serve};
 use crate::ingest::{Batcher, BatcherTask, Budget, Door, Sources};
 use crate::metrics::Metrics;
 use crate::plugin::{Directory, EngineError, PluginHost, Rescan};
@@ -26,8 +24,6 @@ use crate::store::{Store, StoreError};
 
 /// Memory for bodies that are being received or wait for their commit.
 const BODIES_BYTES: u64 = 512 << 20;
-/// How long open connections may go on when the host stops.
-const CONNECTIONS_GRACE: Duration = Duration::from_secs(10);
 /// What a scan may find before it waits for us.
 const FOUND: usize = 16;
 
@@ -104,7 +100,7 @@ impl App {
         let (presence, rescan) = shared.start_presence().await?;
         let dispatch = shared.start_dispatch();
         let upkeep = shared.start_upkeep();
-        let (batcher, batcher_task) = Batcher::start(store.clone());
+        let (batcher, batcher_task) = Batcher::start(store.clone(), Arc::clone(&shared.wakeup));
         let addresses = shared.serve(listeners, batcher, rescan, token);
         Ok(Self {
             store,
@@ -125,11 +121,11 @@ impl App {
     /// Stops in reverse: takes nothing more, stores what it took, lets attempts
     /// end within the grace, and closes the database.
     pub async fn stop(self) {
-        self.addresses.end(Some(CONNECTIONS_GRACE)).await;
-        self.batcher.ended().await;
-        self.dispatch.end(None).await;
-        self.upkeep.end(None).await;
-        self.presence.end(None).await;
+        self.addresses.end().await;
+        self.batcher.end().await;
+        self.dispatch.end().await;
+        self.upkeep.end().await;
+        self.presence.end().await;
         self.store.close().await;
     }
 }
@@ -188,11 +184,13 @@ impl Shared {
 
     fn start_upkeep(&self) -> Stage {
         let (store, metrics) = (self.store.clone(), Arc::clone(&self.metrics));
+        let host_name = Arc::clone(&self.host_name);
         Stage::of(|stop| {
             vec![tokio::spawn(upkeep::run(
                 store,
                 metrics,
                 self.clock.clone(),
+                host_name,
                 stop,
             ))]
         })
@@ -210,7 +208,6 @@ impl Shared {
         let door = Door {
             batcher,
             board: Arc::clone(&self.board),
-            wakeup: Arc::clone(&self.wakeup),
             metrics: Arc::clone(&self.metrics),
             clock: self.clock.clone(),
             budget: Budget::new(BODIES_BYTES),
@@ -255,35 +252,14 @@ impl Stage {
         }
     }
 
-    /// Tells the tasks to stop and waits; those that are not done within `limit`
-    /// are cut off.
-    async fn end(self, limit: Option<Duration>) {
+    /// Tells the tasks to stop and waits until they have.
+    async fn end(self) {
         self.stop.cancel();
-        for mut task in self.tasks {
-            let ended = match limit {
-                None => Some((&mut task).await),
-                Some(limit) => tokio::time::timeout(limit, &mut task).await.ok(),
-            };
-            match ended {
-                Some(Ok(())) => {}
-                Some(Err(error)) => tracing::error!(%error, "a part of the host panicked"),
-                None => task.abort(),
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a part of the host panicked");
             }
         }
-    }
-}
-
-/// Serves one address until told to stop, then lets open requests end.
-async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
-    use axum::serve::ListenerExt as _;
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "answers may be held back by the network");
-        }
-    });
-    let serving = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned());
-    if let Err(error) = serving.await {
-        tracing::error!(%error, "an address is no longer served");
     }
 }
 
@@ -294,7 +270,7 @@ fn prepare_data_dir(config: &Config) -> Result<Secret, StartError> {
         let path = path.display().to_string();
         move |error| StartError::DataDir { path, error }
     };
-    std::fs::create_dir_all(&config.data_dir).map_err(failed(&config.data_dir))?;
+    private_folder(&config.data_dir).map_err(failed(&config.data_dir))?;
     if let Some(token) = &config.admin_token {
         return Ok(token.clone());
     }
@@ -309,10 +285,19 @@ fn prepare_data_dir(config: &Config) -> Result<Secret, StartError> {
     }
 }
 
+/// A folder that only its owner can enter, if it is new.
+fn private_folder(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+}
+
 /// A new token in a file that only its owner can read.
 fn make_token(path: &Path) -> std::io::Result<Secret> {
     use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
     let token = hex::encode(rand::random::<[u8; 32]>());
     let mut file = std::fs::File::options()
         .create(true)
@@ -320,6 +305,8 @@ fn make_token(path: &Path) -> std::io::Result<Secret> {
         .write(true)
         .mode(0o600)
         .open(path)?;
+    // A file that was there already keeps its mode otherwise.
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
     writeln!(file, "{token}")?;
     file.sync_all()?;
     Ok(Secret::new(token))

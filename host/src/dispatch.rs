@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, Timestamp};
 use crate::metrics::Metrics;
 use crate::plugin::PluginHost;
-use crate::run::PluginId;
+use crate::run::{Fence, PluginId};
 use crate::store::{ClaimedRuns, Store, StoreError, Want};
 
 mod board;
@@ -91,7 +91,9 @@ struct Loop {
     executor: Arc<Executor>,
     lanes: Lanes,
     attempts: JoinSet<Option<Timestamp>>,
-    plugin_of: HashMap<Id, PluginId>,
+    fence_of: HashMap<Id, (PluginId, Fence)>,
+    /// Claimed runs that are to be given back and could not be yet.
+    to_release: Vec<Fence>,
     ended: mpsc::Sender<PluginId>,
 }
 
@@ -115,7 +117,8 @@ impl Dispatcher {
             executor: Arc::new(executor),
             lanes: Lanes::default(),
             attempts: JoinSet::new(),
-            plugin_of: HashMap::new(),
+            fence_of: HashMap::new(),
+            to_release: Vec::new(),
             ended,
         };
         state.until(&stop, guests_ended).await;
@@ -147,7 +150,9 @@ impl Loop {
                 Some(joined) = self.attempts.join_next_with_id(), if !self.attempts.is_empty() => match joined {
                     Ok((task, due_again)) => self.recorded(task, due_again),
                     Err(error) => {
-                        tracing::error!(%error, "an attempt's task failed; its run stays claimed until the next start");
+                        tracing::error!(%error, "an attempt's task failed; its run is given back");
+                        let fence = self.fence_of.get(&error.id()).map(|(_, fence)| *fence);
+                        self.to_release.extend(fence);
                         self.recorded(error.id(), None);
                     }
                 },
@@ -162,7 +167,10 @@ impl Loop {
                 () = tokio::time::sleep(due_in.unwrap_or(LOOK_EVERY)), if due_in.is_some() => {
                     self.lanes.look_at_due(self.dispatcher.clock.now());
                 }
-                _ = look.tick() => self.look_at_all(),
+                _ = look.tick() => {
+                    self.look_at_all();
+                    self.release().await;
+                }
             }
         }
         // A claim under way is let finish, so that what it gets can be given back.
@@ -176,7 +184,7 @@ impl Loop {
         let board = self.dispatcher.board.load();
         let concurrency = |plugin| concurrency(&board, plugin);
         while let Some((claimed, event)) = self.lanes.start(self.dispatcher.slots, concurrency) {
-            let id = claimed.plugin;
+            let (id, fence) = (claimed.plugin, claimed.fence);
             let Some(entry) = board.by_id(id) else {
                 continue;
             };
@@ -196,7 +204,7 @@ impl Loop {
             let task = self
                 .attempts
                 .spawn(async move { executor.execute(claimed, event, plugin, slot).await });
-            self.plugin_of.insert(task.id(), id);
+            self.fence_of.insert(task.id(), (id, fence));
         }
     }
 
@@ -236,7 +244,7 @@ impl Loop {
 
     /// An attempt's task has ended: its run is recorded, or given up.
     fn recorded(&mut self, task: Id, due_again: Option<Timestamp>) {
-        if let Some(plugin) = self.plugin_of.remove(&task) {
+        if let Some((plugin, _)) = self.fence_of.remove(&task) {
             self.lanes.recorded(plugin, due_again);
         }
     }
@@ -261,23 +269,26 @@ impl Loop {
                 .by_id(plugin)
                 .is_none_or(|entry| entry.active.is_none())
         };
-        let fences = self.lanes.give_back(cannot_run);
-        self.release(fences).await;
+        self.to_release.extend(self.lanes.give_back(cannot_run));
+        self.release().await;
     }
 
-    async fn release(&self, fences: Vec<crate::run::Fence>) {
-        if fences.is_empty() {
+    /// Gives back what is to be; what cannot be is tried at the next look.
+    async fn release(&mut self) {
+        if self.to_release.is_empty() {
             return;
         }
-        if let Err(error) = self.dispatcher.store.release(fences).await {
-            // They are rescued at the next start.
-            tracing::error!(%error, "claimed runs cannot be given back");
+        match self.dispatcher.store.release(self.to_release.clone()).await {
+            Ok(()) => self.to_release.clear(),
+            Err(error) => {
+                tracing::error!(%error, "claimed runs cannot be given back; trying again")
+            }
         }
     }
 
     async fn drain(&mut self, give_up: &CancellationToken) {
-        let fences = self.lanes.give_back(|_| true);
-        self.release(fences).await;
+        self.to_release.extend(self.lanes.give_back(|_| true));
+        self.release().await;
         if self.attempts.is_empty() {
             return;
         }

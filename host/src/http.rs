@@ -19,6 +19,10 @@ use crate::event::EventId;
 use crate::ingest::{self, Door, Sources};
 use crate::store::Store;
 
+mod serve;
+
+pub use serve::serve;
+
 /// What the public address answers with.
 pub struct Public {
     /// The inbound addresses.
@@ -41,6 +45,7 @@ pub fn public_routes(public: Arc<Public>) -> Router {
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready))
         .fallback(webhook)
+        .method_not_allowed_fallback(wrong_method)
         .with_state(public)
 }
 
@@ -49,6 +54,7 @@ pub fn admin_routes(admin: Arc<Admin>) -> Router {
     Router::new()
         .merge(admin::routes(admin))
         .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
 }
 
 /// Every other path of the public address is a source's, or nobody's.
@@ -79,6 +85,17 @@ async fn ready(State(public): State<Arc<Public>>) -> Response<Body> {
 async fn not_found(request: Request) -> Response<Body> {
     let detail = format!("nothing is at `{}`", request.uri().path());
     Problem::new(StatusCode::NOT_FOUND, "not found")
+        .detail(detail)
+        .into_response()
+}
+
+async fn wrong_method(request: Request) -> Response<Body> {
+    let detail = format!(
+        "`{}` is not answered at `{}`",
+        request.method(),
+        request.uri().path()
+    );
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
         .detail(detail)
         .into_response()
 }

@@ -14,10 +14,10 @@ use axum::http::{HeaderMap, Request, Response};
 use bytes::Bytes;
 
 use crate::clock::{Clock, Timestamp};
-use crate::dispatch::{SharedBoard, Wakeup};
+use crate::dispatch::SharedBoard;
 use crate::event::{Event, EventId, Headers};
 use crate::metrics::Metrics;
-use crate::store::{Ingested, NewEvent};
+use crate::store::NewEvent;
 
 mod answer;
 mod batch;
@@ -30,12 +30,14 @@ pub mod verify;
 pub use batch::{Batcher, BatcherTask};
 pub use source::{Source, Sources};
 
-use answer::{Receipt, Refusal};
+use answer::{About, Receipt, Refusal};
 pub use body::Budget;
 use scheme::{Place, Provider};
 
 /// Longest kind that is kept, in bytes; more is cut.
 const KIND_MAX: usize = 512;
+/// From this size on, a body is hashed and compressed off the async threads.
+const LARGE: usize = 256 << 10;
 
 /// Everything that receiving a webhook needs.
 pub struct Door {
@@ -43,8 +45,6 @@ pub struct Door {
     pub batcher: Batcher,
     /// Which plugins want an event.
     pub board: SharedBoard,
-    /// Who waits for new runs.
-    pub wakeup: Arc<Wakeup>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -53,75 +53,61 @@ pub struct Door {
     pub budget: Budget,
 }
 
-/// A request that was proven genuine, and what it says.
-struct Genuine {
-    event: Event,
-    /// What makes the same delivery recognisable.
-    dedup_key: Option<String>,
+/// A genuine request in the form in which it is stored, and what is said of it.
+struct Prepared {
+    new: NewEvent,
+    about: About,
 }
 
 /// Receives one webhook for `source`: verified, stored, acknowledged.
-pub async fn receive(door: &Door, source: &Source, request: Request<Body>) -> Response<Body> {
-    let received_at = door.clock.now();
+pub async fn receive(door: &Door, source: &Arc<Source>, request: Request<Body>) -> Response<Body> {
     let mut receipt = Receipt::new(
         source,
         &door.metrics,
-        EventId::new(received_at),
+        EventId::new(door.clock.now()),
         Instant::now(),
     );
     let (head, body) = request.into_parts();
-    let body = match door
+    let read = door
         .budget
         .read(body, &head.headers, source.config.max_body)
-        .await
-    {
+        .await;
+    let body = match read {
         Ok(body) => body,
         Err(refusal) => return receipt.refuse(refusal),
     };
     // Receipt is when the last byte was read: what follows does not age it.
     let received_at = door.clock.now();
     let headers = headers(&head.headers);
-    let genuine = match genuine(
-        source,
-        receipt.id(),
-        headers,
-        body.bytes.clone(),
-        received_at,
-    ) {
-        Ok(genuine) => genuine,
+    let bytes = body.bytes.clone();
+    let prepared = if bytes.len() < LARGE {
+        prepare(&door.board, source, headers, bytes, received_at)
+    } else {
+        let (board, source) = (Arc::clone(&door.board), Arc::clone(source));
+        let prepare = move || prepare(&board, &source, headers, bytes, received_at);
+        let prepared = tokio::task::spawn_blocking(prepare).await;
+        prepared.unwrap_or(Err(Refusal::Overloaded("the host is stopping")))
+    };
+    let Prepared { new, about } = match prepared {
+        Ok(prepared) => prepared,
         Err(refusal) => return receipt.refuse(refusal),
     };
-    receipt.is_about(&genuine.event);
-    let (event, plugins) = (genuine.event, door.board.load());
-    let plugins = plugins.triggers.plugins_for(&event);
-    let config = &source.config;
-    let is_handshake = event.is_handshake;
-    let new = NewEvent::new(
-        event,
-        genuine.dedup_key.as_deref(),
-        config.dedup_by_body,
-        config.dedup_window,
-        plugins.clone(),
-    );
-    match door.batcher.store(new).await {
-        Ok(ingested) => {
-            if ingested == Ingested::New {
-                door.wakeup.ring(&plugins);
-            }
-            receipt.acknowledge(ingested, is_handshake)
-        }
+    receipt.is_about(about);
+    match door.batcher.store(new, body.part).await {
+        Ok(ingested) => receipt.acknowledge(ingested),
         Err(refusal) => receipt.refuse(refusal),
     }
 }
 
-/// Proves the request and reads kind and delivery id out of it.
-fn genuine(
+/// Proves the request, reads kind and delivery id out of it, and finds who wants
+/// it: all that takes no waiting.
+fn prepare(
+    board: &SharedBoard,
     source: &Source,
-    id: EventId,
     headers: Headers,
     body: Bytes,
     received_at: Timestamp,
-) -> Result<Genuine, Refusal> {
+) -> Result<Prepared, Refusal> {
     let config = &source.config;
     let provider = &config.provider;
     let verified = verify::verify(
@@ -144,7 +130,7 @@ fn genuine(
         .clone()
         .or_else(|| idempotency_key().map(str::to_owned));
     let event = Event {
-        id,
+        id: EventId::new(received_at),
         source: config.name.clone(),
         provider: provider.name.clone(),
         is_handshake: provider.handshake_kind.as_deref() == Some(&kind),
@@ -155,7 +141,16 @@ fn genuine(
         headers,
         body,
     };
-    Ok(Genuine { event, dedup_key })
+    let about = About {
+        id: event.id,
+        kind: event.kind.clone(),
+        delivery_id: event.delivery_id.clone(),
+        is_handshake: event.is_handshake,
+    };
+    let plugins = board.load().triggers.plugins_for(&event);
+    let (by_body, window) = (config.dedup_by_body, config.dedup_window);
+    let new = NewEvent::new(event, dedup_key.as_deref(), by_body, window, plugins);
+    Ok(Prepared { new, about })
 }
 
 /// Kind and delivery id; checks that the body is JSON where it must be.

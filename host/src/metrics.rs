@@ -255,10 +255,10 @@ impl Metrics {
         self.verification_failures.get_or_create(&labels).inc();
     }
 
-    /// An attempt was recorded.
+    /// An attempt was recorded; of a damaged event nothing is known.
     pub fn attempt_ended(
         &self,
-        event: &Event,
+        event: Option<&Event>,
         plugin: &PluginName,
         record: &AttemptRecord,
         outcome: Outcome,
@@ -277,11 +277,12 @@ impl Metrics {
         let cpu = Duration::from_micros(u64::try_from(record.cpu_us).unwrap_or(0));
         self.run_cpu.get_or_create(&label).inc_by(cpu.as_secs_f64());
         if matches!(next, Next::Succeeded | Next::Dead | Next::Cancelled) {
-            let source = event.source.as_str();
+            let source = event.map_or("", |event| event.source.as_str());
+            let kind = event.map_or("", |event| &event.kind);
             let labels = RunLabels {
                 plugin: plugin.to_string(),
                 source: source.to_owned(),
-                kind: self.bounded_kind(source, &event.kind),
+                kind: self.bounded_kind(source, kind),
                 outcome: outcome.as_str().to_owned(),
             };
             self.runs.get_or_create(&labels).inc();

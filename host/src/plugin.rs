@@ -51,7 +51,7 @@ pub struct PluginHost {
     /// One component compiles at a time: compiling takes all cores.
     compiling: Semaphore,
     /// As many guests at once as the pool has room for; more wait here.
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
 }
 
 /// Which run of an event is executed, as the guest sees it.
@@ -87,7 +87,7 @@ impl PluginHost {
             maxima,
             guests: Some(engine::guest_runtime()?),
             compiling: Semaphore::new(1),
-            slots: Semaphore::new(slots),
+            slots: Arc::new(Semaphore::new(slots)),
         })
     }
 
@@ -122,8 +122,14 @@ impl PluginHost {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
-        let _slot = self.slots.acquire().await.ok()?;
-        self.guests.as_ref()?.spawn(work).await.ok()
+        let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
+        // The slot goes with the guest: whoever stops waiting does not free it.
+        let guest = async move {
+            let done = work.await;
+            drop(slot);
+            done
+        };
+        self.guests.as_ref()?.spawn(guest).await.ok()
     }
 }
 

@@ -29,7 +29,7 @@ pub use claim::{ClaimedRuns, Want};
 pub use events::{EventFilter, EventRow, RunCounts};
 pub use finish::{Finished, Settled};
 pub use ingest::{Ingested, NewEvent};
-pub use registry::{LiveRuns, PluginRow, RegisterPlugin};
+pub use registry::{PluginRow, PluginRuns, RegisterPlugin};
 pub use request::DamagedRequest;
 pub use rollups::{PluginMinute, SourceMinute};
 pub use runs::{AttemptRow, Retried, RunFilter, RunRow};
@@ -75,7 +75,10 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     writer: writer::Writer,
+    /// For operators and probes.
     readers: sqlx::SqlitePool,
+    /// For what runs need, so that no page of an operator holds them up.
+    run_readers: sqlx::SqlitePool,
     /// Names this start of this host; every claim carries it.
     epoch: Epoch,
     clock: Clock,
@@ -108,8 +111,14 @@ impl Store {
             events: events::Statements::new(),
         });
         let store = Self(Arc::new(Inner {
-            writer: writer::Writer::start(opened.writer, Arc::clone(&statements), clock.clone())?,
+            writer: writer::Writer::start(
+                opened.options,
+                opened.writer,
+                Arc::clone(&statements),
+                clock.clone(),
+            )?,
             readers: opened.readers,
+            run_readers: opened.run_readers,
             epoch: Epoch(rand::random::<i64>()),
             clock,
             statements,
@@ -127,6 +136,7 @@ impl Store {
         let Database::Sqlite(path) = database;
         let opened = sqlite::open(path).await?;
         opened.readers.close().await;
+        opened.run_readers.close().await;
         sqlx::Connection::close(opened.writer).await?;
         Ok(())
     }
@@ -135,13 +145,15 @@ impl Store {
     pub async fn answers(&self) -> bool {
         let probe = sqlx::query("select 1").execute(&self.0.readers);
         let answered = tokio::time::timeout(std::time::Duration::from_secs(2), probe).await;
-        matches!(answered, Ok(Ok(_))) && self.0.writer.is_alive()
+        matches!(answered, Ok(Ok(_))) && self.0.writer.is_well()
     }
 
     /// Finishes what was begun and closes the database.
     pub async fn close(&self) {
-        self.0.writer.close().await;
+        // The writer is last: as the only user it moves the log into the file.
         self.0.readers.close().await;
+        self.0.run_readers.close().await;
+        self.0.writer.close().await;
     }
 
     /// This start of this host.
@@ -155,6 +167,10 @@ impl Store {
 
     fn readers(&self) -> &sqlx::SqlitePool {
         &self.0.readers
+    }
+
+    fn run_readers(&self) -> &sqlx::SqlitePool {
+        &self.0.run_readers
     }
 
     fn statements(&self) -> &Statements {

@@ -73,7 +73,7 @@ pub(super) async fn list(
     let limit = parameters.limit()?;
     let filter = EventFilter {
         source: parameters.take("source"),
-        kind: parameters.take("kind"),
+        kind: parameters.parse("kind")?,
         since: parameters.time("since")?,
         until: parameters.time("until")?,
         before: parameters.parse("cursor")?,
@@ -214,9 +214,7 @@ fn by_event(board: &Board, rows: Vec<RunCounts>) -> Counts {
     let blocked = board.blocked();
     let mut counts = Counts::new();
     for row in rows {
-        let Some(stored) = RunState::parse(&row.state) else {
-            continue;
-        };
+        let stored = row.state;
         let waits = matches!(stored, RunState::Ready | RunState::Waiting);
         let state = if waits && blocked.contains(&row.plugin) {
             RunState::Blocked

@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::dispatch::Entry;
 use crate::name::PluginName;
 use crate::plugin::{CONTRACT, Digest, TriggerText, Wants};
-use crate::store::{KvItem, LiveRuns, PluginRow};
+use crate::store::{KvItem, PluginRuns};
 
 use super::events::plugin_id;
 use super::page::{Page, Parameters};
@@ -68,7 +68,6 @@ pub(super) async fn list(
     let after: Option<PluginName> = parameters.parse("cursor")?;
     parameters.finish()?;
     let board = admin.board.load_full();
-    let rows = admin.store.plugins().await?;
     let mut items = Vec::new();
     let behind = board
         .entries
@@ -79,7 +78,7 @@ pub(super) async fn list(
             .unwrap_or(usize::MAX)
             .saturating_add(1),
     ) {
-        items.push(plugin_json(&admin, entry, &rows).await?);
+        items.push(plugin_json(&admin, entry).await?);
     }
     Ok(Page::new(items, limit, |plugin: &PluginJson| {
         plugin.name.clone()
@@ -97,8 +96,7 @@ pub(super) async fn show(
         .ok()
         .and_then(|name| board.entries.get(&name));
     let entry = entry.ok_or_else(|| AdminError::unknown("plugin", name))?;
-    let rows = admin.store.plugins().await?;
-    plugin_json(&admin, entry, &rows).await.map(Json)
+    plugin_json(&admin, entry).await.map(Json)
 }
 
 /// `GET plugins/{name}/kv?prefix=`, by key.
@@ -127,36 +125,30 @@ pub(super) async fn rescan(State(admin): State<Arc<Admin>>) -> StatusCode {
 }
 
 /// How many live runs stand where; all wait behind a plugin that cannot run.
-pub(super) fn states(live: &LiveRuns, can_run: bool) -> [(&'static str, i64); 4] {
+pub(super) fn states(runs: &PluginRuns, can_run: bool) -> [(&'static str, i64); 4] {
     let (ready, waiting, blocked) = if can_run {
-        (live.due, live.later, 0)
+        (runs.due, runs.later, 0)
     } else {
-        (0, 0, live.due + live.later)
+        (0, 0, runs.due + runs.later)
     };
     [
         ("ready", ready),
-        ("running", live.running),
+        ("running", runs.running),
         ("waiting", waiting),
         ("blocked", blocked),
     ]
 }
 
-async fn plugin_json(
-    admin: &Admin,
-    entry: &Entry,
-    rows: &[PluginRow],
-) -> Result<PluginJson, AdminError> {
+async fn plugin_json(admin: &Admin, entry: &Entry) -> Result<PluginJson, AdminError> {
     let mut runs = BTreeMap::new();
     if let Some(id) = entry.id {
-        let live = admin.store.live_runs(id).await?;
-        runs.extend(states(&live, entry.active.is_some()));
-        if let Some(row) = rows.iter().find(|row| row.plugin_id == id.0) {
-            runs.extend([
-                ("succeeded", row.n_succeeded),
-                ("dead", row.n_dead),
-                ("cancelled", row.n_cancelled),
-            ]);
-        }
+        let counts = admin.store.plugin_runs(id).await?;
+        runs.extend(states(&counts, entry.active.is_some()));
+        runs.extend([
+            ("succeeded", counts.succeeded),
+            ("dead", counts.dead),
+            ("cancelled", counts.cancelled),
+        ]);
     }
     let candidate = entry.candidate.as_ref();
     let manifest = entry.manifest.as_ref();

@@ -172,7 +172,7 @@ async fn queue(admin: &Admin, now: Timestamp) -> Result<Vec<QueueJson>, AdminErr
     let mut queue = Vec::new();
     for entry in board.entries.values() {
         let Some(id) = entry.id else { continue };
-        let live = admin.store.live_runs(id).await?;
+        let live = admin.store.plugin_runs(id).await?;
         let [(_, ready), (_, running), (_, waiting), (_, blocked)] =
             states(&live, entry.active.is_some());
         queue.push(QueueJson {

@@ -30,9 +30,6 @@ pub(crate) struct ListArgs {
     /// Only of this kind; `*` is one segment, `**` the rest
     #[arg(long, value_name = "PATTERN")]
     kind: Option<String>,
-    /// Ids, kinds, indexed values, then the newest bodies that contain this
-    #[arg(long, value_name = "TEXT")]
-    q: Option<String>,
     #[command(flatten)]
     window: Window,
     #[command(flatten)]
@@ -152,7 +149,6 @@ async fn list(config_path: Option<&Path>, args: &ListArgs) -> Result<(), Command
     let filter = [
         ("source", args.source.as_deref()),
         ("kind", args.kind.as_deref()),
-        ("q", args.q.as_deref()),
     ];
     let parameters = [filter.as_slice(), &window.parameters()].concat();
     let answer: Value = client.get_json(&["events"], &parameters).await?;

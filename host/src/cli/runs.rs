@@ -204,6 +204,14 @@ fn summary(run: &Run, screen: &Screen) -> String {
         time.as_deref()
             .map(|time| text::time(Some(time), screen.now))
     };
+    let next_try = if run.state.as_deref() == Some("blocked") {
+        let plugin = text::or_dash(run.plugin.as_deref());
+        Some(format!(
+            "when `{plugin}` can run: see `hookbay plugins show {plugin}`"
+        ))
+    } else {
+        time(&run.next_attempt_at)
+    };
     facts(&[
         ("run", Some(run.id.clone())),
         ("event", run.event_id.clone()),
@@ -219,7 +227,7 @@ fn summary(run: &Run, screen: &Screen) -> String {
             )),
         ),
         ("created", time(&run.created_at)),
-        ("next try", time(&run.next_attempt_at)),
+        ("next try", next_try),
         ("finished", time(&run.finished_at)),
         ("outcome", run.outcome.clone()),
         ("summary", run.summary.clone()),

@@ -59,8 +59,12 @@ pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), Co
         _ = interrupted.recv() => {}
         _ = terminated.recv() => {}
     }
-    tracing::info!("stopping");
-    app.stop().await;
+    tracing::info!("stopping; another signal stops at once");
+    tokio::select! {
+        () = app.stop() => {}
+        _ = interrupted.recv() => return Err(CommandError::Failed("stopped at once".to_owned())),
+        _ = terminated.recv() => return Err(CommandError::Failed("stopped at once".to_owned())),
+    }
     tracing::info!("stopped");
     Ok(())
 }

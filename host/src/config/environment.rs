@@ -9,11 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table, Value};
 
 /// Variables with our prefix that are not settings (design, section 3.3).
-const NOT_SETTINGS: [&str; 3] = [
-    "HOOKBAY_ADMIN_TOKEN",
-    "HOOKBAY_ADMIN_URL",
-    "HOOKBAY_TEST_POSTGRES",
-];
+const NOT_SETTINGS: [&str; 2] = ["HOOKBAY_ADMIN_TOKEN", "HOOKBAY_ADMIN_URL"];
+/// What begins so is for the project's own tests.
+const FOR_TESTS: &str = "HOOKBAY_TEST_";
 
 /// The variables of this process, or a table of them in tests.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +53,7 @@ impl Environment {
             let Some(rest) = name.strip_prefix("HOOKBAY_") else {
                 continue;
             };
-            if NOT_SETTINGS.contains(&name.as_str()) {
+            if NOT_SETTINGS.contains(&name.as_str()) || name.starts_with(FOR_TESTS) {
                 continue;
             }
             let levels: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();

@@ -124,6 +124,22 @@ fn header(table: &mut Table<'_>, key: &'static str) -> Option<String> {
 }
 
 impl Keys {
+    /// A key that only means something to a provider that checks a signature.
+    fn of_a_signature(&self) -> Option<&'static str> {
+        let keys = [
+            ("signature_header", self.signature_header.is_some()),
+            ("algorithm", self.algorithm.is_some()),
+            ("encoding", self.encoding.is_some()),
+            ("prefix", self.prefix.is_some()),
+            ("timestamp_header", self.timestamp_header.is_some()),
+            ("tolerance", self.tolerance.is_some()),
+            ("signed", self.signed.is_some()),
+        ];
+        keys.into_iter()
+            .find(|(_, is_set)| *is_set)
+            .map(|(key, _)| key)
+    }
+
     fn over(self, base: Self) -> Self {
         Self {
             proof: base.proof,
@@ -157,8 +173,8 @@ impl Place {
 fn put_together(name: &str, keys: Keys) -> Result<Provider, (&'static str, &'static str)> {
     let proof = if keys.proof.as_deref() == Some("hmac") {
         Proof::Hmac(hmac_scheme(&keys)?)
-    } else if keys.signature_header.is_some() {
-        return Err(("signature_header", "this provider checks no signature"));
+    } else if let Some(key) = keys.of_a_signature() {
+        return Err((key, "has no effect: this provider checks no signature"));
     } else {
         Proof::None
     };

@@ -277,14 +277,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Whether two keys differ by at most two edits at their ends or in `-`/`_`.
+/// Whether one key may have been meant by the other: at most two edits away.
 fn is_near(known: &str, given: &str) -> bool {
-    let plain = |text: &str| text.replace(['-', '_'], "").to_ascii_lowercase();
-    let (known, given) = (plain(known), plain(given));
-    let shared = known
-        .bytes()
-        .zip(given.bytes())
-        .take_while(|(a, b)| a == b)
-        .count();
-    known == given || (shared >= 3 && shared + 2 >= known.len().max(given.len()))
+    strsim::damerau_levenshtein(known, &given.to_ascii_lowercase()) <= 2
 }

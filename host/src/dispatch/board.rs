@@ -90,6 +90,13 @@ impl PluginState {
 }
 
 impl Entry {
+    /// Takes over what the registry now has of a version.
+    pub(super) fn is_registered(&mut self, id: PluginId, loaded: &Loaded) {
+        self.id = Some(id);
+        self.triggers = triggers_in_force(&self.settings, Some(&loaded.manifest));
+        self.manifest = Some(loaded.manifest.clone());
+    }
+
     pub(super) fn new(name: PluginName, file: String, settings: PluginConfig) -> Self {
         Self {
             name,
@@ -147,5 +154,18 @@ impl Board {
             .filter(|entry| entry.active.is_none())
             .filter_map(|entry| entry.id)
             .collect()
+    }
+}
+
+/// The operator's triggers, else the manifest's.
+pub(super) fn triggers_in_force(
+    settings: &PluginConfig,
+    manifest: Option<&Manifest>,
+) -> Vec<Trigger> {
+    match &settings.triggers {
+        Some(triggers) => triggers.clone(),
+        None => manifest
+            .and_then(|manifest| manifest.triggers().ok())
+            .unwrap_or_default(),
     }
 }

@@ -14,15 +14,17 @@ use crate::config::PluginConfig;
 use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::name::PluginName;
-use crate::plugin::{Grants, Loaded, PluginHost, RunContext, Seen, StateReader};
+use crate::plugin::{Grants, Loaded, PluginHost, Report, RunContext, Seen, StateReader};
 use crate::retry::{Next, Tried, decide};
 use crate::run::{Claimed, PluginId};
-use crate::store::{Finished, Settled, Store};
+use crate::store::{Finished, Settled, Store, StoreError};
 
 use super::Slot;
 
-/// Between tries to record an attempt's end while the database does not answer.
-const RECORD_AGAIN: Duration = Duration::from_secs(1);
+/// Between tries while the database does not answer.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// What a guest is told while the database does not answer.
+const STATE_AWAY: &str = "the state cannot be read now";
 
 /// What every attempt needs.
 pub(super) struct Executor {
@@ -50,39 +52,26 @@ impl Executor {
     pub(super) async fn execute(
         &self,
         claimed: Claimed,
-        event: Arc<Event>,
+        event: Option<Arc<Event>>,
         plugin: ActivePlugin,
         slot: Slot,
     ) -> Option<Timestamp> {
+        let event = match event {
+            Some(event) => Ok(event),
+            None => self.read(&claimed).await?,
+        };
         let max_attempts = plugin
             .settings
             .retry
             .attempts
             .saturating_add(claimed.free_attempts);
-        let context = RunContext {
-            id: claimed.fence.run.to_string(),
-            attempt: claimed.attempt,
-            max_attempts,
-            plugin: plugin.name.to_string(),
+        let report = match &event {
+            Ok(event) => {
+                self.call(&claimed, Arc::clone(event), &plugin, max_attempts)
+                    .await
+            }
+            Err(damage) => Report::permanent(damage.clone(), self.clock.now()),
         };
-        let grants = Grants {
-            config: Arc::clone(&plugin.settings.config),
-            state: Arc::new(StoredState {
-                store: self.store.clone(),
-                plugin: claimed.plugin,
-            }),
-        };
-        let digest = *plugin.loaded.digest.as_bytes();
-        let report = self
-            .host
-            .call(
-                Arc::clone(&plugin.loaded),
-                Arc::clone(&event),
-                context,
-                plugin.settings.limits,
-                grants,
-            )
-            .await;
         drop(slot);
         let tried = Tried {
             outcome: report.outcome,
@@ -98,7 +87,7 @@ impl Executor {
         );
         let finished = Finished {
             claimed,
-            digest,
+            digest: *plugin.loaded.digest.as_bytes(),
             host: Arc::clone(&self.host_name),
             outcome: report.outcome,
             error: report.error,
@@ -109,7 +98,58 @@ impl Executor {
             max_attempts,
             effects: report.effects,
         };
-        self.record(Arc::new(finished), &event, &plugin.name).await
+        self.record(Arc::new(finished), event.ok().as_deref(), &plugin.name)
+            .await
+    }
+
+    /// The run's event, or what is wrong with it; none, if we gave up asking.
+    async fn read(&self, claimed: &Claimed) -> Option<Result<Arc<Event>, String>> {
+        loop {
+            match self.store.event_of_run(claimed.event).await {
+                Ok(event) => return Some(Ok(event)),
+                Err(StoreError::Damaged(damage)) => return Some(Err(damage.to_string())),
+                Err(error) => {
+                    tracing::error!(%error, run.id = %claimed.fence.run, "an event cannot be read; trying again");
+                    self.pause().await?;
+                }
+            }
+        }
+    }
+
+    async fn call(
+        &self,
+        claimed: &Claimed,
+        event: Arc<Event>,
+        plugin: &ActivePlugin,
+        max_attempts: u32,
+    ) -> Report {
+        let context = RunContext {
+            id: claimed.fence.run.to_string(),
+            attempt: claimed.attempt,
+            max_attempts,
+            plugin: plugin.name.to_string(),
+        };
+        let state = StoredState {
+            store: self.store.clone(),
+            plugin: claimed.plugin,
+            runtime: tokio::runtime::Handle::current(),
+        };
+        let grants = Grants {
+            config: Arc::clone(&plugin.settings.config),
+            state: Arc::new(state),
+        };
+        let limits = plugin.settings.limits;
+        self.host
+            .call(Arc::clone(&plugin.loaded), event, context, limits, grants)
+            .await
+    }
+
+    /// Waits before another try at the database; none, when the host gives up.
+    async fn pause(&self) -> Option<()> {
+        tokio::select! {
+            () = tokio::time::sleep(TRY_AGAIN) => Some(()),
+            () = self.give_up.cancelled() => None,
+        }
     }
 
     /// Records until the database takes it: the run is ours, and nobody else
@@ -117,7 +157,7 @@ impl Executor {
     async fn record(
         &self,
         finished: Arc<Finished>,
-        event: &Event,
+        event: Option<&Event>,
         plugin: &PluginName,
     ) -> Option<Timestamp> {
         loop {
@@ -125,7 +165,7 @@ impl Executor {
                 Ok(Settled::Recorded(outcome, next)) => {
                     self.metrics
                         .attempt_ended(event, plugin, &finished.record, outcome, next);
-                    log_end(&finished, event, plugin, outcome.as_str());
+                    log_end(&finished, plugin, outcome.as_str());
                     return match next {
                         Next::RetryAt(due) => Some(due),
                         Next::Again => Some(self.clock.now()),
@@ -138,44 +178,61 @@ impl Executor {
                 }
                 Err(error) => {
                     tracing::error!(%error, run.id = %finished.claimed.fence.run, %plugin, "an attempt's end cannot be recorded; trying again");
-                    tokio::select! {
-                        () = tokio::time::sleep(RECORD_AGAIN) => {}
-                        () = self.give_up.cancelled() => return None,
-                    }
+                    self.pause().await?;
                 }
             }
         }
     }
 }
 
-fn log_end(finished: &Finished, event: &Event, plugin: &PluginName, outcome: &str) {
-    let run = finished.claimed.fence.run;
-    let (attempt, duration_ms) = (finished.claimed.attempt, finished.record.duration_ms);
+fn log_end(finished: &Finished, plugin: &PluginName, outcome: &str) {
+    let Finished {
+        claimed, record, ..
+    } = finished;
+    let (run, event) = (claimed.fence.run, claimed.event);
+    let (attempt, duration_ms) = (claimed.attempt, record.duration_ms);
+    let summary = finished.summary.as_deref().unwrap_or_default();
     match &finished.error {
         None => tracing::debug!(
-            %plugin, run.id = %run, event.id = %event.id, attempt, duration_ms,
-            summary = finished.summary.as_deref().unwrap_or_default(), "run succeeded"
+            %plugin, run.id = %run, event.id = %event, attempt, duration_ms, summary, "run succeeded"
         ),
         Some(error) => tracing::warn!(
-            %plugin, run.id = %run, event.id = %event.id, attempt, duration_ms, outcome, error, "attempt failed"
+            %plugin, run.id = %run, event.id = %event, attempt, duration_ms, outcome, error, "attempt failed"
         ),
     }
 }
 
-/// A plugin's own part of the store's state.
+/// A plugin's own part of the store's state. It is read on the host's threads: a
+/// connection must not wait for a guest to leave the CPU.
 struct StoredState {
     store: Store,
     plugin: PluginId,
+    runtime: tokio::runtime::Handle,
+}
+
+impl StoredState {
+    async fn on_host_threads<T: Send + 'static>(
+        &self,
+        read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, String> {
+        match self.runtime.spawn(read).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a plugin's state cannot be read");
+                Err(STATE_AWAY.to_owned())
+            }
+            Err(_) => Err(STATE_AWAY.to_owned()),
+        }
+    }
 }
 
 impl StateReader for StoredState {
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Seen>, String>> {
+        let (store, plugin, key) = (self.store.clone(), self.plugin, key.to_owned());
         Box::pin(async move {
             let kept = self
-                .store
-                .kv_get(self.plugin, key)
-                .await
-                .map_err(|error| error.to_string())?;
+                .on_host_threads(async move { store.kv_get(plugin, &key).await })
+                .await?;
             Ok(kept.map(|kept| (kept.value, kept.version)))
         })
     }
@@ -185,11 +242,7 @@ impl StateReader for StoredState {
         prefix: &'a str,
         limit: u32,
     ) -> BoxFuture<'a, Result<Vec<String>, String>> {
-        Box::pin(async move {
-            self.store
-                .kv_list(self.plugin, prefix, limit)
-                .await
-                .map_err(|error| error.to_string())
-        })
+        let (store, plugin, prefix) = (self.store.clone(), self.plugin, prefix.to_owned());
+        Box::pin(self.on_host_threads(async move { store.kv_list(plugin, &prefix, limit).await }))
     }
 }

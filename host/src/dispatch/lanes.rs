@@ -14,14 +14,18 @@ use crate::store::Want;
 
 /// Runs claimed and not yet recorded, per run that may execute at once.
 const AHEAD: u32 = 16;
-/// The most that a lane has claimed and not yet recorded.
+/// The most that a lane has claimed and not yet recorded, unless more than that
+/// may execute at once.
 const OUTSTANDING_MAX: u32 = 256;
+
+/// A claimed run, with its event where that is held in memory already.
+pub(super) type ClaimedRun = (Claimed, Option<Arc<Event>>);
 
 /// One plugin's runs on this host.
 #[derive(Default)]
 struct Lane {
     /// Claimed, not started.
-    claimed: VecDeque<(Claimed, Arc<Event>)>,
+    claimed: VecDeque<ClaimedRun>,
     executing: u32,
     /// Claimed and not yet recorded, whether waiting, executing or ending.
     outstanding: u32,
@@ -65,7 +69,8 @@ impl Lanes {
     /// batch of it. `concurrency` is none for plugins that cannot run now.
     pub(super) fn wants(&self, concurrency: impl Fn(PluginId) -> Option<u32>) -> Vec<Want> {
         let want = |(plugin, lane): (&PluginId, &Lane)| {
-            let most = (concurrency(*plugin)? * AHEAD).min(OUTSTANDING_MAX);
+            let concurrency = concurrency(*plugin)?;
+            let most = (concurrency * AHEAD).min(OUTSTANDING_MAX).max(concurrency);
             let room = most.saturating_sub(lane.outstanding);
             let is_worth_it = lane.claimed.is_empty() || room >= most / 2;
             (lane.may_have_more && room > 0 && is_worth_it).then_some(Want {
@@ -90,7 +95,7 @@ impl Lanes {
     pub(super) fn claimed(
         &mut self,
         wants: &[Want],
-        runs: Vec<(Claimed, Arc<Event>)>,
+        runs: Vec<ClaimedRun>,
         next_due: &[(PluginId, Timestamp)],
         now: Timestamp,
     ) {
@@ -108,7 +113,8 @@ impl Lanes {
         }
         for (plugin, due) in next_due {
             if let Some(lane) = self.lanes.get_mut(plugin) {
-                lane.due = Some(*due);
+                // One that came back meanwhile may be due before.
+                lane.due = Some(lane.due.map_or(*due, |known| known.min(*due)));
             }
         }
         self.look_at_due(now);
@@ -120,7 +126,7 @@ impl Lanes {
         &mut self,
         slots: u32,
         concurrency: impl Fn(PluginId) -> Option<u32>,
-    ) -> Option<(Claimed, Arc<Event>)> {
+    ) -> Option<ClaimedRun> {
         if self.executing >= slots {
             return None;
         }

@@ -12,15 +12,14 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
-use crate::config::{Config, PluginConfig};
+use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::name::PluginName;
-use crate::plugin::{Digest, Found, LoadError, Loaded, Manifest, PluginHost, TriggerText};
+use crate::plugin::{Digest, Found, LoadError, Loaded, PluginHost, TriggerText};
 use crate::run::PluginId;
 use crate::store::{RegisterPlugin, Store, StoreError};
-use crate::trigger::Trigger;
 
-use super::board::{Board, Candidate, Entry, SharedBoard};
+use super::board::{Board, Candidate, Entry, SharedBoard, triggers_in_force};
 use super::shelf::Shelf;
 use super::wakeup::Wakeup;
 
@@ -66,110 +65,127 @@ impl Presence {
 
     /// Takes in what the directory holds, until it says no more.
     pub async fn run(self, mut found: mpsc::Receiver<Found>) {
+        // Files that could not be registered, for the database's sake, not theirs.
+        let mut again: BTreeMap<String, Arc<[u8]>> = BTreeMap::new();
         while let Some(one) = found.recv().await {
             match one {
-                Found::File(file, Ok(bytes)) => self.file_changed(&file, bytes).await,
+                Found::File(file, Ok(bytes)) => {
+                    again.remove(&file);
+                    if self.file_changed(&file, &bytes).await.is_err() {
+                        again.insert(file, bytes);
+                    }
+                }
                 Found::File(file, Err(error)) => self.refused(&file, None, &error).await,
-                Found::Removed(file) => self.removed(&file),
+                Found::Removed(file) => {
+                    again.remove(&file);
+                    self.removed(&file);
+                }
                 Found::ScanEnded(waits) => {
-                    self.scan_ended();
-                    if let Some(waits) = waits {
-                        // Whoever asked may have gone away.
-                        if waits.send(()).is_err() {
-                            tracing::trace!("nobody waits for the scan any more");
+                    for (file, bytes) in std::mem::take(&mut again) {
+                        if self.file_changed(&file, &bytes).await.is_err() {
+                            again.insert(file, bytes);
                         }
+                    }
+                    self.scan_ended();
+                    if waits.is_some_and(|waits| waits.send(()).is_err()) {
+                        tracing::trace!("nobody waits for the scan any more");
                     }
                 }
             }
         }
     }
 
-    async fn file_changed(&self, file: &str, bytes: Arc<[u8]>) {
+    async fn file_changed(&self, file: &str, bytes: &Arc<[u8]>) -> Result<(), StoreError> {
         let names = self.names_of(file);
         if names.is_empty() {
             tracing::warn!(
                 file,
                 "the file's name without `.wasm` is not a plugin name (`a-z0-9_-`); it is ignored"
             );
-            return;
+            return Ok(());
         }
-        let digest = Digest::of(&bytes);
-        let board = self.board.load();
+        let digest = Digest::of(bytes);
         let is_running = |name: &PluginName| {
-            board
-                .entries
-                .get(name)
-                .and_then(|entry| entry.active.as_ref())
+            self.active(name)
                 .is_some_and(|active| active.digest == digest)
         };
         if names.iter().all(is_running) {
             // Touched, or a candidate was taken back: what runs is what is here.
             for name in names {
-                self.change(&name, file, |entry| {
-                    entry.is_present = true;
-                    entry.candidate = None;
-                });
+                self.change(&name, file, |entry| entry.candidate = None);
             }
-            return;
+            return Ok(());
         }
-        let loaded = self.host.load(Arc::clone(&bytes)).await;
+        let loaded = self.host.load(Arc::clone(bytes)).await;
         self.metrics.plugin_loaded(loaded.is_ok());
         match loaded {
             Ok(loaded) => {
                 let loaded = Arc::new(loaded);
+                let mut registered = Ok(());
                 for name in names {
-                    self.loaded(&name, file, &loaded, &bytes).await;
+                    if let Err(error) = self.loaded(&name, file, &loaded, bytes).await {
+                        self.not_registered(&name, file, digest, &error);
+                        registered = Err(error);
+                    }
                 }
+                registered
             }
-            Err(error) => self.refused(file, Some(digest), &error).await,
+            Err(error) => {
+                self.refused(file, Some(digest), &error).await;
+                Ok(())
+            }
         }
     }
 
-    /// A version has loaded: activate it, or hold it for what it lacks.
-    async fn loaded(&self, name: &PluginName, file: &str, loaded: &Arc<Loaded>, bytes: &[u8]) {
+    /// A version has loaded: activate it, or keep it as a candidate for what it
+    /// lacks.
+    async fn loaded(
+        &self,
+        name: &PluginName,
+        file: &str,
+        loaded: &Arc<Loaded>,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
         let settings = self.config.plugin(name);
         let missing_grants = loaded.manifest.missing_grants(&settings);
-        let is_held = !missing_grants.is_empty();
-        let runs_already = self
-            .board
-            .load()
-            .entries
-            .get(name)
-            .is_some_and(|entry| entry.active.is_some());
-        if is_held {
-            tracing::warn!(plugin = %name, digest = %loaded.digest, missing = missing_grants.join(", "), "the plugin is held: it wants what it is not granted");
-            if !runs_already && self.activate_kept(name, file).await {
-                // The version that the store calls active goes on running.
-            } else if !runs_already {
+        let problem = if missing_grants.is_empty() {
+            loaded.exceeds(&settings.limits)
+        } else {
+            Some(format!("wants {}", missing_grants.join(", ")))
+        };
+        if let Some(problem) = problem {
+            tracing::warn!(plugin = %name, digest = %loaded.digest, problem, "the version is a candidate; what ran keeps running");
+            let is_held = !missing_grants.is_empty();
+            if self.active(name).is_none() && !self.activate_kept(name, file).await && is_held {
                 // Without an active version its triggers hold anyway: its runs wait.
-                self.register(name, file, loaded, None).await;
+                let id = self.register(name, file, loaded, None).await?;
+                self.change(name, file, |entry| entry.is_registered(id, loaded));
             }
-            let problem = format!("wants {}", missing_grants.join(", "));
             self.change(name, file, |entry| {
-                entry.is_present = true;
                 entry.candidate = Some(Candidate {
                     digest: Some(loaded.digest),
                     problem,
                     missing_grants,
                 });
             });
-            return;
+            return Ok(());
         }
         if let Err(error) = self.shelf().put(loaded.digest, bytes).await {
             // It can run all the same; only a later rollback cannot have it.
             tracing::warn!(plugin = %name, %error, "the version cannot be kept in the data directory");
         }
-        if !self.register(name, file, loaded, Some(loaded.digest)).await {
-            return;
-        }
+        let id = self
+            .register(name, file, loaded, Some(loaded.digest))
+            .await?;
         tracing::info!(plugin = %name, digest = %loaded.digest, version = %loaded.manifest.version, "the plugin is active");
         let now = self.clock.now();
         self.change(name, file, |entry| {
-            entry.is_present = true;
+            entry.is_registered(id, loaded);
             entry.active = Some(Arc::clone(loaded));
             entry.loaded_at = Some(now);
             entry.candidate = None;
         });
+        Ok(())
     }
 
     /// A file did not load: what ran keeps running; at start, the version that
@@ -177,18 +193,11 @@ impl Presence {
     async fn refused(&self, file: &str, digest: Option<Digest>, error: &LoadError) {
         for name in self.names_of(file) {
             tracing::warn!(plugin = %name, file, %error, "the file is not a plugin that can run; what ran keeps running");
-            let runs_already = self
-                .board
-                .load()
-                .entries
-                .get(&name)
-                .is_some_and(|entry| entry.active.is_some());
-            if !runs_already {
+            if self.active(&name).is_none() {
                 self.activate_kept(&name, file).await;
             }
             let problem = error.to_string();
             self.change(&name, file, |entry| {
-                entry.is_present = true;
                 entry.candidate = Some(Candidate {
                     digest,
                     problem,
@@ -198,36 +207,46 @@ impl Presence {
         }
     }
 
+    /// The registry could not be written; the file is tried again after each scan.
+    fn not_registered(&self, name: &PluginName, file: &str, digest: Digest, error: &StoreError) {
+        tracing::error!(plugin = %name, %error, "the plugin cannot be registered; what ran keeps running");
+        self.change(name, file, |entry| {
+            let problem = "the registry could not be written; it is tried again".to_owned();
+            entry.candidate = Some(Candidate {
+                digest: Some(digest),
+                problem,
+                missing_grants: Vec::new(),
+            });
+        });
+    }
+
+    fn active(&self, name: &PluginName) -> Option<Arc<Loaded>> {
+        self.board.load().entries.get(name)?.active.clone()
+    }
+
     /// Activates the version that the store calls active from where it is kept.
     async fn activate_kept(&self, name: &PluginName, file: &str) -> bool {
-        let rows = self.store.plugins().await.unwrap_or_default();
-        let row = rows.into_iter().find(|row| row.name == name.as_str());
-        let Some(digest) = row
-            .and_then(|row| row.digest)
-            .and_then(|digest| digest.parse::<Digest>().ok())
-        else {
+        let Some(loaded) = self.kept(name).await else {
             return false;
         };
-        let Some(bytes) = self.shelf().get(digest).await else {
-            return false;
-        };
-        let Ok(loaded) = self.host.load(bytes).await else {
-            return false;
-        };
-        if !loaded
-            .manifest
-            .missing_grants(&self.config.plugin(name))
-            .is_empty()
-        {
-            return false;
-        }
-        tracing::info!(plugin = %name, %digest, "the version that was active runs, from the data directory");
-        let (now, loaded) = (self.clock.now(), Arc::new(loaded));
+        tracing::info!(plugin = %name, digest = %loaded.digest, "the version that was active runs, from the data directory");
+        let now = self.clock.now();
         self.change(name, file, |entry| {
-            entry.active = Some(loaded);
+            entry.active = Some(Arc::new(loaded));
             entry.loaded_at = Some(now);
         });
         true
+    }
+
+    /// The version that the store calls active, if it is kept and may run.
+    async fn kept(&self, name: &PluginName) -> Option<Loaded> {
+        let rows = self.store.plugins().await.unwrap_or_default();
+        let row = rows.into_iter().find(|row| row.name == name.as_str())?;
+        let digest: Digest = row.digest?.parse().ok()?;
+        let loaded = self.host.load(self.shelf().get(digest).await?).await.ok()?;
+        let settings = self.config.plugin(name);
+        let is_allowed = loaded.manifest.missing_grants(&settings).is_empty();
+        (is_allowed && loaded.exceeds(&settings.limits).is_none()).then_some(loaded)
     }
 
     fn removed(&self, file: &str) {
@@ -248,14 +267,13 @@ impl Presence {
         }
     }
 
-    /// Writes to the registry; whether that worked.
     async fn register(
         &self,
         name: &PluginName,
         file: &str,
         loaded: &Loaded,
         digest: Option<Digest>,
-    ) -> bool {
+    ) -> Result<PluginId, StoreError> {
         let triggers = triggers_in_force(&self.config.plugin(name), Some(&loaded.manifest));
         let texts: Vec<TriggerText> = triggers.iter().map(TriggerText::from).collect();
         let row = RegisterPlugin {
@@ -265,30 +283,7 @@ impl Presence {
             manifest: serde_json::to_string(&loaded.manifest).unwrap_or_default(),
             triggers: serde_json::to_string(&texts).unwrap_or_default(),
         };
-        match self.store.register(row).await {
-            Ok(id) => {
-                let manifest = loaded.manifest.clone();
-                self.change(name, file, |entry| {
-                    entry.id = Some(id);
-                    entry.manifest = Some(manifest);
-                    entry.triggers = triggers;
-                });
-                true
-            }
-            Err(error) => {
-                tracing::error!(plugin = %name, %error, "the plugin cannot be registered; what ran keeps running");
-                let problem = format!("the registry could not be written: {error}");
-                self.change(name, file, |entry| {
-                    entry.is_present = true;
-                    entry.candidate = Some(Candidate {
-                        digest: Some(loaded.digest),
-                        problem,
-                        missing_grants: Vec::new(),
-                    });
-                });
-                false
-            }
-        }
+        self.store.register(row).await
     }
 
     /// The plugins that a file is: the tables that name it, else its stem.
@@ -322,7 +317,12 @@ impl Presence {
             .entry(name.clone())
             .or_insert_with(|| Entry::new(name.clone(), file.to_owned(), self.config.plugin(name)));
         file.clone_into(&mut entry.file);
+        entry.is_present = true;
         change(entry);
+        // Nothing is known of a file that never loaded and is gone.
+        if !entry.is_present && entry.id.is_none() {
+            entries.remove(name);
+        }
         self.publish(entries, board.is_ready);
     }
 
@@ -336,15 +336,5 @@ impl Presence {
     /// Where versions are kept.
     fn shelf(&self) -> Shelf {
         Shelf::new(self.config.data_dir.join("digests"))
-    }
-}
-
-/// The operator's triggers, else the manifest's.
-fn triggers_in_force(settings: &PluginConfig, manifest: Option<&Manifest>) -> Vec<Trigger> {
-    match &settings.triggers {
-        Some(triggers) => triggers.clone(),
-        None => manifest
-            .and_then(|manifest| manifest.triggers().ok())
-            .unwrap_or_default(),
     }
 }

@@ -1,4 +1,5 @@
-//! What has its time: writing the minute's counts, forgetting old deliveries.
+//! What has its time: saying that the host is alive, writing the minute's counts,
+//! forgetting old deliveries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,8 @@ use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
+/// Between signs of life.
+const BEAT_EVERY: Duration = Duration::from_secs(5);
 /// Between writes of the minute's counts.
 const COUNTS_EVERY: Duration = Duration::from_secs(5);
 /// Between looks for deliveries to forget.
@@ -17,12 +20,24 @@ const FORGET_EVERY: Duration = Duration::from_mins(1);
 const FORGET_SLICE: u32 = 1000;
 
 /// Runs until `stop`, and writes the last counts then.
-pub async fn run(store: Store, metrics: Arc<Metrics>, clock: Clock, stop: CancellationToken) {
+pub async fn run(
+    store: Store,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    host_name: Arc<str>,
+    stop: CancellationToken,
+) {
+    let mut beat = tokio::time::interval(BEAT_EVERY);
     let mut counts = tokio::time::interval(COUNTS_EVERY);
     let mut forget = tokio::time::interval(FORGET_EVERY);
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
+            _ = beat.tick() => {
+                if let Err(error) = store.beat(&host_name).await {
+                    tracing::error!(%error, "the database cannot be written; webhooks are not taken");
+                }
+            }
             _ = counts.tick() => write_counts(&store, &metrics, &clock).await,
             _ = forget.tick() => forget_deliveries(&store, &stop).await,
         }
@@ -32,8 +47,11 @@ pub async fn run(store: Store, metrics: Arc<Metrics>, clock: Clock, stop: Cancel
 
 async fn write_counts(store: &Store, metrics: &Metrics, clock: &Clock) {
     let (sources, plugins) = metrics.minutes.rows(clock.now());
-    if let Err(error) = store.write_minutes(sources, plugins).await {
-        tracing::warn!(%error, "the counts of this minute cannot be written; the next write carries them");
+    match store.write_minutes(sources, plugins).await {
+        Ok(()) => metrics.minutes.written(),
+        Err(error) => {
+            tracing::warn!(%error, "the counts of this minute cannot be written; the next write carries them");
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 
 use crate::config::units::readable_size;
-use crate::event::{Event, EventId};
+use crate::event::EventId;
 use crate::http::Problem;
 use crate::metrics::{Metrics, Received};
 use crate::store::Ingested;
@@ -79,16 +79,23 @@ impl Refusal {
     }
 }
 
+/// What is known of a request once it is proven genuine.
+pub(super) struct About {
+    /// The id its event will have.
+    pub(super) id: EventId,
+    pub(super) kind: String,
+    pub(super) delivery_id: Option<String>,
+    pub(super) is_handshake: bool,
+}
+
 /// One request on its way to an answer; logs and counts it when it has one, or
 /// when its sender went away before.
 pub(super) struct Receipt<'a> {
     source: &'a Source,
     metrics: &'a Metrics,
-    id: EventId,
+    request_id: EventId,
     started: Instant,
-    /// Known once the request is proven genuine.
-    kind: Option<String>,
-    delivery_id: Option<String>,
+    about: Option<About>,
     is_answered: bool,
 }
 
@@ -96,55 +103,47 @@ impl<'a> Receipt<'a> {
     pub(super) fn new(
         source: &'a Source,
         metrics: &'a Metrics,
-        id: EventId,
+        request_id: EventId,
         started: Instant,
     ) -> Self {
         Self {
             source,
             metrics,
-            id,
+            request_id,
             started,
-            kind: None,
-            delivery_id: None,
+            about: None,
             is_answered: false,
         }
     }
 
-    /// The request's id, which its event will have.
-    pub(super) fn id(&self) -> EventId {
-        self.id
-    }
-
     /// Notes what a genuine request is about.
-    pub(super) fn is_about(&mut self, event: &Event) {
-        self.kind = Some(event.kind.clone());
-        self.delivery_id.clone_from(&event.delivery_id);
+    pub(super) fn is_about(&mut self, about: About) {
+        self.about = Some(about);
     }
 
     /// Answers what is stored, now or before.
-    pub(super) fn acknowledge(mut self, ingested: Ingested, is_handshake: bool) -> Response<Body> {
+    pub(super) fn acknowledge(mut self, ingested: Ingested) -> Response<Body> {
+        let about = self.about.as_ref();
+        let own_id = about.map_or(self.request_id, |about| about.id);
+        let is_handshake = about.is_some_and(|about| about.is_handshake);
         let (status, word, event, received) = match ingested {
             Ingested::Duplicate(first) => (StatusCode::OK, "duplicate", first, Received::Duplicate),
             Ingested::New | Ingested::Conflict if is_handshake => {
-                (StatusCode::ACCEPTED, "pong", self.id, Received::Accepted)
+                (StatusCode::ACCEPTED, "pong", own_id, Received::Accepted)
             }
-            Ingested::New | Ingested::Conflict => (
-                StatusCode::ACCEPTED,
-                "accepted",
-                self.id,
-                Received::Accepted,
-            ),
+            Ingested::New | Ingested::Conflict => {
+                (StatusCode::ACCEPTED, "accepted", own_id, Received::Accepted)
+            }
         };
         let answer = match &self.source.config.ack {
             Some(ack) => {
                 let status = StatusCode::from_u16(ack.status).unwrap_or(StatusCode::OK);
                 answer(status, &ack.content_type, ack.body.clone())
             }
-            None => answer(
-                status,
-                "application/json",
-                format!(r#"{{"status":"{word}","event_id":"{event}"}}"#),
-            ),
+            None => {
+                let body = format!(r#"{{"status":"{word}","event_id":"{event}"}}"#);
+                answer(status, "application/json", body)
+            }
         };
         self.answered(received, answer.status(), word, Some(event), None);
         answer
@@ -154,7 +153,7 @@ impl<'a> Receipt<'a> {
     pub(super) fn refuse(mut self, refusal: Refusal) -> Response<Body> {
         let answer = refusal
             .problem(self.source)
-            .into_response_to(&self.id.to_string());
+            .into_response_to(&self.request_id.to_string());
         if let Refusal::NotGenuine(rejection) = &refusal {
             self.metrics
                 .verification_failed(self.source.config.name.as_str(), rejection.code());
@@ -179,28 +178,39 @@ impl<'a> Receipt<'a> {
         why: Option<&str>,
     ) {
         self.is_answered = true;
-        let (source, kind) = (self.source.config.name.as_str(), self.kind.as_deref());
+        let source = self.source.config.name.as_str();
+        let (kind, delivery_id) = self.kind_and_delivery();
         let took = self.started.elapsed();
         self.metrics.webhook_received(source, kind, received, took);
-        let (delivery_id, status) = (self.delivery_id.as_deref(), status.as_u16());
+        let status = status.as_u16();
         let duration_ms = took.as_micros() as f64 / 1000.0;
         match (event, why) {
             (Some(event), _) => tracing::info!(
                 source, kind, delivery_id, event_id = %event, status, duration_ms, "webhook {word}"
             ),
             (None, why) => tracing::warn!(
-                source, kind, delivery_id, request_id = %self.id, status, duration_ms, why, "webhook {word}"
+                source, kind, delivery_id, request_id = %self.request_id, status, duration_ms, why, "webhook {word}"
             ),
         }
+    }
+
+    fn kind_and_delivery(&self) -> (Option<&str>, Option<&str>) {
+        let about = self.about.as_ref();
+        let kind = about.map(|about| about.kind.as_str());
+        (kind, about.and_then(|about| about.delivery_id.as_deref()))
     }
 }
 
 impl Drop for Receipt<'_> {
     fn drop(&mut self) {
         if !self.is_answered {
-            let (source, kind) = (self.source.config.name.as_str(), self.kind.as_deref());
-            let delivery_id = self.delivery_id.as_deref();
-            tracing::info!(source, kind, delivery_id, request_id = %self.id, "the sender went away before its answer");
+            let source = self.source.config.name.as_str();
+            let (kind, delivery_id) = self.kind_and_delivery();
+            let event_id = self.about.as_ref().map(|about| about.id.to_string());
+            tracing::info!(
+                source, kind, delivery_id, event_id, request_id = %self.request_id,
+                "the sender went away before its answer"
+            );
         }
     }
 }

@@ -6,9 +6,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
 
+use crate::dispatch::Wakeup;
+use crate::run::PluginId;
 use crate::store::{Ingested, NewEvent, Store};
 
 use super::answer::Refusal;
@@ -17,6 +20,8 @@ use super::answer::Refusal;
 const QUEUE: usize = 4096;
 /// Events of one batch.
 const BATCH: usize = 256;
+/// Bytes of one batch, unless a single event has more.
+const BATCH_BYTES: usize = 8 << 20;
 /// Batches under way at once: while one commits, the next is on its way.
 const COMMITS: usize = 2;
 
@@ -25,25 +30,36 @@ const COMMITS: usize = 2;
 pub struct Batcher(mpsc::Sender<Waiting>);
 
 /// The task behind the queue.
-pub struct BatcherTask(JoinHandle<()>);
+pub struct BatcherTask {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
 
 struct Waiting {
     new: NewEvent,
+    /// Its part of the memory for bodies, held until it is committed.
+    part: OwnedSemaphorePermit,
     reply: oneshot::Sender<Option<Ingested>>,
 }
 
 impl Batcher {
-    /// Starts the task; it ends when every [`Batcher`] is gone.
-    pub fn start(store: Store) -> (Self, BatcherTask) {
+    /// Starts the task; `wakeup` is rung for the plugins of each commit.
+    pub fn start(store: Store, wakeup: Arc<Wakeup>) -> (Self, BatcherTask) {
         let (sender, waiting) = mpsc::channel(QUEUE);
-        (Self(sender), BatcherTask(tokio::spawn(run(store, waiting))))
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(run(store, wakeup, waiting, stop.clone()));
+        (Self(sender), BatcherTask { stop, task })
     }
 
     /// Stores an event; returns after its commit.
-    pub(super) async fn store(&self, new: NewEvent) -> Result<Ingested, Refusal> {
+    pub(super) async fn store(
+        &self,
+        new: NewEvent,
+        part: OwnedSemaphorePermit,
+    ) -> Result<Ingested, Refusal> {
         let (reply, answer) = oneshot::channel();
         self.0
-            .try_send(Waiting { new, reply })
+            .try_send(Waiting { new, part, reply })
             .map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => {
                     Refusal::Overloaded("too many events wait for the database")
@@ -59,29 +75,39 @@ impl Batcher {
 }
 
 impl BatcherTask {
-    /// Waits until everything that was queued is stored and answered.
-    pub async fn ended(self) {
-        if self.0.await.is_err() {
+    /// Takes nothing more, and waits until what was taken is stored and answered.
+    pub async fn end(self) {
+        self.stop.cancel();
+        if self.task.await.is_err() {
             tracing::error!("the task that stores events panicked");
         }
     }
 }
 
-async fn run(store: Store, mut waiting: mpsc::Receiver<Waiting>) {
+async fn run(
+    store: Store,
+    wakeup: Arc<Wakeup>,
+    mut waiting: mpsc::Receiver<Waiting>,
+    stop: CancellationToken,
+) {
     let slots = Arc::new(Semaphore::new(COMMITS));
     let mut commits = JoinSet::new();
+    // One that did not fit into its batch any more.
+    let mut left_over: Option<Waiting> = None;
     loop {
         // First the slot, then the batch: it grows while it waits.
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
             break;
         };
-        let mut batch = Vec::new();
-        if waiting.recv_many(&mut batch, BATCH).await == 0 {
-            break;
-        }
-        let store = store.clone();
+        let first = match left_over.take() {
+            Some(first) => Some(first),
+            None => next(&mut waiting, &stop).await,
+        };
+        let Some(first) = first else { break };
+        let batch = fill(first, &mut waiting, &mut left_over);
+        let (store, wakeup) = (store.clone(), Arc::clone(&wakeup));
         commits.spawn(async move {
-            commit(&store, batch).await;
+            commit(&store, &wakeup, batch).await;
             drop(slot);
         });
         while commits.try_join_next().is_some() {}
@@ -89,9 +115,55 @@ async fn run(store: Store, mut waiting: mpsc::Receiver<Waiting>) {
     while commits.join_next().await.is_some() {}
 }
 
-async fn commit(store: &Store, batch: Vec<Waiting>) {
-    let (events, replies): (Vec<NewEvent>, Vec<_>) =
-        batch.into_iter().map(|one| (one.new, one.reply)).unzip();
+/// The next event; none, when the host stops and nothing waits any more.
+async fn next(waiting: &mut mpsc::Receiver<Waiting>, stop: &CancellationToken) -> Option<Waiting> {
+    tokio::select! {
+        biased;
+        one = waiting.recv() => one,
+        () = stop.cancelled() => {
+            waiting.close();
+            waiting.recv().await
+        }
+    }
+}
+
+/// A batch of what waits by now, within its bounds.
+fn fill(
+    first: Waiting,
+    waiting: &mut mpsc::Receiver<Waiting>,
+    left_over: &mut Option<Waiting>,
+) -> Vec<Waiting> {
+    let mut bytes = first.new.weight();
+    let mut batch = vec![first];
+    while batch.len() < BATCH {
+        let Ok(one) = waiting.try_recv() else { break };
+        bytes += one.new.weight();
+        if bytes > BATCH_BYTES {
+            *left_over = Some(one);
+            break;
+        }
+        batch.push(one);
+    }
+    batch
+}
+
+/// Commits a batch and answers everybody in it.
+async fn commit(store: &Store, wakeup: &Wakeup, batch: Vec<Waiting>) {
+    let mut plugins: Vec<PluginId> = batch
+        .iter()
+        .flat_map(|one| one.new.plugins())
+        .copied()
+        .collect();
+    plugins.sort_unstable();
+    plugins.dedup();
+    let mut replies = Vec::with_capacity(batch.len());
+    let mut parts = Vec::with_capacity(batch.len());
+    let mut events = Vec::with_capacity(batch.len());
+    for Waiting { new, part, reply } in batch {
+        events.push(new);
+        parts.push(part);
+        replies.push(reply);
+    }
     let count = events.len();
     let ingested = match store.ingest(events).await {
         Ok(ingested) => ingested.into_iter().map(Some).collect(),
@@ -100,6 +172,8 @@ async fn commit(store: &Store, batch: Vec<Waiting>) {
             vec![None; count]
         }
     };
+    wakeup.ring(&plugins);
+    drop(parts);
     for (reply, ingested) in replies.into_iter().zip(ingested) {
         if reply.send(ingested).is_err() {
             tracing::trace!("a sender went away before its answer");

@@ -16,6 +16,8 @@ const READ_WITHIN: Duration = Duration::from_secs(30);
 /// How much of a body that is too large is read and thrown away, so that its
 /// sender gets to see the answer.
 const DISCARD_MAX: u64 = 32 << 20;
+/// What is taken of the budget before anything has arrived, at most.
+const FIRST: u64 = 64 << 10;
 /// The grain of the budget.
 const GRAIN: u64 = 16 << 10;
 
@@ -26,7 +28,8 @@ pub struct Budget(Arc<Semaphore>);
 /// A body and its part of the budget.
 pub(super) struct ReadBody {
     pub(super) bytes: Bytes,
-    _part: OwnedSemaphorePermit,
+    /// Goes with the bytes for as long as they are in memory.
+    pub(super) part: OwnedSemaphorePermit,
 }
 
 impl Budget {
@@ -64,9 +67,10 @@ impl Budget {
             discard(body, headers, announced).await;
             return Err(too_large);
         }
-        let mut part = self.part(announced.unwrap_or(0))?;
-        let capacity = usize::try_from(announced.unwrap_or(0)).unwrap_or(0);
-        let mut bytes = BytesMut::with_capacity(capacity);
+        // What is announced is not there yet: only what arrives takes its part.
+        let first = announced.unwrap_or(0).min(FIRST);
+        let mut part = self.part(first)?;
+        let mut bytes = BytesMut::with_capacity(usize::try_from(first).unwrap_or(0));
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| Refusal::Disconnected)?.into_data() else {
                 continue;
@@ -83,7 +87,7 @@ impl Budget {
         }
         Ok(ReadBody {
             bytes: bytes.freeze(),
-            _part: part,
+            part,
         })
     }
 

@@ -1,7 +1,7 @@
 //! Counts per minute, kept here while they grow and written to the store whole.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -41,9 +41,18 @@ struct Minute {
     plugins: HashMap<String, PluginCounts>,
 }
 
-/// Counts of the present minute.
+/// Counts of the present minute, and of those that are over and not written.
 #[derive(Debug, Default)]
-pub struct Minutes(Mutex<Minute>);
+pub struct Minutes(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    present: Minute,
+    over: Vec<Minute>,
+}
+
+/// Minutes that wait for the database at most; older ones are dropped.
+const OVER_MAX: usize = 60;
 
 impl Latencies {
     /// Counts one more.
@@ -114,35 +123,59 @@ impl Minutes {
         });
     }
 
-    /// What was counted in the minute that `now` is in; if another one began,
-    /// what was counted in the one before, for the last time.
+    /// What was counted in the minute that `now` is in, and in those before it
+    /// that have not been written for the last time.
     pub fn rows(&self, now: Timestamp) -> (Vec<SourceMinute>, Vec<PluginMinute>) {
         let start_ms = now.minute().millis();
-        self.with(|minute| {
-            if minute.start_ms == 0 {
-                minute.start_ms = start_ms;
-            }
-            let rows = minute.rows();
-            if minute.start_ms != start_ms {
-                *minute = Minute {
+        let mut kept = self.lock();
+        if kept.present.start_ms != start_ms {
+            let over = std::mem::replace(
+                &mut kept.present,
+                Minute {
                     start_ms,
                     ..Minute::default()
-                };
+                },
+            );
+            if over.start_ms == 0 {
+                // What was counted before anybody asked for rows.
+                kept.present = Minute { start_ms, ..over };
+            } else {
+                kept.over.push(over);
             }
-            rows
-        })
+            let too_many = kept.over.len().saturating_sub(OVER_MAX);
+            kept.over.drain(..too_many);
+        }
+        let (mut sources, mut plugins) = (Vec::new(), Vec::new());
+        for minute in kept.over.iter().chain([&kept.present]) {
+            let (more_sources, more_plugins) = minute.rows();
+            sources.extend(more_sources);
+            plugins.extend(more_plugins);
+        }
+        (sources, plugins)
+    }
+
+    /// Notes that the rows were written: those of minutes that are over are done.
+    pub fn written(&self) {
+        self.lock().over.clear();
     }
 
     /// The start of the minute under way, and what was counted in it so far.
     pub fn peek(&self) -> (Timestamp, Vec<SourceMinute>, Vec<PluginMinute>) {
-        self.with(|minute| {
-            let (sources, plugins) = minute.rows();
-            (Timestamp::from_millis(minute.start_ms), sources, plugins)
-        })
+        let kept = self.lock();
+        let (sources, plugins) = kept.present.rows();
+        (
+            Timestamp::from_millis(kept.present.start_ms),
+            sources,
+            plugins,
+        )
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Minute) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.lock().present)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -212,6 +245,9 @@ mod tests {
             (rows[0].minute_ms, rows[0].received, rows[0].duplicates),
             (60_000, 1, 1)
         );
+        let (rows, _) = minutes.rows(Timestamp::from_millis(121_000));
+        assert_eq!(rows.len(), 1, "what was not written is not forgotten");
+        minutes.written();
         let (rows, _) = minutes.rows(Timestamp::from_millis(121_000));
         assert!(rows.is_empty());
     }

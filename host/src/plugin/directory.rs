@@ -6,6 +6,7 @@
 //! What a file then is, a plugin or not, is for whoever receives [`Found`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use std::time::Duration;
 use notify::event::{EventKind, ModifyKind, RenameMode};
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::{mpsc, oneshot};
+
+use crate::config::units::readable_size;
 
 use super::{FILE_BYTES_MAX, LoadError};
 
@@ -46,6 +49,8 @@ pub struct Directory {
     sender: mpsc::Sender<Hint>,
     /// Files as they were when they were last reported.
     reported: BTreeMap<String, Look>,
+    /// Those of them that could not be read.
+    unread: BTreeSet<String>,
     watcher: Option<notify::RecommendedWatcher>,
 }
 
@@ -84,6 +89,7 @@ impl Directory {
             hints,
             sender,
             reported: BTreeMap::new(),
+            unread: BTreeSet::new(),
             watcher: None,
         }
     }
@@ -178,13 +184,16 @@ impl Directory {
     ) -> Result<(), Closed> {
         let mut before = BTreeMap::new();
         for _ in 0..LOOKS {
-            let now = looks(&self.path).await;
-            let gone: Vec<String> = self
-                .reported
-                .keys()
-                .filter(|name| !now.contains_key(*name))
-                .cloned()
-                .collect();
+            let now = match looks(&self.path).await {
+                Ok(now) => now,
+                Err(error) => {
+                    // That nothing can be seen does not mean that nothing is there.
+                    tracing::warn!(%error, directory = %self.path.display(), "the plugins directory cannot be read");
+                    break;
+                }
+            };
+            let is_gone = |name: &&String| !now.contains_key(*name);
+            let gone: Vec<String> = self.reported.keys().filter(is_gone).cloned().collect();
             for name in gone {
                 self.reported.remove(&name);
                 found.send(Found::Removed(name)).await.map_err(|_| Closed)?;
@@ -195,7 +204,7 @@ impl Directory {
             let changed: Vec<(String, Look)> =
                 changed.map(|(name, look)| (name.clone(), *look)).collect();
             if changed.is_empty() {
-                return Ok(());
+                break;
             }
             for (name, look) in changed {
                 if before.get(&name) == Some(&look) || renamed.remove(&name) {
@@ -210,6 +219,12 @@ impl Directory {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         }
+        // A later change of the same file is not what was renamed.
+        renamed.clear();
+        // What could not be read is looked at again by the next scan.
+        for name in std::mem::take(&mut self.unread) {
+            self.reported.remove(&name);
+        }
         Ok(())
     }
 
@@ -221,16 +236,16 @@ impl Directory {
     ) -> Result<(), Closed> {
         let path = self.path.join(&name);
         let read = if look.bytes > FILE_BYTES_MAX {
-            Err(LoadError::TooLarge(crate::config::units::readable_size(
-                look.bytes,
-            )))
+            Err(LoadError::TooLarge(readable_size(look.bytes)))
         } else {
-            tokio::fs::read(&path)
-                .await
-                .map(Arc::from)
+            let read = tokio::fs::read(&path).await;
+            read.map(Arc::from)
                 .map_err(|error| LoadError::Unreadable(error.to_string()))
         };
         self.reported.insert(name.clone(), look);
+        if matches!(read, Err(LoadError::Unreadable(_))) {
+            self.unread.insert(name.clone());
+        }
         found
             .send(Found::File(name, read))
             .await
@@ -242,27 +257,38 @@ impl Directory {
 struct Closed;
 
 /// What is in the directory now; nothing, while it does not exist.
-async fn looks(directory: &Path) -> BTreeMap<String, Look> {
+async fn looks(directory: &Path) -> std::io::Result<BTreeMap<String, Look>> {
     let directory = directory.to_owned();
     let read = tokio::task::spawn_blocking(move || {
-        let Ok(entries) = std::fs::read_dir(&directory) else {
-            return BTreeMap::new();
+        let entries = match std::fs::read_dir(&directory) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeMap::new()),
+            entries => entries?,
         };
-        let named = |entry: std::fs::DirEntry| {
-            let name = entry
+        let mut looks = BTreeMap::new();
+        for entry in entries {
+            let entry = entry?;
+            let Some(name) = entry
                 .file_name()
                 .into_string()
                 .ok()
-                .filter(|name| is_plugin_file(name))?;
+                .filter(|name| is_plugin_file(name))
+            else {
+                continue;
+            };
             // Follows links: a link to a file is a file.
-            let about = std::fs::metadata(entry.path())
-                .ok()
-                .filter(std::fs::Metadata::is_file)?;
-            Some((name, look(&about)))
-        };
-        entries.flatten().filter_map(named).collect()
+            match std::fs::metadata(entry.path()) {
+                Ok(about) if about.is_file() => {
+                    looks.insert(name, look(&about));
+                }
+                Ok(_) => {}
+                // Gone between the two calls, or a link to nothing.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(looks)
     });
-    read.await.unwrap_or_default()
+    read.await?
 }
 
 fn look(about: &std::fs::Metadata) -> Look {

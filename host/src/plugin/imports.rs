@@ -14,7 +14,10 @@ use crate::clock::Clock;
 use crate::kv::{CounterError, KvEffects, KvRead, KvWrite, Version, incremented};
 use crate::run::{LogLevel, LogLine};
 
-use super::limits::{CALLS_MAX, Exceeded, KV_BYTES_MAX, KV_KEY_MAX, KV_LIST_MAX, KV_VALUE_MAX};
+use super::limits::{
+    CALLS_MAX, Exceeded, KV_BYTES_MAX, KV_KEY_MAX, KV_LIST_MAX, KV_LISTS_MAX, KV_READ_BYTES_MAX,
+    KV_VALUE_MAX,
+};
 use super::log::Log;
 
 /// A value and which write of its key it is.
@@ -106,6 +109,8 @@ pub(super) struct Gate {
     log: Log,
     n_calls: u32,
     kv_bytes: usize,
+    kv_read_bytes: usize,
+    n_lists: u32,
     own: BTreeMap<String, Own>,
     /// What was read stays what it is for the attempt.
     seen: HashMap<String, Option<Seen>>,
@@ -120,6 +125,8 @@ impl Gate {
             log,
             n_calls: 0,
             kv_bytes: 0,
+            kv_read_bytes: 0,
+            n_lists: 0,
             own: BTreeMap::new(),
             seen: HashMap::new(),
             effects: KvEffects::default(),
@@ -161,28 +168,31 @@ impl Gate {
                 self.log.write(line).map(|()| Reply::Done)?
             }
             Call::ConfigGet { key } => Reply::Text(grants.config.get(&key).cloned()),
-            Call::KvGet { key } => self.kv_get(&grants, key).await,
+            Call::KvGet { key } => self.kv_get(&grants, key).await?,
             Call::KvSet { key, value } => self.kv_set(key, value)?,
             Call::KvDelete { key } => self.kv_delete(key)?,
-            Call::KvList { prefix, limit } => self.kv_list(&grants, prefix, limit).await,
+            Call::KvList { prefix, limit } => self.kv_list(&grants, prefix, limit).await?,
             Call::KvIncrement { key, by } => self.kv_increment(key, by)?,
         };
         Ok(answered)
     }
 
-    async fn kv_get(&mut self, grants: &Grants, key: String) -> Reply {
+    async fn kv_get(&mut self, grants: &Grants, key: String) -> Result<Reply, Exceeded> {
         if let Some(refused) = unfit(&key) {
-            return refused;
+            return Ok(refused);
         }
         let added = match self.own.get(&key) {
-            Some(Own::Set(value)) => return Reply::Value(Some(value.clone())),
-            Some(Own::Deleted) => return Reply::Value(None),
+            Some(Own::Set(value)) => return Ok(Reply::Value(Some(value.clone()))),
+            Some(Own::Deleted) => return Ok(Reply::Value(None)),
             Some(Own::Incremented(by)) => Some(*by),
             None => None,
         };
         if !self.seen.contains_key(&key) {
             match grants.state.get(&key).await {
                 Ok(found) => {
+                    self.weigh_read(
+                        key.len() + found.as_ref().map_or(0, |(value, _)| value.len()),
+                    )?;
                     let version = found.as_ref().map(|(_, version)| *version);
                     self.effects.reads.push(KvRead::Key {
                         key: key.clone(),
@@ -190,7 +200,7 @@ impl Gate {
                     });
                     self.seen.insert(key.clone(), found);
                 }
-                Err(problem) => return Reply::Refused(Refusal::Unavailable(problem)),
+                Err(problem) => return Ok(Reply::Refused(Refusal::Unavailable(problem))),
             }
         }
         let kept = self
@@ -198,13 +208,13 @@ impl Gate {
             .get(&key)
             .and_then(Option::as_ref)
             .map(|(value, _)| value);
-        match added {
+        Ok(match added {
             None => Reply::Value(kept.cloned()),
             Some(by) => match incremented(&key, kept.map(Vec::as_slice), by) {
                 Ok(value) => Reply::Value(Some(value)),
                 Err(error) => Reply::Refused(error.into()),
             },
-        }
+        })
     }
 
     fn kv_set(&mut self, key: String, value: Vec<u8>) -> Result<Reply, Exceeded> {
@@ -257,36 +267,60 @@ impl Gate {
         }
     }
 
-    async fn kv_list(&mut self, grants: &Grants, prefix: String, limit: u32) -> Reply {
+    async fn kv_list(
+        &mut self,
+        grants: &Grants,
+        prefix: String,
+        limit: u32,
+    ) -> Result<Reply, Exceeded> {
+        let refuse = |what: String| Ok(Reply::Refused(Refusal::Limit(what)));
         if !(1..=KV_LIST_MAX).contains(&limit) {
-            return Reply::Refused(Refusal::Limit(format!(
-                "a list has 1 to {KV_LIST_MAX} keys, not {limit}"
-            )));
+            return refuse(format!("a list has 1 to {KV_LIST_MAX} keys, not {limit}"));
+        }
+        if prefix.len() > KV_KEY_MAX {
+            return refuse(format!(
+                "a prefix has {} bytes, at most {KV_KEY_MAX} are allowed",
+                prefix.len()
+            ));
+        }
+        self.n_lists += 1;
+        if self.n_lists > KV_LISTS_MAX {
+            return Err(Exceeded::calls("calls of kv.list", KV_LISTS_MAX));
         }
         // Keys that this attempt deleted make room for others behind them.
         let wanted = limit.saturating_add(u32::try_from(self.own.len()).unwrap_or(u32::MAX));
         let kept = match grants.state.list(&prefix, wanted).await {
             Ok(keys) => keys,
-            Err(problem) => return Reply::Refused(Refusal::Unavailable(problem)),
+            Err(problem) => return Ok(Reply::Refused(Refusal::Unavailable(problem))),
         };
-        let read = KvRead::List {
+        self.weigh_read(prefix.len() + kept.iter().map(String::len).sum::<usize>())?;
+        self.effects.reads.push(KvRead::List {
             prefix: prefix.clone(),
             limit: wanted,
             keys: kept.clone(),
-        };
-        self.effects.reads.push(read);
+        });
+        let is_deleted = |key: &String| matches!(self.own.get(key), Some(Own::Deleted));
         let own = self
             .own
-            .iter()
-            .filter(|(key, own)| key.starts_with(&prefix) && !matches!(own, Own::Deleted));
-        let kept = kept
-            .into_iter()
-            .filter(|key| !matches!(self.own.get(key), Some(Own::Deleted)));
-        let mut keys: Vec<String> = kept.chain(own.map(|(key, _)| key.clone())).collect();
+            .keys()
+            .filter(|key| key.starts_with(&prefix) && !is_deleted(key));
+        let kept = kept.into_iter().filter(|key| !is_deleted(key));
+        let mut keys: Vec<String> = kept.chain(own.cloned()).collect();
         keys.sort_unstable();
         keys.dedup();
         keys.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        Reply::Keys(keys)
+        Ok(Reply::Keys(keys))
+    }
+
+    fn weigh_read(&mut self, bytes: usize) -> Result<(), Exceeded> {
+        self.kv_read_bytes += bytes;
+        if self.kv_read_bytes > KV_READ_BYTES_MAX {
+            return Err(Exceeded::output(
+                "what the attempt reads of kv, in bytes,",
+                KV_READ_BYTES_MAX,
+            ));
+        }
+        Ok(())
     }
 
     fn weigh(&mut self, bytes: usize) -> Result<(), Exceeded> {

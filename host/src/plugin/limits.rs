@@ -11,6 +11,8 @@ pub const DATA_MAX: usize = 256 << 10;
 pub const LOG_LINES_MAX: usize = 1000;
 /// Most bytes an attempt may log, stdout and stderr included.
 pub const LOG_BYTES_MAX: usize = 128 << 10;
+/// What a field of the log weighs besides its text.
+pub const LOG_LINE_WEIGHT: usize = 64;
 /// Most calls of host functions.
 pub const CALLS_MAX: u32 = 10_000;
 /// Most resources that a guest may hold open.
@@ -21,6 +23,10 @@ pub const KV_KEY_MAX: usize = 512;
 pub const KV_VALUE_MAX: usize = 256 << 10;
 /// Most bytes of keys and values that an attempt may write.
 pub const KV_BYTES_MAX: usize = 4 << 20;
+/// Most bytes of keys and values that an attempt may read.
+pub const KV_READ_BYTES_MAX: usize = 8 << 20;
+/// Most calls of `kv.list`: each is looked at again when the run commits.
+pub const KV_LISTS_MAX: u32 = 100;
 /// Most keys that one `list` returns.
 pub const KV_LIST_MAX: u32 = 1000;
 /// Most bytes that one call may move from the guest to the host.

@@ -43,6 +43,8 @@ pub struct Loaded {
     pub imports: Vec<String>,
     /// Length of its file.
     pub size_bytes: u64,
+    /// Memory and tables that it has when it has just started, in bytes.
+    pub start_memory_bytes: u64,
     pub(super) pre: PluginPre<Guest>,
 }
 
@@ -110,17 +112,18 @@ impl PluginHost {
         let fits = |error: wasmtime::Error| LoadError::Mismatch(format!("{error:#}"));
         let pre =
             PluginPre::new(self.linker.instantiate_pre(&component).map_err(fits)?).map_err(fits)?;
-        let manifest = self
-            .describe(&pre)
-            .await
-            .map_err(|exceeded| LoadError::Describe(exceeded.to_string()))?;
+        let described = self.describe(&pre).await;
+        let (manifest, start_memory_bytes) =
+            described.map_err(|exceeded| LoadError::Describe(exceeded.to_string()))?;
         let manifest = Manifest::read(manifest)?;
+        let contract = CONTRACT;
         Ok(Loaded {
             digest,
-            contract: CONTRACT,
+            contract,
             manifest,
             imports,
             size_bytes,
+            start_memory_bytes,
             pre,
         })
     }
@@ -172,7 +175,13 @@ impl PluginHost {
     async fn describe(
         &self,
         pre: &PluginPre<Guest>,
-    ) -> Result<super::bindings::exports::hookbay::plugin::handler::Manifest, Exceeded> {
+    ) -> Result<
+        (
+            super::bindings::exports::hookbay::plugin::handler::Manifest,
+            u64,
+        ),
+        Exceeded,
+    > {
         let limits = Limits {
             cpu: Duration::from_secs(1),
             wall: Duration::from_secs(10),
@@ -196,6 +205,17 @@ impl PluginHost {
 /// Wasmtime explains some errors at length.
 fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
+}
+
+impl Loaded {
+    /// Why the plugin can do nothing within these limits, if it cannot.
+    pub fn exceeds(&self, limits: &Limits) -> Option<String> {
+        let (needs, limit) = (self.start_memory_bytes, limits.memory_bytes);
+        (needs > limit).then(|| {
+            let (needs, limit) = (readable_size(needs), readable_size(limit));
+            format!("needs {needs} of memory at its start, the plugin may have {limit}")
+        })
+    }
 }
 
 impl Digest {

@@ -10,7 +10,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use crate::clock::Clock;
 use crate::run::{LogLevel, LogLine};
 
-use super::limits::{Exceeded, LOG_BYTES_MAX, LOG_LINES_MAX};
+use super::limits::{Exceeded, LOG_BYTES_MAX, LOG_LINE_WEIGHT, LOG_LINES_MAX};
 
 /// The log of one attempt; clones share it.
 #[derive(Clone, Default)]
@@ -39,18 +39,18 @@ impl Log {
     /// [`Exceeded`] if the log is full: a flood fails, it is not cut.
     pub(super) fn write(&self, line: LogLine) -> Result<(), Exceeded> {
         let mut lines = lock(&self.0);
-        let fields: usize = line
-            .fields
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
+        let fields = line.fields.iter();
+        let fields: usize = fields
+            .map(|(name, value)| name.len() + value.len() + LOG_LINE_WEIGHT)
             .sum();
+        let weight = line.message.len() + fields;
         if lines.lines.len() >= LOG_LINES_MAX {
             return Err(Exceeded::output("the number of log lines", LOG_LINES_MAX));
         }
-        if lines.bytes + line.message.len() + fields > LOG_BYTES_MAX {
+        if lines.bytes + weight > LOG_BYTES_MAX {
             return Err(Exceeded::output("the log, in bytes,", LOG_BYTES_MAX));
         }
-        lines.bytes += line.message.len() + fields;
+        lines.bytes += weight;
         lines.lines.push(line);
         Ok(())
     }

@@ -34,6 +34,17 @@ pub struct Report {
 }
 
 impl Report {
+    /// The report of a run that no attempt can ever carry out.
+    pub fn permanent(message: String, now: Timestamp) -> Self {
+        Self::of_ours(
+            Exceeded {
+                outcome: Outcome::Permanent,
+                message,
+            },
+            now,
+        )
+    }
+
     /// The report of an attempt that the host itself could not carry out.
     pub(super) fn of_ours(failure: Exceeded, started_at: Timestamp) -> Self {
         let record = AttemptRecord {

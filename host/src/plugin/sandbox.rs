@@ -83,14 +83,18 @@ impl Sandbox<'_> {
         report(answer, record, ended.effects)
     }
 
-    /// Calls `describe` once.
-    pub(super) async fn describe(&self, pre: &PluginPre<Guest>) -> Result<wit::Manifest, Exceeded> {
+    /// Calls `describe` once; says how much memory the guest had then, too.
+    pub(super) async fn describe(
+        &self,
+        pre: &PluginPre<Guest>,
+    ) -> Result<(wit::Manifest, u64), Exceeded> {
         let ended = self
             .enter(pre, &Log::default(), |plugin, store| {
                 Box::pin(async move { plugin.hookbay_plugin_handler().call_describe(store).await })
             })
             .await;
-        ended.answer
+        let memory_bytes = ended.memory_bytes as u64;
+        ended.answer.map(|manifest| (manifest, memory_bytes))
     }
 
     /// Instantiates, calls, and takes everything down again.
@@ -183,16 +187,21 @@ impl Sandbox<'_> {
     /// WASI with nothing in it: no files, no sockets, no environment.
     fn wasi(&self, stdout: &Stream, stderr: &Stream) -> WasiCtx {
         let mut wasi = WasiCtxBuilder::new();
-        let seed: [u8; 32] = if self.grants.is_some() {
-            rand::random()
-        } else {
-            [0; 32]
+        let seeds: [[u8; 32]; 3] = match self.grants {
+            Some(_) => rand::random(),
+            None => [[0; 32]; 3],
         };
+        let [secure, insecure, hashes] = seeds;
         wasi.stdout(stdout.clone())
             .stderr(stderr.clone())
-            .secure_random(StdRng::from_seed(seed))
-            .insecure_random(StdRng::from_seed(seed))
-            .insecure_random_seed(u128::from_le_bytes([seed[0]; 16]))
+            // Every address is refused anyway; but a socket is a descriptor of ours.
+            .allow_tcp(false)
+            .allow_udp(false)
+            .secure_random(StdRng::from_seed(secure))
+            .insecure_random(StdRng::from_seed(insecure))
+            .insecure_random_seed(u128::from_le_bytes(
+                *hashes.first_chunk().expect("it has 32 bytes"),
+            ))
             .max_random_size(64 << 10);
         if self.grants.is_none() {
             wasi.wall_clock(FixedClock).monotonic_clock(FixedClock);

@@ -16,6 +16,10 @@ use crate::run::{Claimed, Epoch, Fence, PluginId, RunId};
 use super::writer::Work;
 use super::{Store, StoreError};
 
+/// Larger events are read when their run starts: what is claimed ahead must not
+/// fill the memory.
+const AHEAD_BYTES_MAX: i64 = 256 << 10;
+
 /// How many runs of a plugin to claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Want {
@@ -41,8 +45,9 @@ pub(super) struct Claims {
 /// What a host claimed.
 #[derive(Debug, Default)]
 pub struct ClaimedRuns {
-    /// The runs with their events, in the order in which they were stored.
-    pub runs: Vec<(Claimed, Arc<Event>)>,
+    /// The runs in the order in which they were stored, with their events where
+    /// these are small enough to be held until their turn.
+    pub runs: Vec<(Claimed, Option<Arc<Event>>)>,
     /// When the next run of a plugin becomes due, where fewer than wanted were.
     pub next_due: Vec<(PluginId, Timestamp)>,
 }
@@ -64,20 +69,16 @@ impl Store {
             .submit(|reply| Work::Claim(claim, reply))
             .await?;
         let ids: Vec<EventId> = claims.claimed.iter().map(|claimed| claimed.event).collect();
-        let events = match self.load_events(&ids).await {
-            Ok(events) => events,
-            Err(error) => {
-                self.release(claims.claimed.iter().map(|claimed| claimed.fence).collect())
-                    .await?;
-                return Err(error);
-            }
-        };
+        // What cannot be read now is read, or found to be damaged, by its own run.
+        let events = self
+            .load_events(&ids, AHEAD_BYTES_MAX)
+            .await
+            .unwrap_or_default();
         let with_event = |claimed: Claimed| {
-            events
-                .get(&claimed.event)
-                .map(|event| (claimed, Arc::clone(event)))
+            let event = events.get(&claimed.event).cloned();
+            (claimed, event)
         };
-        let runs = claims.claimed.into_iter().filter_map(with_event).collect();
+        let runs = claims.claimed.into_iter().map(with_event).collect();
         Ok(ClaimedRuns {
             runs,
             next_due: claims.next_due,

@@ -9,7 +9,8 @@ use sqlx::{AssertSqlSafe, FromRow, QueryBuilder, Row, Sqlite};
 
 use crate::clock::Timestamp;
 use crate::event::{Event, EventId};
-use crate::run::{PluginId, RunId};
+use crate::run::{PluginId, RunId, RunState};
+use crate::trigger::KindPattern;
 
 use super::request::{KeptRequest, read};
 use super::rows::ManyRows;
@@ -50,8 +51,8 @@ pub struct EventRow {
 pub struct EventFilter {
     /// Of this source.
     pub source: Option<String>,
-    /// Of exactly this kind.
-    pub kind: Option<String>,
+    /// Of a kind that fits.
+    pub kind: Option<KindPattern>,
     /// Received at this time or later.
     pub since: Option<Timestamp>,
     /// Received before this time.
@@ -62,15 +63,15 @@ pub struct EventFilter {
     pub limit: u32,
 }
 
-/// How many runs an event has, by plugin and stored state.
+/// How many runs an event has, by plugin and state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunCounts {
     /// The event.
     pub event: EventId,
     /// The plugin.
     pub plugin: PluginId,
-    /// `ready`, `waiting` or `running` for live ones, else the final state.
-    pub state: String,
+    /// Never `blocked`: the store does not know which plugins are here.
+    pub state: RunState,
     /// How many.
     pub count: i64,
 }
@@ -85,17 +86,17 @@ impl Statements {
     pub(super) fn new() -> Self {
         Self {
             load: ManyRows::new(
-                "with wanted (id) as (values",
-                "(?)",
+                "with wanted (id, size_max) as (values",
+                "(?, ?)",
                 ") select e.id, source, provider, kind, received_ms, delivery_id, content_type, size_bytes, \
                  is_handshake, dedup_conflict, no_run_reason, encoding, header_bytes, request \
-                 from wanted w cross join events e on e.id = w.id",
+                 from wanted w cross join events e on e.id = w.id and e.size_bytes <= w.size_max",
             ),
             counts: ManyRows::new(
                 "with wanted (id) as (values",
                 "(?)",
                 ") select r.event_id, r.plugin_id, case when state = 1 then 'running' \
-                 when due_ms > unixepoch('subsec') * 1000 then 'waiting' else 'ready' end as stands, count(*) \
+                 else cast(due_ms as text) end as stands, count(*) \
                  from wanted w cross join runs r on r.event_id = w.id group by 1, 2, 3 \
                  union all select h.event_id, h.plugin_id, h.state, count(*) \
                  from wanted w cross join history h on h.event_id = w.id group by 1, 2, 3",
@@ -110,13 +111,51 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the database does not answer.
     pub async fn events(&self, filter: &EventFilter) -> Result<Vec<EventRow>, StoreError> {
+        let mut page: Vec<EventRow> = Vec::new();
+        let mut filter = filter.clone();
+        loop {
+            let rows = self.events_roughly(&filter).await?;
+            let Some(last) = rows.last().map(|row| row.id) else {
+                return Ok(page);
+            };
+            let fits = |row: &EventRow| {
+                filter
+                    .kind
+                    .as_ref()
+                    .is_none_or(|kind| kind.matches(&row.kind))
+            };
+            let wanted = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+            let is_end = rows.len() < wanted;
+            page.extend(rows.into_iter().filter(fits));
+            if is_end || page.len() >= wanted {
+                page.truncate(wanted);
+                return Ok(page);
+            }
+            filter.before = Some(last);
+        }
+    }
+
+    /// The same with kinds that only begin as the pattern does.
+    async fn events_roughly(&self, filter: &EventFilter) -> Result<Vec<EventRow>, StoreError> {
         let mut query =
             QueryBuilder::<Sqlite>::new(format!("select {COLUMNS} from events where true"));
         if let Some(source) = &filter.source {
             query.push(" and source = ").push_bind(source);
         }
-        if let Some(kind) = &filter.kind {
-            query.push(" and kind = ").push_bind(kind);
+        match filter.kind.as_ref().map(KindPattern::as_str) {
+            None => {}
+            Some(pattern) => match pattern.split_once('*') {
+                None => {
+                    query.push(" and kind = ").push_bind(pattern);
+                }
+                Some((start, _)) => {
+                    let start = start.trim_end_matches('.').to_owned();
+                    query
+                        .push(" and substr(kind, 1, length(")
+                        .push_bind(start.clone());
+                    query.push(")) = ").push_bind(start);
+                }
+            },
         }
         if let Some(since) = filter.since {
             query
@@ -158,10 +197,23 @@ impl Store {
             .transpose()
     }
 
-    /// Events by their ids, for whoever executes their runs.
+    /// An event that a run needs.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if it is gone or cannot be read, which no later try
+    /// will change; any other if the database does not answer.
+    pub async fn event_of_run(&self, id: EventId) -> Result<Arc<Event>, StoreError> {
+        let mut events = self.load_events(&[id], i64::MAX).await?;
+        events
+            .remove(&id)
+            .ok_or_else(|| super::DamagedRequest::new("it is not there").into())
+    }
+
+    /// Events by their ids, of at most `size_max` bytes each.
     pub(super) async fn load_events(
         &self,
         ids: &[EventId],
+        size_max: i64,
     ) -> Result<HashMap<EventId, Arc<Event>>, StoreError> {
         let mut distinct = ids.to_vec();
         distinct.sort_unstable();
@@ -170,9 +222,9 @@ impl Store {
         for (sql, piece) in self.statements().events.load.split(&distinct) {
             let mut query = sqlx::query_as::<_, Loaded>(AssertSqlSafe(sql));
             for id in piece {
-                query = query.bind(id.as_bytes().to_vec());
+                query = query.bind(id.as_bytes().to_vec()).bind(size_max);
             }
-            for row in query.fetch_all(self.readers()).await? {
+            for row in query.fetch_all(self.run_readers()).await? {
                 let event = row.into_event()?;
                 events.insert(event.id, Arc::new(event));
             }
@@ -185,14 +237,21 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the database does not answer.
     pub async fn run_counts(&self, ids: &[EventId]) -> Result<Vec<RunCounts>, StoreError> {
+        let now = self.now_ms();
         let mut counts = Vec::new();
         for (sql, piece) in self.statements().events.counts.split(ids) {
             let mut query = sqlx::query_as::<_, (Vec<u8>, i64, String, i64)>(AssertSqlSafe(sql));
             for id in piece {
                 query = query.bind(id.as_bytes().to_vec());
             }
-            for (event, plugin, state, count) in query.fetch_all(self.readers()).await? {
-                let Some(event) = EventId::from_bytes(&event) else {
+            for (event, plugin, stands, count) in query.fetch_all(self.readers()).await? {
+                // Of a run that is to be claimed, the statement gives its time.
+                let state = match stands.parse::<i64>() {
+                    Ok(due_ms) if due_ms > now => Some(RunState::Waiting),
+                    Ok(_) => Some(RunState::Ready),
+                    Err(_) => RunState::parse(&stands),
+                };
+                let (Some(event), Some(state)) = (EventId::from_bytes(&event), state) else {
                     continue;
                 };
                 counts.push(RunCounts {

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
@@ -104,14 +105,14 @@ impl Statements {
             held: ManyRows::new(
                 "with wanted (run_id, owner, lease_no) as (values",
                 "(?, ?, ?)",
-                ") select r.run_id from wanted w cross join runs r on r.run_id = w.run_id \
+                ") select r.run_id, r.lease_no from wanted w cross join runs r on r.run_id = w.run_id \
                  and r.owner = w.owner and r.lease_no = w.lease_no where r.state = 1",
             ),
             delete: ManyRows::new("delete from runs where run_id in (values", "(?)", ")"),
             history: ManyRows::new(
-                "insert into history (run_id, event_id, plugin_id, state, attempt, free_attempts, max_attempts, \
+                "insert into history (run_id, event_id, plugin_id, state, attempt, free_attempts, max_attempts, lease_no, \
                  created_ms, finished_ms, outcome, summary, data, error) values",
-                "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 "",
             ),
             attempts: ManyRows::new(
@@ -143,7 +144,8 @@ impl Statements {
         let mut settled = Vec::with_capacity(finishes.len());
         let mut held = Vec::with_capacity(finishes.len());
         for finish in finishes {
-            if fenced_in.contains(&finish.finished.claimed.fence.run) {
+            let fence = finish.finished.claimed.fence;
+            if fenced_in.contains(&(fence.run, fence.lease_no)) {
                 let one = settle(tx, &mut session, finish).await?;
                 settled.push(Settled::Recorded(one.outcome, one.next));
                 held.push(one);
@@ -166,10 +168,10 @@ impl Statements {
         &self,
         tx: &mut SqliteConnection,
         finishes: &[&Finish],
-    ) -> Result<HashSet<RunId>, StoreError> {
+    ) -> Result<HashSet<(RunId, i64)>, StoreError> {
         let mut held = HashSet::with_capacity(finishes.len());
         for (sql, piece) in self.held.split(finishes) {
-            let mut query = sqlx::query_scalar::<_, i64>(AssertSqlSafe(sql));
+            let mut query = sqlx::query_as::<_, (i64, i64)>(AssertSqlSafe(sql));
             for finish in piece {
                 let fence = finish.finished.claimed.fence;
                 query = query
@@ -177,7 +179,11 @@ impl Statements {
                     .bind(fence.owner.0)
                     .bind(fence.lease_no);
             }
-            held.extend(query.fetch_all(&mut *tx).await?.into_iter().map(RunId));
+            let rows = query.fetch_all(&mut *tx).await?;
+            held.extend(
+                rows.into_iter()
+                    .map(|(run, lease_no)| (RunId(run), lease_no)),
+            );
         }
         Ok(held)
     }
@@ -251,6 +257,7 @@ impl Statements {
                     .bind(claimed.attempt)
                     .bind(claimed.free_attempts)
                     .bind(*max_attempts)
+                    .bind(claimed.fence.lease_no)
                     .bind(claimed.created_at.millis())
                     .bind(now.millis())
                     .bind(one.outcome.as_str())
@@ -320,7 +327,10 @@ async fn put_back(
 ) -> Result<(), StoreError> {
     let (due, free) = match one.next {
         Next::RetryAt(due) => (due, 0),
-        Next::Again => (now, 1),
+        Next::Again => (
+            now.plus(pause(one.finish.finished.claimed.free_attempts)),
+            1,
+        ),
         Next::Succeeded | Next::Dead | Next::Cancelled => return Ok(()),
     };
     sqlx::query(
@@ -332,6 +342,15 @@ async fn put_back(
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// How long an attempt that does not count waits for its next: at first not at
+/// all; but two runs that always meet must not meet at full speed.
+fn pause(free_attempts: u32) -> Duration {
+    match free_attempts.checked_sub(5) {
+        None => Duration::ZERO,
+        Some(more) => Duration::from_millis(10 << more.min(9)),
+    }
 }
 
 /// Adds to the plugins' counts of finished runs, once per plugin.

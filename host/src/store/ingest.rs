@@ -82,6 +82,11 @@ impl NewEvent {
         self.request.bytes.len() + self.event.body.len()
     }
 
+    /// The plugins that get a run of it.
+    pub fn plugins(&self) -> &[PluginId] {
+        &self.plugins
+    }
+
     fn keys(&self) -> impl Iterator<Item = DedupKey> {
         self.delivery_key.into_iter().chain(self.body_key)
     }

@@ -23,12 +23,6 @@ pub struct PluginRow {
     pub triggers: String,
     /// When the active version became so, in milliseconds since 1970.
     pub loaded_ms: Option<i64>,
-    /// Runs that succeeded.
-    pub n_succeeded: i64,
-    /// Runs that died.
-    pub n_dead: i64,
-    /// Runs that were cancelled.
-    pub n_cancelled: i64,
 }
 
 /// What is to be known of a plugin from now on.
@@ -53,8 +47,7 @@ impl Store {
     /// [`StoreError`] if the database does not answer.
     pub async fn plugins(&self) -> Result<Vec<PluginRow>, StoreError> {
         let rows = sqlx::query_as(
-            "select plugin_id, name, file, digest, manifest, triggers, loaded_ms, n_succeeded, n_dead, \
-             n_cancelled from plugins order by plugin_id",
+            "select plugin_id, name, file, digest, manifest, triggers, loaded_ms from plugins order by plugin_id",
         )
         .fetch_all(self.readers())
         .await?;
@@ -96,45 +89,44 @@ impl Store {
             .await
     }
 
-    /// How many live runs a plugin has: running, ready and due, and due later.
+    /// How many runs a plugin has, all at one moment.
     ///
     /// # Errors
     /// [`StoreError`] if the database does not answer.
-    pub async fn live_runs(&self, plugin: PluginId) -> Result<LiveRuns, StoreError> {
-        let counts: (i64, i64, i64) = sqlx::query_as(
-            "select (select count(*) from runs indexed by runs_running where state = 1 and plugin_id = ?1), \
-             (select count(*) from runs where state = 0 and plugin_id = ?1 and due_ms <= ?2), \
-             (select count(*) from runs where state = 0 and plugin_id = ?1 and due_ms > ?2)",
+    pub async fn plugin_runs(&self, plugin: PluginId) -> Result<PluginRuns, StoreError> {
+        let runs = sqlx::query_as(
+            "select \
+             (select count(*) from runs indexed by runs_running where state = 1 and plugin_id = ?1) as running, \
+             (select count(*) from runs where state = 0 and plugin_id = ?1 and due_ms <= ?2) as due, \
+             (select count(*) from runs where state = 0 and plugin_id = ?1 and due_ms > ?2) as later, \
+             (select created_ms from runs where state = 0 and plugin_id = ?1 \
+             order by due_ms, run_id limit 1) as oldest_ms, \
+             n_succeeded as succeeded, n_dead as dead, n_cancelled as cancelled \
+             from plugins where plugin_id = ?1",
         )
         .bind(plugin.0)
         .bind(self.now_ms())
-        .fetch_one(self.readers())
-        .await?;
-        let oldest: Option<i64> = sqlx::query_scalar(
-            "select created_ms from runs where state = 0 and plugin_id = ? order by due_ms, run_id limit 1",
-        )
-        .bind(plugin.0)
         .fetch_optional(self.readers())
         .await?;
-        let (running, due, later) = counts;
-        Ok(LiveRuns {
-            running,
-            due,
-            later,
-            oldest_ms: oldest,
-        })
+        Ok(runs.unwrap_or_default())
     }
 }
 
-/// How many runs of a plugin are not finished.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LiveRuns {
+/// How many runs a plugin has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
+pub struct PluginRuns {
     /// Claimed.
     pub running: i64,
     /// Ready and due.
     pub due: i64,
     /// Ready and due later.
     pub later: i64,
-    /// When the next one to be claimed was stored.
+    /// When the next one to be claimed was stored, in milliseconds since 1970.
     pub oldest_ms: Option<i64>,
+    /// Finished well.
+    pub succeeded: i64,
+    /// Finished without success.
+    pub dead: i64,
+    /// Ended by an operator.
+    pub cancelled: i64,
 }

@@ -111,8 +111,8 @@ const LIVE: &str = "select r.run_id, r.event_id, r.plugin_id, r.attempt, null as
     r.created_ms, r.due_ms, null as finished_ms, a.outcome, null as summary, null as data, a.error, \
     case when r.state = 1 then 'running' \
     when r.plugin_id in (select value from json_each(";
-const LIVE_REST: &str = ")) then 'blocked' \
-    when r.due_ms > unixepoch('subsec') * 1000 then 'waiting' else 'ready' end as stands \
+const LIVE_WAITING: &str = ")) then 'blocked' when r.due_ms > ";
+const LIVE_REST: &str = " then 'waiting' else 'ready' end as stands \
     from runs r left join attempts a on a.run_id = r.run_id \
     and a.n = (select max(n) from attempts where run_id = r.run_id) where true";
 const FINISHED: &str = "select h.run_id, h.event_id, h.plugin_id, h.attempt, h.max_attempts, h.free_attempts, \
@@ -140,6 +140,8 @@ impl Store {
                 .push("select * from (")
                 .push(LIVE)
                 .push_bind(super::state::json(&blocked))
+                .push(LIVE_WAITING)
+                .push_bind(self.now_ms())
                 .push(LIVE_REST);
             conditions(&mut query, filter, "r.", "stands");
             query.push(")");
@@ -287,8 +289,8 @@ async fn revive(tx: &mut SqliteConnection, run: RunId, now: i64) -> Result<Retri
         _ => return Ok(Retried::NotNow(RunState::Succeeded)),
     };
     sqlx::query(
-        "insert into runs (run_id, event_id, plugin_id, due_ms, attempt, free_attempts, created_ms) \
-         select run_id, event_id, plugin_id, ?2, attempt, attempt, created_ms from history where run_id = ?1",
+        "insert into runs (run_id, event_id, plugin_id, due_ms, attempt, free_attempts, lease_no, created_ms) \
+         select run_id, event_id, plugin_id, ?2, attempt, attempt, lease_no, created_ms from history where run_id = ?1",
     )
     .bind(run.0)
     .bind(now)

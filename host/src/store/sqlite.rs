@@ -1,7 +1,8 @@
 //! Opens the SQLite file: sole ownership, pragmas, migrations, connections.
 
 use std::fs::File;
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -27,12 +28,15 @@ pub(super) struct DatabaseLock(#[allow(dead_code, reason = "held, not read")] Fi
 /// An open database.
 pub(super) struct Opened {
     pub(super) writer: SqliteConnection,
+    pub(super) options: SqliteConnectOptions,
     pub(super) readers: SqlitePool,
+    pub(super) run_readers: SqlitePool,
     pub(super) lock: DatabaseLock,
 }
 
 /// Opens the file at `path` as its only user.
 pub(super) async fn open(path: &Path) -> Result<Opened, StoreError> {
+    let path = &same_for_all(path)?;
     let lock = lock(path)?;
     let failed = |error: sqlx::Error| StoreError::Open {
         path: path.display().to_string(),
@@ -59,17 +63,51 @@ pub(super) async fn open(path: &Path) -> Result<Opened, StoreError> {
         .map_err(failed)?;
     check_version(path, &mut writer).await?;
     MIGRATOR.run_direct(None, &mut writer, false).await?;
-    let readers = SqlitePoolOptions::new()
-        .max_connections(READERS)
-        .acquire_timeout(Duration::from_secs(10))
-        .connect_with(options.read_only(true))
-        .await
-        .map_err(failed)?;
+    let pool = || {
+        SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(Duration::from_secs(10))
+            // A file does not hang up.
+            .test_before_acquire(false)
+            .connect_with(options.clone().read_only(true))
+    };
     Ok(Opened {
+        readers: pool().await.map_err(failed)?,
+        run_readers: pool().await.map_err(failed)?,
         writer,
-        readers,
+        options,
         lock,
     })
+}
+
+/// The file's one true path: through two links to it, two hosts would find two
+/// locks.
+fn same_for_all(path: &Path) -> Result<PathBuf, StoreError> {
+    let failed = |error: std::io::Error| StoreError::Open {
+        path: path.display().to_string(),
+        reason: error.to_string(),
+    };
+    if path.exists() {
+        return path.canonicalize().map_err(failed);
+    }
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let name = path
+        .file_name()
+        .ok_or_else(|| failed(std::io::ErrorKind::IsADirectory.into()))?;
+    let path = folder.canonicalize().map_err(failed)?.join(name);
+    // It holds bodies and headers of strangers: for its owner only.
+    File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed)?;
+    Ok(path)
 }
 
 /// Takes the lock beside the file, or says who has the database.
@@ -78,9 +116,6 @@ fn lock(path: &Path) -> Result<DatabaseLock, StoreError> {
         path: path.display().to_string(),
         reason,
     };
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;
-    }
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let file = File::options()

@@ -46,7 +46,7 @@ impl Store {
             sqlx::query_as("select value, version from kv where plugin_id = ? and key = ?")
                 .bind(plugin.0)
                 .bind(key)
-                .fetch_optional(self.readers())
+                .fetch_optional(self.run_readers())
                 .await?;
         Ok(row.map(|(value, version)| KvValue { value, version }))
     }
@@ -61,7 +61,7 @@ impl Store {
         prefix: &str,
         limit: u32,
     ) -> Result<Vec<String>, StoreError> {
-        let mut connection = self.readers().acquire().await?;
+        let mut connection = self.run_readers().acquire().await?;
         list(&mut connection, plugin, prefix, limit).await
     }
 

@@ -9,11 +9,12 @@
 //! one; there is no delay to tune. When a cycle fails, each of its operations is
 //! tried again on its own, so that one that cannot succeed sinks no other.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
@@ -53,6 +54,8 @@ pub(super) trait OtherWork: Send {
 /// The handle through which everything is written.
 pub(super) struct Writer {
     queue: mpsc::Sender<Work>,
+    /// Whether the last transaction was committed.
+    is_well: Arc<AtomicBool>,
     /// Ends when the thread does.
     ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
@@ -63,6 +66,7 @@ impl Writer {
     /// # Errors
     /// [`std::io::Error`] if the machine has no thread for it.
     pub(super) fn start(
+        options: SqliteConnectOptions,
         connection: SqliteConnection,
         statements: Arc<Statements>,
         clock: Clock,
@@ -72,8 +76,16 @@ impl Writer {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()?;
+        let is_well = Arc::new(AtomicBool::new(true));
+        let write_loop = Loop {
+            options,
+            connection: Some(connection),
+            statements,
+            clock,
+            is_well: Arc::clone(&is_well),
+        };
         let write = move || {
-            runtime.block_on(run(connection, waiting, statements, clock));
+            runtime.block_on(write_loop.run(waiting));
             // Nobody may be waiting for the end.
             drop::<oneshot::Sender<()>>(alive);
         };
@@ -82,13 +94,14 @@ impl Writer {
             .spawn(write)?;
         Ok(Self {
             queue,
+            is_well,
             ended: Mutex::new(Some(ended)),
         })
     }
 
-    /// Whether the thread still takes work.
-    pub(super) fn is_alive(&self) -> bool {
-        !self.queue.is_closed()
+    /// Whether the thread takes work and its last transaction was committed.
+    pub(super) fn is_well(&self) -> bool {
+        !self.queue.is_closed() && self.is_well.load(Ordering::Relaxed)
     }
 
     /// Hands over work and waits until it is committed.
@@ -182,39 +195,68 @@ struct Applied {
     claims: Vec<Claims>,
 }
 
-async fn run(
-    mut connection: SqliteConnection,
-    mut waiting: mpsc::Receiver<Work>,
+/// The writer's side of the queue.
+struct Loop {
+    options: SqliteConnectOptions,
+    /// None after a failure: a connection that may be in the middle of something
+    /// is not used again.
+    connection: Option<SqliteConnection>,
     statements: Arc<Statements>,
     clock: Clock,
-) {
-    let mut batch = Vec::with_capacity(CYCLE);
-    while waiting.recv_many(&mut batch, CYCLE).await > 0 {
-        let mut cycle = Cycle::default();
-        for work in batch.drain(..) {
-            cycle.add(work);
-        }
-        let is_last = cycle.is_last;
-        match cycle.commit(&mut connection, &statements, &clock).await {
-            Ok(applied) => cycle.answer(applied),
-            Err(error) => {
-                if cycle.len() > 1 {
-                    tracing::warn!(%error, operations = cycle.len(), "a transaction failed; its operations are tried one by one");
-                }
-                for alone in cycle.one_by_one() {
-                    alone
-                        .commit_alone(&mut connection, &statements, &clock)
-                        .await;
+    is_well: Arc<AtomicBool>,
+}
+
+impl Loop {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Work>) {
+        let mut batch = Vec::with_capacity(CYCLE);
+        while waiting.recv_many(&mut batch, CYCLE).await > 0 {
+            let mut cycle = Cycle::default();
+            for work in batch.drain(..) {
+                cycle.add(work);
+            }
+            let is_last = cycle.is_last;
+            match self.commit(&mut cycle).await {
+                Ok(applied) => cycle.answer(applied),
+                Err(error) if cycle.len() == 1 => cycle.refuse(error),
+                Err(error) => {
+                    let operations = cycle.len();
+                    tracing::warn!(%error, operations, "a transaction failed; its operations are tried one by one");
+                    for mut alone in cycle.one_by_one() {
+                        match self.commit(&mut alone).await {
+                            Ok(applied) => alone.answer(applied),
+                            Err(error) => alone.refuse(error),
+                        }
+                    }
                 }
             }
+            if is_last {
+                break;
+            }
         }
-        if is_last {
-            break;
+        waiting.close();
+        if let Some(connection) = self.connection
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, "the database did not close cleanly");
         }
     }
-    waiting.close();
-    if let Err(error) = connection.close().await {
-        tracing::warn!(%error, "the database did not close cleanly");
+
+    /// Commits a cycle; a connection on which that failed is replaced by a new
+    /// one, since what state it is in cannot be known.
+    async fn commit(&mut self, cycle: &mut Cycle) -> Result<Applied, StoreError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.options.connect().await?,
+        };
+        let committed = cycle
+            .commit(&mut connection, &self.statements, &self.clock)
+            .await;
+        self.is_well.store(committed.is_ok(), Ordering::Relaxed);
+        match &committed {
+            Ok(_) => self.connection = Some(connection),
+            Err(_) => drop(connection.close_hard().await),
+        }
+        committed
     }
 }
 
@@ -302,18 +344,6 @@ impl Cycle {
             ..Self::default()
         });
         ingests.chain(finishes).chain(claims).chain(others)
-    }
-
-    async fn commit_alone(
-        mut self,
-        connection: &mut SqliteConnection,
-        statements: &Statements,
-        clock: &Clock,
-    ) {
-        match self.commit(connection, statements, clock).await {
-            Ok(applied) => self.answer(applied),
-            Err(error) => self.refuse(error),
-        }
     }
 
     /// Tells the one caller of this cycle what went wrong.

@@ -67,7 +67,7 @@ pub(super) async fn a_run_waits_by_the_stores_own_clock(bench: &Bench) {
     for (passed, expected) in [(59, RunState::Waiting), (1, RunState::Ready)] {
         bench.pass(Duration::from_secs(passed));
         assert_eq!(bench.states().await, [expected]);
-        let live = bench.store.live_runs(plugin).await.unwrap();
+        let live = bench.store.plugin_runs(plugin).await.unwrap();
         assert_eq!(
             (live.due, live.later),
             if expected == RunState::Ready {
@@ -77,7 +77,7 @@ pub(super) async fn a_run_waits_by_the_stores_own_clock(bench: &Bench) {
             }
         );
         let counts = bench.store.run_counts(&[event]).await.unwrap();
-        assert_eq!(counts[0].state, expected.as_str());
+        assert_eq!(counts[0].state, expected);
     }
 }
 

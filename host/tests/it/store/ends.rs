@@ -190,8 +190,8 @@ pub(super) async fn ends_at_the_same_time_all_count(bench: &Bench) {
             .value,
         b"100"
     );
-    let row = bench.store.plugins().await.unwrap().remove(0);
-    assert_eq!((row.n_succeeded, row.n_dead), (100, 0));
+    let runs = bench.store.plugin_runs(plugin).await.unwrap();
+    assert_eq!((runs.succeeded, runs.dead), (100, 0));
 }
 
 pub(super) async fn a_dead_run_lives_again_and_a_finished_one_does_not(bench: &Bench) {
