@@ -47,6 +47,13 @@ create table plugins (
     n_cancelled integer not null default 0
 ) strict;
 
+-- Starts of hosts, each renewed while it lives.
+create table hosts (
+    epoch   integer primary key,              -- random per start
+    name    text    not null,
+    beat_ms integer not null
+) strict;
+
 -- Live work only: a run leaves this table when it finishes.
 create table runs (
     run_id        integer primary key autoincrement,
@@ -74,6 +81,7 @@ create table history (
     attempt       integer not null,
     free_attempts integer not null,
     max_attempts  integer not null,
+    lease_no      integer not null,           -- goes on counting if the run is retried
     created_ms    integer not null,
     finished_ms   integer not null,
     outcome       text    not null,
