@@ -264,7 +264,7 @@ impl Metrics {
         outcome: Outcome,
         next: Next,
     ) {
-        let took = Duration::from_millis(u64::try_from(record.duration_ms).unwrap_or(0));
+        let took = Duration::from_micros(u64::try_from(record.duration_us).unwrap_or(0));
         let label = PluginLabel {
             plugin: plugin.to_string(),
         };

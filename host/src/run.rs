@@ -135,8 +135,8 @@ pub enum LogLevel {
 pub struct AttemptRecord {
     /// When the guest was started.
     pub started_at: Timestamp,
-    /// From start to end.
-    pub duration_ms: i64,
+    /// From start to end, in microseconds.
+    pub duration_us: i64,
     /// CPU time of the guest, in microseconds.
     pub cpu_us: i64,
     /// Largest sum of its memories and tables.

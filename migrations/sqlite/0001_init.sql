@@ -100,7 +100,7 @@ create table attempts (
     digest       blob,                        -- sha256 of the component
     host         text    not null,
     started_ms   integer not null,
-    duration_ms  integer not null,
+    duration_us  integer not null,
     cpu_us       integer not null,
     memory_bytes integer not null,
     outcome      text    not null,

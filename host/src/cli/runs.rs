@@ -88,7 +88,7 @@ struct Attempt {
     digest: Option<String>,
     host: Option<String>,
     started_at: Option<String>,
-    duration_ms: Option<u64>,
+    duration_ms: Option<f64>,
     cpu_ms: Option<f64>,
     memory_bytes: Option<u64>,
     egress_bytes: Option<u64>,
@@ -244,7 +244,7 @@ fn said(value: &Value) -> Option<String> {
 /// One attempt: its bill, its error, its log lines.
 fn describe(attempt: &Attempt, screen: &Screen) -> String {
     let bill: Vec<String> = [
-        ("took", attempt.duration_ms.map(text::duration)),
+        ("took", attempt.duration_ms.map(|ms| format!("{ms:.1} ms"))),
         ("cpu", attempt.cpu_ms.map(|ms| format!("{ms:.1} ms"))),
         ("memory", attempt.memory_bytes.map(text::size)),
         ("egress", attempt.egress_bytes.map(text::size)),

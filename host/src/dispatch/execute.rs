@@ -190,7 +190,7 @@ fn log_end(finished: &Finished, plugin: &PluginName, outcome: &str) {
         claimed, record, ..
     } = finished;
     let (run, event) = (claimed.fence.run, claimed.event);
-    let (attempt, duration_ms) = (claimed.attempt, record.duration_ms);
+    let (attempt, duration_ms) = (claimed.attempt, record.duration_us as f64 / 1000.0);
     let summary = finished.summary.as_deref().unwrap_or_default();
     match &finished.error {
         None => tracing::debug!(

@@ -49,7 +49,7 @@ impl Report {
     pub(super) fn of_ours(failure: Exceeded, started_at: Timestamp) -> Self {
         let record = AttemptRecord {
             started_at,
-            duration_ms: 0,
+            duration_us: 0,
             cpu_us: 0,
             memory_bytes: 0,
             logs: Vec::new(),

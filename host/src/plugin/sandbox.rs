@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
-use crate::clock::{Clock, millis};
+use crate::clock::Clock;
 use crate::config::Limits;
 use crate::kv::KvEffects;
 use crate::run::{AttemptRecord, LogLevel, Outcome};
@@ -75,7 +75,7 @@ impl Sandbox<'_> {
         let answer = ended.answer.and_then(checked);
         let record = AttemptRecord {
             started_at,
-            duration_ms: millis(ended.duration),
+            duration_us: i64::try_from(ended.duration.as_micros()).unwrap_or(i64::MAX),
             cpu_us: i64::try_from(ended.cpu.as_micros()).unwrap_or(i64::MAX),
             memory_bytes: i64::try_from(ended.memory_bytes).unwrap_or(i64::MAX),
             logs: log.take(),

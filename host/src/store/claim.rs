@@ -120,7 +120,7 @@ impl Store {
         let rescued = self.0.writer.write(move |tx| {
             Box::pin(async move {
                 sqlx::query(
-                    "insert or ignore into attempts (run_id, n, host, started_ms, duration_ms, cpu_us, \
+                    "insert or ignore into attempts (run_id, n, host, started_ms, duration_us, cpu_us, \
                      memory_bytes, outcome, error, logs) \
                      select run_id, attempt, '', ?2, 0, 0, 0, 'host_lost', \
                      'the host stopped while it held the run', '[]' from runs where state = 1 and owner <> ?1",

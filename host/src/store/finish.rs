@@ -116,7 +116,7 @@ impl Statements {
                 "",
             ),
             attempts: ManyRows::new(
-                "insert or replace into attempts (run_id, n, digest, host, started_ms, duration_ms, cpu_us, \
+                "insert or replace into attempts (run_id, n, digest, host, started_ms, duration_us, cpu_us, \
                  memory_bytes, outcome, error, logs) values",
                 "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 "",
@@ -209,7 +209,7 @@ impl Statements {
                     .bind(digest.as_slice())
                     .bind(&**host)
                     .bind(record.started_at.millis())
-                    .bind(record.duration_ms)
+                    .bind(record.duration_us)
                     .bind(record.cpu_us)
                     .bind(record.memory_bytes)
                     .bind(one.outcome.as_str())

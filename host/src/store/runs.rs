@@ -81,7 +81,7 @@ pub struct AttemptRow {
     /// When it began, in milliseconds since 1970.
     pub started_ms: i64,
     /// From start to end.
-    pub duration_ms: i64,
+    pub duration_us: i64,
     /// CPU time.
     pub cpu_us: i64,
     /// Largest memory.
@@ -171,7 +171,7 @@ impl Store {
     /// [`StoreError`] if the database does not answer.
     pub async fn attempts(&self, run: RunId) -> Result<Vec<AttemptRow>, StoreError> {
         let rows = sqlx::query_as(
-            "select n, digest, host, started_ms, duration_ms, cpu_us, memory_bytes, outcome, error, logs \
+            "select n, digest, host, started_ms, duration_us, cpu_us, memory_bytes, outcome, error, logs \
              from attempts where run_id = ? order by n",
         )
         .bind(run.0)

@@ -14,6 +14,7 @@ mod components;
 mod concurrency;
 mod conventions;
 mod dedup;
+mod full_disk;
 mod grants;
 mod harness;
 mod http;

@@ -57,14 +57,53 @@ pub(crate) async fn refused_serve(folder: &Folder) -> Output {
         .unwrap()
 }
 
+/// The same in a process whose files cannot grow beyond a size: to the program, its disk is
+/// full then. (`ulimit -f` counts blocks of 512 bytes.)
+fn serve_on_a_small_disk(folder: &Folder, public: SocketAddr, admin: SocketAddr) -> Command {
+    let inner = serve(folder, public, admin);
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", "trap '' XFSZ; ulimit -S -f 2048; exec \"$0\" \"$@\""])
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .env_clear()
+        .env("HOOKBAY_ADMIN_TOKEN", TOKEN)
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    command
+}
+
 impl Program {
     /// Starts it and waits until it is ready.
     pub(crate) async fn start(folder: &Folder) -> Self {
         let (public, admin) = (free_address(), free_address());
-        let child = serve(folder, public, admin)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        Self::ready(serve(folder, public, admin), public, admin).await
+    }
+
+    /// The same on a disk that is soon full.
+    pub(crate) async fn start_on_a_small_disk(folder: &Folder) -> Self {
+        let (public, admin) = (free_address(), free_address());
+        Self::ready(serve_on_a_small_disk(folder, public, admin), public, admin).await
+    }
+
+    /// Lets its files grow again.
+    pub(crate) fn free_the_disk(&self) {
+        let unlimited = rustix::process::Rlimit {
+            current: None,
+            maximum: None,
+        };
+        let limited = rustix::process::Resource::Fsize;
+        rustix::process::prlimit(self.pid(), limited, unlimited).unwrap();
+    }
+
+    fn pid(&self) -> Option<rustix::process::Pid> {
+        let id = i32::try_from(self.child.id()).ok()?;
+        rustix::process::Pid::from_raw(id)
+    }
+
+    async fn ready(mut command: Command, public: SocketAddr, admin: SocketAddr) -> Self {
+        let child = command.stderr(Stdio::null()).spawn().unwrap();
         let mut program = Self {
             child,
             public,
@@ -94,6 +133,21 @@ impl Program {
             .await
     }
 
+    /// Sends bytes as they are.
+    pub(crate) async fn send_bytes(&self, source: &str, body: Vec<u8>) -> Answer {
+        let url = format!("http://{}/webhooks/{source}", self.public);
+        self.client.ask(Method::POST, &url, &[], body).await
+    }
+
+    /// `GET /readyz`.
+    pub(crate) async fn readiness(&self) -> u16 {
+        let url = format!("http://{}/readyz", self.public);
+        self.client
+            .ask(Method::GET, &url, &[], Vec::new())
+            .await
+            .status
+    }
+
     /// `GET /api/v1/{path}` as JSON.
     pub(crate) async fn get(&self, path: &str) -> Value {
         let url = format!("http://{}/api/v1/{path}", self.admin);
@@ -112,10 +166,8 @@ impl Program {
 
     /// Asks it to stop; how it ended.
     pub(crate) async fn terminate(mut self) -> Option<i32> {
-        let id = i32::try_from(self.child.id())
-            .ok()
-            .and_then(rustix::process::Pid::from_raw);
-        rustix::process::kill_process(id.unwrap(), rustix::process::Signal::TERM).unwrap();
+        let id = self.pid().unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
         let child = &mut self.child;
         eventually("the program ends", async || child.try_wait().unwrap())
             .await

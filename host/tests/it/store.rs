@@ -154,7 +154,7 @@ impl Bench {
     ) -> Settled {
         let record = AttemptRecord {
             started_at: self.now(),
-            duration_ms: 1,
+            duration_us: 1000,
             cpu_us: 1,
             memory_bytes: 1,
             logs: Vec::new(),

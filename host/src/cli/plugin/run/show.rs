@@ -30,7 +30,7 @@ pub(super) fn as_json(report: &Report) -> Value {
         "data": data(report),
         "logs": logs,
         "kv": report.effects.writes.iter().map(write_json).collect::<Vec<_>>(),
-        "duration_ms": record.duration_ms,
+        "duration_ms": record.duration_us as f64 / 1000.0,
         "cpu_ms": record.cpu_us as f64 / 1000.0,
         "memory_bytes": record.memory_bytes,
     })
@@ -40,7 +40,6 @@ pub(super) fn as_json(report: &Report) -> Value {
 pub(super) fn as_text(report: &Report) -> String {
     let record = &report.record;
     let memory = u64::try_from(record.memory_bytes).unwrap_or(0);
-    let duration = u64::try_from(record.duration_ms).unwrap_or(0);
     let after = report.after.map(crate::clock::millis);
     let mut output = facts(&[
         ("outcome", Some(report.outcome.as_str().to_owned())),
@@ -52,7 +51,10 @@ pub(super) fn as_text(report: &Report) -> String {
                 .map(text::duration),
         ),
         ("summary", report.summary.clone()),
-        ("took", Some(text::duration(duration))),
+        (
+            "took",
+            Some(format!("{:.2} ms", record.duration_us as f64 / 1000.0)),
+        ),
         (
             "cpu",
             Some(format!("{:.2} ms", record.cpu_us as f64 / 1000.0)),
