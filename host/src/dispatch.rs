@@ -1,6 +1,6 @@
 //! Dispatch: waits for due runs, claims them, executes them, until told to stop.
 //!
-//! `wakeup` says when to look, [`lanes`] what to claim and start next, `execute`
+//! `wakeup` says when to look, `lanes` what to claim and start next, `execute`
 //! carries one attempt through, `presence` knows which plugins are here, `upkeep`
 //! does what has its time. `Err` here means that the host itself failed: what a
 //! plugin does wrong is an outcome.

@@ -33,7 +33,9 @@ pub use directory::{Directory, Found, Rescan};
 pub use engine::EngineError;
 pub use imports::{Grants, Seen, StateReader};
 pub use loader::{CONTRACT, Digest, FILE_BYTES_MAX, LoadError, Loaded};
-pub use manifest::{ConfigWant, Manifest, TriggerText, Wants};
+pub use manifest::{
+    ConfigWant, EndpointWant, Manifest, ManifestError, SecretWant, TriggerText, Wants,
+};
 pub use report::Report;
 
 use bindings::exports::hookbay::plugin::handler as wit;

@@ -2,7 +2,7 @@
 //!
 //! The only place with SQL. One interface of whole operations: no transaction,
 //! connection or row leaves this module, so that a second engine fits behind it.
-//! Writes go to one writer thread ([`writer`]) which commits many at once; reads go
+//! Writes go to one writer thread (`writer`) which commits many at once; reads go
 //! to connections of their own and see committed data only.
 
 use std::sync::Arc;
