@@ -55,7 +55,7 @@ pub struct Event {
 }
 
 /// What makes two deliveries the same one, within their source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DedupKey([u8; 16]);
 
 impl EventId {

@@ -15,7 +15,6 @@ use serde::Serialize;
 
 use crate::admin::{self, Admin};
 use crate::dispatch::SharedBoard;
-use crate::event::EventId;
 use crate::ingest::{self, Door, Sources};
 use crate::store::Store;
 
@@ -152,8 +151,7 @@ impl Problem {
 
     /// The response, for a request that has no id yet.
     pub fn into_response(self) -> Response<Body> {
-        let id = EventId::new(crate::clock::Clock::system().now());
-        self.into_response_to(&id.to_string())
+        self.into_response_to(&uuid::Uuid::new_v4().to_string())
     }
 
     /// The response to the request with this id.

@@ -6,7 +6,7 @@ use toml::Value;
 
 use super::reader::Reading;
 
-/// A secret's bytes; never printed, compared only in constant time.
+/// A secret's bytes; never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Vec<u8>);
 

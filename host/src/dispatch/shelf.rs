@@ -15,17 +15,18 @@ impl Shelf {
 
     /// Keeps a version, durably: under its name is all of it or nothing.
     pub(super) async fn put(&self, digest: Digest, bytes: &[u8]) -> std::io::Result<()> {
+        if self.get(digest).await.is_some() {
+            return Ok(());
+        }
         let (folder, bytes) = (self.0.clone(), bytes.to_vec());
         let written = tokio::task::spawn_blocking(move || {
-            let path = folder.join(format!("{digest}.wasm"));
-            if path.exists() {
-                return Ok(());
-            }
             std::fs::create_dir_all(&folder)?;
             let partial = folder.join(format!(".{digest}.tmp"));
             std::fs::write(&partial, bytes)?;
             std::fs::File::open(&partial)?.sync_all()?;
-            std::fs::rename(&partial, &path)
+            std::fs::rename(&partial, folder.join(format!("{digest}.wasm")))?;
+            // The name, too, is to survive a power cut.
+            std::fs::File::open(&folder)?.sync_all()
         });
         written.await?
     }

@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use crate::clock::{Timestamp, millis};
 use crate::event::{DedupKey, Event, EventId, body_sha256};
+use crate::name::SourceName;
 use crate::run::PluginId;
 
 use super::request::{KeptRequest, keep};
@@ -106,15 +107,18 @@ impl Store {
     }
 }
 
+/// A row of `dedup`: source, key, body's sha256, event, when it expires.
+type KnownRow = (String, Vec<u8>, Vec<u8>, Vec<u8>, i64);
+
 /// What is known under a key: the event of each distinct body.
-type Known = HashMap<(String, DedupKey), Vec<([u8; 32], EventId)>>;
+type Known = HashMap<(SourceName, DedupKey), Vec<([u8; 32], EventId)>>;
 
 /// Decides what a delivery is, and makes it known to those after it.
 fn classify(new: &NewEvent, known: &mut Known) -> Ingested {
-    let source = new.event.source.as_str();
+    let source = &new.event.source;
     let mut is_conflict = false;
     for key in new.keys() {
-        for (body, event) in known.get(&(source.to_owned(), key)).into_iter().flatten() {
+        for (body, event) in known.get(&(source.clone(), key)).into_iter().flatten() {
             if *body == new.body_sha256 {
                 return Ingested::Duplicate(*event);
             }
@@ -122,10 +126,8 @@ fn classify(new: &NewEvent, known: &mut Known) -> Ingested {
         }
     }
     for key in new.keys() {
-        known
-            .entry((source.to_owned(), key))
-            .or_default()
-            .push((new.body_sha256, new.event.id));
+        let bodies = known.entry((source.clone(), key)).or_default();
+        bodies.push((new.body_sha256, new.event.id));
     }
     if is_conflict {
         Ingested::Conflict
@@ -210,28 +212,29 @@ impl Statements {
         now: Timestamp,
     ) -> Result<Known, StoreError> {
         let each = batches.iter().flat_map(|batch| batch.iter());
-        let mut wanted: Vec<(&str, DedupKey)> = each
-            .flat_map(|new| new.keys().map(|key| (new.event.source.as_str(), key)))
+        let mut wanted: Vec<(&SourceName, DedupKey)> = each
+            .flat_map(|new| new.keys().map(|key| (&new.event.source, key)))
             .collect();
         // A key that is there twice would be answered twice.
-        wanted.sort_unstable_by_key(|(source, key)| (*source, *key.as_bytes()));
+        wanted.sort_unstable();
         wanted.dedup();
         let mut known = Known::new();
         for (sql, piece) in self.look_up.split(&wanted) {
-            let mut query =
-                sqlx::query_as::<_, (String, Vec<u8>, Vec<u8>, Vec<u8>, i64)>(AssertSqlSafe(sql));
+            let mut query = sqlx::query_as::<_, KnownRow>(AssertSqlSafe(sql));
             for (source, key) in piece {
-                query = query.bind(*source).bind(key.as_bytes().as_slice());
+                query = query.bind(source.as_str()).bind(key.as_bytes().as_slice());
             }
             for (source, key, body, event, expires_ms) in query.fetch_all(&mut *tx).await? {
-                let read = (
-                    DedupKey::from_bytes(&key),
-                    body.try_into(),
-                    EventId::from_bytes(&event),
-                );
-                if let ((Some(key), Ok(body), Some(event)), true) =
-                    (read, expires_ms > now.millis())
-                {
+                let Some(key) = DedupKey::from_bytes(&key).filter(|_| expires_ms > now.millis())
+                else {
+                    continue;
+                };
+                let sought = (source.as_str(), &key);
+                let place =
+                    wanted.binary_search_by(|(source, key)| (source.as_str(), key).cmp(&sought));
+                let read = (place, body.try_into(), EventId::from_bytes(&event));
+                if let (Ok(place), Ok(body), Some(event)) = read {
+                    let source = wanted[place].0.clone();
                     known.entry((source, key)).or_default().push((body, event));
                 }
             }
