@@ -113,7 +113,7 @@ mod tests {
             (0, "0 B"),
             (1023, "1023 B"),
             (1024, "1 KiB"),
-            (1_258_292, "1.1 MiB"),
+            (1_258_292, "1.2 MiB"),
             (25 << 20, "25 MiB"),
         ] {
             assert_eq!(readable_size(bytes), text);
