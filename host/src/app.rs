@@ -159,10 +159,14 @@ impl Shared {
         let rescan = directory.rescan();
         let (found, finds) = mpsc::channel(FOUND);
         let stage = Stage::of(|stop| {
+            let stopped = stop.clone();
             let watch = async move {
                 tokio::select! { () = directory.run(found) => {}, () = stop.cancelled() => {} }
             };
-            vec![tokio::spawn(presence.run(finds)), tokio::spawn(watch)]
+            vec![
+                tokio::spawn(presence.run(finds, stopped)),
+                tokio::spawn(watch),
+            ]
         });
         Ok((stage, rescan))
     }

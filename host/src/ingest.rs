@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response};
-use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::clock::{Clock, Timestamp};
 use crate::dispatch::SharedBoard;
@@ -32,6 +32,7 @@ pub use source::{Source, Sources};
 
 use answer::{About, Receipt, Refusal};
 pub use body::Budget;
+use body::ReadBody;
 use scheme::{Place, Provider};
 
 /// Longest kind that is kept, in bytes; more is cut.
@@ -56,6 +57,8 @@ pub struct Door {
 /// A genuine request in the form in which it is stored, and what is said of it.
 struct Prepared {
     new: NewEvent,
+    /// Its part of the memory for bodies.
+    part: OwnedSemaphorePermit,
     about: About,
 }
 
@@ -79,21 +82,20 @@ pub async fn receive(door: &Door, source: &Arc<Source>, request: Request<Body>) 
     // Receipt is when the last byte was read: what follows does not age it.
     let received_at = door.clock.now();
     let headers = headers(&head.headers);
-    let bytes = body.bytes.clone();
-    let prepared = if bytes.len() < LARGE {
-        prepare(&door.board, source, headers, bytes, received_at)
+    let prepared = if body.bytes.len() < LARGE {
+        prepare(&door.board, source, headers, body, received_at)
     } else {
         let (board, source) = (Arc::clone(&door.board), Arc::clone(source));
-        let prepare = move || prepare(&board, &source, headers, bytes, received_at);
+        let prepare = move || prepare(&board, &source, headers, body, received_at);
         let prepared = tokio::task::spawn_blocking(prepare).await;
         prepared.unwrap_or(Err(Refusal::Overloaded("the host is stopping")))
     };
-    let Prepared { new, about } = match prepared {
+    let Prepared { new, part, about } = match prepared {
         Ok(prepared) => prepared,
         Err(refusal) => return receipt.refuse(refusal),
     };
     receipt.is_about(about);
-    match door.batcher.store(new, body.part).await {
+    match door.batcher.store(new, part).await {
         Ok(ingested) => receipt.acknowledge(ingested),
         Err(refusal) => receipt.refuse(refusal),
     }
@@ -105,9 +107,10 @@ fn prepare(
     board: &SharedBoard,
     source: &Source,
     headers: Headers,
-    body: Bytes,
+    body: ReadBody,
     received_at: Timestamp,
 ) -> Result<Prepared, Refusal> {
+    let ReadBody { bytes: body, part } = body;
     let config = &source.config;
     let provider = &config.provider;
     let verified = verify::verify(
@@ -150,7 +153,7 @@ fn prepare(
     let plugins = board.load().triggers.plugins_for(&event);
     let (by_body, window) = (config.dedup_by_body, config.dedup_window);
     let new = NewEvent::new(event, dedup_key.as_deref(), by_body, window, plugins);
-    Ok(Prepared { new, about })
+    Ok(Prepared { new, part, about })
 }
 
 /// Kind and delivery id; checks that the body is JSON where it must be.

@@ -69,6 +69,9 @@ pub enum StoreError {
     Unavailable(&'static str),
 }
 
+/// How long a stop waits for queries of operators.
+const READERS_GRACE: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// A handle to the store.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
@@ -143,7 +146,8 @@ impl Store {
 
     /// Whether the database answers, within two seconds.
     pub async fn answers(&self) -> bool {
-        let probe = sqlx::query("select 1").execute(&self.0.readers);
+        // Not on the readers of operators: a long list is no reason not to be ready.
+        let probe = sqlx::query("select 1").execute(&self.0.run_readers);
         let answered = tokio::time::timeout(std::time::Duration::from_secs(2), probe).await;
         matches!(answered, Ok(Ok(_))) && self.0.writer.is_well()
     }
@@ -151,8 +155,13 @@ impl Store {
     /// Finishes what was begun and closes the database.
     pub async fn close(&self) {
         // The writer is last: as the only user it moves the log into the file.
-        self.0.readers.close().await;
-        self.0.run_readers.close().await;
+        let readers = async {
+            self.0.readers.close().await;
+            self.0.run_readers.close().await;
+        };
+        if tokio::time::timeout(READERS_GRACE, readers).await.is_err() {
+            tracing::warn!("a query was still running; the log stays beside the database");
+        }
         self.0.writer.close().await;
     }
 

@@ -32,7 +32,7 @@ pub(super) struct Parameters(BTreeMap<String, String>);
 
 impl<T: Serialize> Page<T> {
     /// A page of at most `limit` of `items`, which hold one more if there is more.
-    pub(super) fn new(mut items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> String) -> Json<Self> {
+    pub(super) fn new(mut items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> String) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let is_more = items.len() > limit;
         items.truncate(limit);
@@ -41,7 +41,21 @@ impl<T: Serialize> Page<T> {
         } else {
             None
         };
-        Json(Self { items, next_cursor })
+        Self { items, next_cursor }
+    }
+
+    /// The same page, continued from `cursor` if nothing else says where.
+    pub(super) fn or_from(self, cursor: Option<String>) -> Self {
+        let next_cursor = self.next_cursor.or(cursor);
+        Self {
+            next_cursor,
+            ..self
+        }
+    }
+
+    /// The page as an answer.
+    pub(super) fn json(self) -> Json<Self> {
+        Json(self)
     }
 }
 

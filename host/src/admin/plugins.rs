@@ -80,9 +80,7 @@ pub(super) async fn list(
     ) {
         items.push(plugin_json(&admin, entry).await?);
     }
-    Ok(Page::new(items, limit, |plugin: &PluginJson| {
-        plugin.name.clone()
-    }))
+    Ok(Page::new(items, limit, |plugin: &PluginJson| plugin.name.clone()).json())
 }
 
 /// `GET plugins/{name}`.
@@ -115,7 +113,7 @@ pub(super) async fn kv(
         .kv_page(plugin, &prefix, after.as_deref(), limit + 1)
         .await?;
     let items = rows.into_iter().map(kv_json).collect();
-    Ok(Page::new(items, limit, |item: &KvJson| item.key.clone()))
+    Ok(Page::new(items, limit, |item: &KvJson| item.key.clone()).json())
 }
 
 /// `POST plugins/rescan`: answers when every file was looked at.

@@ -103,7 +103,7 @@ pub(super) async fn list(
     };
     parameters.finish()?;
     let items = runs_json(&board, admin.store.runs(&filter).await?);
-    Ok(Page::new(items, limit, |run: &RunJson| run.id.to_string()))
+    Ok(Page::new(items, limit, |run: &RunJson| run.id.to_string()).json())
 }
 
 /// `GET runs/{id}`.

@@ -58,9 +58,7 @@ pub(super) async fn list(
         }
         items.push(source_json(&admin, &source, &minutes).await?);
     }
-    Ok(Page::new(items, limit, |source: &SourceJson| {
-        source.name.clone()
-    }))
+    Ok(Page::new(items, limit, |source: &SourceJson| source.name.clone()).json())
 }
 
 async fn source_json(

@@ -42,6 +42,7 @@ pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), Co
     let environment = Environment::of_process();
     let config = Config::load_with(config_path, &overrides, &environment)?;
     let _flushes_the_log = telemetry::start(&environment);
+    open_as_many_files_as_allowed();
     let failed = |error: &dyn std::fmt::Display| CommandError::Failed(error.to_string());
 
     // Told to stop while starting counts too.
@@ -67,6 +68,20 @@ pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), Co
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Connections are files too; the usual soft limit of 1,024 is meant for programs
+/// that use `select`.
+fn open_as_many_files_as_allowed() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let hard = getrlimit(Resource::Nofile).maximum;
+    let wanted = Rlimit {
+        current: hard,
+        maximum: hard,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, wanted) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
 }
 
 async fn bind(key: &str, address: std::net::SocketAddr) -> Result<TcpListener, CommandError> {

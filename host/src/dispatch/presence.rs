@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -64,10 +65,14 @@ impl Presence {
     }
 
     /// Takes in what the directory holds, until it says no more.
-    pub async fn run(self, mut found: mpsc::Receiver<Found>) {
+    pub async fn run(self, mut found: mpsc::Receiver<Found>, stop: CancellationToken) {
         // Files that could not be registered, for the database's sake, not theirs.
         let mut again: BTreeMap<String, Arc<[u8]>> = BTreeMap::new();
         while let Some(one) = found.recv().await {
+            // What else was found need not be loaded any more.
+            if stop.is_cancelled() {
+                return;
+            }
             match one {
                 Found::File(file, Ok(bytes)) => {
                     again.remove(&file);
@@ -80,13 +85,15 @@ impl Presence {
                     again.remove(&file);
                     self.removed(&file);
                 }
-                Found::ScanEnded(waits) => {
+                Found::ScanEnded { is_seen, waits } => {
                     for (file, bytes) in std::mem::take(&mut again) {
                         if self.file_changed(&file, &bytes).await.is_err() {
                             again.insert(file, bytes);
                         }
                     }
-                    self.scan_ended();
+                    if is_seen {
+                        self.scan_ended();
+                    }
                     if waits.is_some_and(|waits| waits.send(()).is_err()) {
                         tracing::trace!("nobody waits for the scan any more");
                     }
@@ -156,7 +163,7 @@ impl Presence {
         if let Some(problem) = problem {
             tracing::warn!(plugin = %name, digest = %loaded.digest, problem, "the version is a candidate; what ran keeps running");
             let is_held = !missing_grants.is_empty();
-            if self.active(name).is_none() && !self.activate_kept(name, file).await && is_held {
+            if self.active(name).is_none() && !self.activate_kept(name, file).await? && is_held {
                 // Without an active version its triggers hold anyway: its runs wait.
                 let id = self.register(name, file, loaded, None).await?;
                 self.change(name, file, |entry| entry.is_registered(id, loaded));
@@ -193,8 +200,10 @@ impl Presence {
     async fn refused(&self, file: &str, digest: Option<Digest>, error: &LoadError) {
         for name in self.names_of(file) {
             tracing::warn!(plugin = %name, file, %error, "the file is not a plugin that can run; what ran keeps running");
-            if self.active(&name).is_none() {
-                self.activate_kept(&name, file).await;
+            if self.active(&name).is_none()
+                && let Err(error) = self.activate_kept(&name, file).await
+            {
+                tracing::error!(plugin = %name, %error, "it cannot be said which version was active");
             }
             let problem = error.to_string();
             self.change(&name, file, |entry| {
@@ -224,10 +233,11 @@ impl Presence {
         self.board.load().entries.get(name)?.active.clone()
     }
 
-    /// Activates the version that the store calls active from where it is kept.
-    async fn activate_kept(&self, name: &PluginName, file: &str) -> bool {
-        let Some(loaded) = self.kept(name).await else {
-            return false;
+    /// Activates the version that the store calls active from where it is kept;
+    /// returns whether there is one.
+    async fn activate_kept(&self, name: &PluginName, file: &str) -> Result<bool, StoreError> {
+        let Some(loaded) = self.kept(name).await? else {
+            return Ok(false);
         };
         tracing::info!(plugin = %name, digest = %loaded.digest, "the version that was active runs, from the data directory");
         let now = self.clock.now();
@@ -235,18 +245,29 @@ impl Presence {
             entry.active = Some(Arc::new(loaded));
             entry.loaded_at = Some(now);
         });
-        true
+        Ok(true)
     }
 
     /// The version that the store calls active, if it is kept and may run.
-    async fn kept(&self, name: &PluginName) -> Option<Loaded> {
-        let rows = self.store.plugins().await.unwrap_or_default();
-        let row = rows.into_iter().find(|row| row.name == name.as_str())?;
-        let digest: Digest = row.digest?.parse().ok()?;
-        let loaded = self.host.load(self.shelf().get(digest).await?).await.ok()?;
+    async fn kept(&self, name: &PluginName) -> Result<Option<Loaded>, StoreError> {
+        let rows = self.store.plugins().await?;
+        let row = rows.into_iter().find(|row| row.name == name.as_str());
+        let digest = row
+            .and_then(|row| row.digest)
+            .and_then(|digest| digest.parse().ok());
+        let Some(digest) = digest else {
+            return Ok(None);
+        };
+        let Some(bytes) = self.shelf().get(digest).await else {
+            return Ok(None);
+        };
+        let Ok(loaded) = self.host.load(bytes).await else {
+            return Ok(None);
+        };
         let settings = self.config.plugin(name);
-        let is_allowed = loaded.manifest.missing_grants(&settings).is_empty();
-        (is_allowed && loaded.exceeds(&settings.limits).is_none()).then_some(loaded)
+        let is_allowed = loaded.manifest.missing_grants(&settings).is_empty()
+            && loaded.exceeds(&settings.limits).is_none();
+        Ok(is_allowed.then_some(loaded))
     }
 
     fn removed(&self, file: &str) {

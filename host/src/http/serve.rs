@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 const CONNECTIONS_MAX: usize = 10_000;
 /// A request's head must have arrived within this time, the wait for it included.
 const HEAD_WITHIN: Duration = Duration::from_secs(60);
+/// Largest head of a request; hyper would take 400 KiB for each connection.
+const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Before the next try when no connection can be accepted.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// How long open requests may go on when the host stops.
@@ -26,6 +28,7 @@ const GRACE: Duration = Duration::from_secs(10);
 pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
+    let mut is_full = false;
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -34,8 +37,16 @@ pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToke
         };
         match accepted {
             // The kernel tells the sender that the connection is closed.
-            Ok(_) if connections.len() >= CONNECTIONS_MAX => {}
+            Ok(_) if connections.len() >= CONNECTIONS_MAX => {
+                if !std::mem::replace(&mut is_full, true) {
+                    tracing::warn!(
+                        limit = CONNECTIONS_MAX,
+                        "too many connections; more are closed at once"
+                    );
+                }
+            }
             Ok((stream, _)) => {
+                is_full = false;
                 let connection = graceful.watch(connection(stream, routes.clone()));
                 connections.spawn(async move {
                     if let Err(error) = connection.await {
@@ -72,5 +83,6 @@ fn connection(
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
+        .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes))
 }

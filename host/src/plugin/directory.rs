@@ -35,7 +35,12 @@ pub enum Found {
     /// A file is gone.
     Removed(String),
     /// The directory was looked at and everything found was reported.
-    ScanEnded(Option<oneshot::Sender<()>>),
+    ScanEnded {
+        /// Whether the directory could be read.
+        is_seen: bool,
+        /// Who waits for this.
+        waits: Option<oneshot::Sender<()>>,
+    },
 }
 
 /// Asks for a scan now.
@@ -67,6 +72,15 @@ struct Look {
     bytes: u64,
     modified_ns: i128,
     inode: u64,
+}
+
+impl Look {
+    /// What no file looks like.
+    const NONE: Self = Self {
+        bytes: 0,
+        modified_ns: i128::MIN,
+        inode: 0,
+    };
 }
 
 impl Rescan {
@@ -105,17 +119,13 @@ impl Directory {
         let mut renamed = BTreeSet::new();
         loop {
             self.watch();
-            if self.scan(&found, &mut renamed).await.is_err() {
+            let Ok(is_seen) = self.scan(&found, &mut renamed).await else {
                 return;
-            }
-            let waiting: Vec<oneshot::Sender<()>> = std::mem::take(&mut asked);
-            let mut ended: Vec<Found> = waiting
-                .into_iter()
-                .map(|done| Found::ScanEnded(Some(done)))
-                .collect();
-            ended.push(Found::ScanEnded(None));
-            for scan_ended in ended {
-                if found.send(scan_ended).await.is_err() {
+            };
+            let waiting = std::mem::take(&mut asked).into_iter().map(Some);
+            for waits in waiting.chain([None]) {
+                let ended = Found::ScanEnded { is_seen, waits };
+                if found.send(ended).await.is_err() {
                     return;
                 }
             }
@@ -176,19 +186,22 @@ impl Directory {
         }
     }
 
-    /// Looks until every file was the same twice, and reports what changed.
+    /// Looks until every file was the same twice, and reports what changed; returns
+    /// whether there was anything to be seen.
     async fn scan(
         &mut self,
         found: &mpsc::Sender<Found>,
         renamed: &mut BTreeSet<String>,
-    ) -> Result<(), Closed> {
+    ) -> Result<bool, Closed> {
         let mut before = BTreeMap::new();
+        let mut is_seen = true;
         for _ in 0..LOOKS {
             let now = match looks(&self.path).await {
                 Ok(now) => now,
                 Err(error) => {
                     // That nothing can be seen does not mean that nothing is there.
                     tracing::warn!(%error, directory = %self.path.display(), "the plugins directory cannot be read");
+                    is_seen = false;
                     break;
                 }
             };
@@ -223,9 +236,9 @@ impl Directory {
         renamed.clear();
         // What could not be read is looked at again by the next scan.
         for name in std::mem::take(&mut self.unread) {
-            self.reported.remove(&name);
+            self.reported.insert(name, Look::NONE);
         }
-        Ok(())
+        Ok(is_seen)
     }
 
     async fn report(
@@ -283,7 +296,10 @@ async fn looks(directory: &Path) -> std::io::Result<BTreeMap<String, Look>> {
                 Ok(_) => {}
                 // Gone between the two calls, or a link to nothing.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                // That it cannot be read either is found out by whoever tries.
+                Err(_) => {
+                    looks.insert(name, Look::NONE);
+                }
             }
         }
         Ok(looks)

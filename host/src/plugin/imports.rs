@@ -15,8 +15,8 @@ use crate::kv::{CounterError, KvEffects, KvRead, KvWrite, Version, incremented};
 use crate::run::{LogLevel, LogLine};
 
 use super::limits::{
-    CALLS_MAX, Exceeded, KV_BYTES_MAX, KV_KEY_MAX, KV_LIST_MAX, KV_LISTS_MAX, KV_READ_BYTES_MAX,
-    KV_VALUE_MAX,
+    CALLS_MAX, Exceeded, KV_BYTES_MAX, KV_KEY_MAX, KV_KEY_WEIGHT, KV_LIST_MAX, KV_LISTS_MAX,
+    KV_READ_BYTES_MAX, KV_VALUE_MAX,
 };
 use super::log::Log;
 
@@ -287,13 +287,27 @@ impl Gate {
         if self.n_lists > KV_LISTS_MAX {
             return Err(Exceeded::calls("calls of kv.list", KV_LISTS_MAX));
         }
+        let is_deleted = |key: &String| matches!(self.own.get(key), Some(Own::Deleted));
+        let below = |key: &&String| key.starts_with(&prefix);
         // Keys that this attempt deleted make room for others behind them.
-        let wanted = limit.saturating_add(u32::try_from(self.own.len()).unwrap_or(u32::MAX));
+        let deleted = self
+            .own
+            .keys()
+            .filter(below)
+            .filter(|key| is_deleted(key))
+            .count();
+        let wanted = limit.saturating_add(u32::try_from(deleted).unwrap_or(u32::MAX));
         let kept = match grants.state.list(&prefix, wanted).await {
             Ok(keys) => keys,
             Err(problem) => return Ok(Reply::Refused(Refusal::Unavailable(problem))),
         };
-        self.weigh_read(prefix.len() + kept.iter().map(String::len).sum::<usize>())?;
+        self.weigh_read(
+            prefix.len()
+                + kept
+                    .iter()
+                    .map(|key| key.len() + KV_KEY_WEIGHT)
+                    .sum::<usize>(),
+        )?;
         self.effects.reads.push(KvRead::List {
             prefix: prefix.clone(),
             limit: wanted,

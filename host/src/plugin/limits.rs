@@ -25,6 +25,8 @@ pub const KV_VALUE_MAX: usize = 256 << 10;
 pub const KV_BYTES_MAX: usize = 4 << 20;
 /// Most bytes of keys and values that an attempt may read.
 pub const KV_READ_BYTES_MAX: usize = 8 << 20;
+/// What a key that was listed weighs besides its text: it is compared at commit.
+pub const KV_KEY_WEIGHT: usize = 64;
 /// Most calls of `kv.list`: each is looked at again when the run commits.
 pub const KV_LISTS_MAX: u32 = 100;
 /// Most keys that one `list` returns.

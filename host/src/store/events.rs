@@ -16,6 +16,8 @@ use super::request::{KeptRequest, read};
 use super::rows::ManyRows;
 use super::{Store, StoreError};
 
+/// Pages that are looked through for one that fits a pattern.
+const LOOKS_MAX: u32 = 20;
 const COLUMNS: &str = "id, source, provider, kind, received_ms, delivery_id, content_type, size_bytes, \
                        is_handshake, dedup_conflict, no_run_reason";
 
@@ -106,33 +108,32 @@ impl Statements {
 }
 
 impl Store {
-    /// One page of events, newest first.
+    /// One page of events, newest first; and where it stopped looking, if that was
+    /// before there were enough that fit a pattern.
     ///
     /// # Errors
     /// [`StoreError`] if the database does not answer.
-    pub async fn events(&self, filter: &EventFilter) -> Result<Vec<EventRow>, StoreError> {
+    pub async fn events(
+        &self,
+        filter: &EventFilter,
+    ) -> Result<(Vec<EventRow>, Option<EventId>), StoreError> {
         let mut page: Vec<EventRow> = Vec::new();
         let mut filter = filter.clone();
-        loop {
+        let wanted = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+        let fits = |kind: &Option<KindPattern>, row: &EventRow| {
+            kind.as_ref().is_none_or(|kind| kind.matches(&row.kind))
+        };
+        for _ in 0..LOOKS_MAX {
             let rows = self.events_roughly(&filter).await?;
-            let Some(last) = rows.last().map(|row| row.id) else {
-                return Ok(page);
-            };
-            let fits = |row: &EventRow| {
-                filter
-                    .kind
-                    .as_ref()
-                    .is_none_or(|kind| kind.matches(&row.kind))
-            };
-            let wanted = usize::try_from(filter.limit).unwrap_or(usize::MAX);
             let is_end = rows.len() < wanted;
-            page.extend(rows.into_iter().filter(fits));
+            filter.before = rows.last().map(|row| row.id);
+            page.extend(rows.into_iter().filter(|row| fits(&filter.kind, row)));
             if is_end || page.len() >= wanted {
                 page.truncate(wanted);
-                return Ok(page);
+                return Ok((page, None));
             }
-            filter.before = Some(last);
         }
+        Ok((page, filter.before))
     }
 
     /// The same with kinds that only begin as the pattern does.
@@ -203,7 +204,12 @@ impl Store {
     /// [`StoreError::Damaged`] if it is gone or cannot be read, which no later try
     /// will change; any other if the database does not answer.
     pub async fn event_of_run(&self, id: EventId) -> Result<Arc<Event>, StoreError> {
-        let mut events = self.load_events(&[id], i64::MAX).await?;
+        let mut events = match self.load_events(&[id], i64::MAX).await {
+            Err(StoreError::Database(error)) if is_damage(&error) => {
+                return Err(super::DamagedRequest::new(&error.to_string()).into());
+            }
+            loaded => loaded?,
+        };
         events
             .remove(&id)
             .ok_or_else(|| super::DamagedRequest::new("it is not there").into())
@@ -308,6 +314,16 @@ impl Store {
                 Ok(runs)
             })
         }).await
+    }
+}
+
+/// Whether the file itself is damaged (SQLITE_CORRUPT, SQLITE_NOTADB), or holds what
+/// nobody wrote there: no later try will change that.
+fn is_damage(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,
+        sqlx::Error::Database(error) => matches!(error.code().as_deref(), Some("11" | "26")),
+        _ => false,
     }
 }
 

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use crate::clock::{Timestamp, millis};
@@ -74,13 +75,17 @@ impl NewEvent {
             window,
             plugins,
             no_run_reason,
-            event,
+            // It is in the kept request now; one copy is enough to wait with.
+            event: Event {
+                body: Bytes::new(),
+                ..event
+            },
         }
     }
 
     /// Bytes it holds in memory while it waits, about.
     pub fn weight(&self) -> usize {
-        self.request.bytes.len() + self.event.body.len()
+        self.request.bytes.len()
     }
 
     /// The plugins that get a run of it.

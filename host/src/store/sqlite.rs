@@ -88,27 +88,18 @@ fn same_for_all(path: &Path) -> Result<PathBuf, StoreError> {
         path: path.display().to_string(),
         reason: error.to_string(),
     };
-    if path.exists() {
-        return path.canonicalize().map_err(failed);
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
     }
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    let name = path
-        .file_name()
-        .ok_or_else(|| failed(std::io::ErrorKind::IsADirectory.into()))?;
-    let path = folder.canonicalize().map_err(failed)?.join(name);
-    // It holds bodies and headers of strangers: for its owner only.
+    // It holds bodies and headers of strangers: a new one is for its owner only.
     File::options()
         .create(true)
         .truncate(false)
         .write(true)
         .mode(0o600)
-        .open(&path)
+        .open(path)
         .map_err(failed)?;
-    Ok(path)
+    path.canonicalize().map_err(failed)
 }
 
 /// Takes the lock beside the file, or says who has the database.
