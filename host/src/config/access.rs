@@ -1,5 +1,6 @@
 //! How the command line reaches a running host's admin API.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::{Config, ConfigError, Environment};
@@ -43,13 +44,59 @@ impl AdminAccess {
             });
         }
         let local = Config::load(config)?;
+        let url = url.unwrap_or_else(|| url_of(local.admin_listen));
+        // The token of this machine's host is shown to this machine only.
+        let is_here = names_this_machine(&url) || url == url_of(local.admin_listen);
+        let token_file = match &token {
+            Some(_) => None,
+            None => token_file.or_else(|| is_here.then(|| local.token_file())),
+        };
         Ok(Self {
-            url: url.unwrap_or_else(|| format!("http://{}", local.admin_listen)),
-            token_file: match &token {
-                Some(_) => None,
-                None => token_file.or_else(|| Some(local.token_file())),
-            },
+            url,
             token,
+            token_file,
         })
+    }
+}
+
+/// Where a host that listens on an address is reached from here.
+fn url_of(listen: SocketAddr) -> String {
+    let reached = match listen.ip() {
+        IpAddr::V4(any) if any.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(any) if any.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        address => address,
+    };
+    format!("http://{}", SocketAddr::new(reached, listen.port()))
+}
+
+/// Whether a URL's host is the loopback interface.
+fn names_this_machine(url: &str) -> bool {
+    let Ok(uri) = url.parse::<axum::http::Uri>() else {
+        return false;
+    };
+    let host = uri.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn only_loopback_is_this_machine() {
+        for (url, expected) in [
+            ("http://127.0.0.1:8081", true),
+            ("http://localhost", true),
+            ("https://[::1]:1/x", true),
+            ("http://localhost.example.com", false),
+            ("http://127.0.0.1.example.com", false),
+            ("https://hooks.example.com", false),
+            ("http://user@10.0.0.1", false),
+            ("nonsense", false),
+        ] {
+            assert_eq!(super::names_this_machine(url), expected, "{url}");
+        }
     }
 }
