@@ -235,12 +235,22 @@ fn conditions(query: &mut QueryBuilder<Sqlite>, filter: &RunFilter, table: &str,
         and(query, "run_id", " < ");
         query.push_bind(before.0);
     }
-    if let Some(wanted) = filter.state {
-        query
-            .push(" and ")
-            .push(state)
-            .push(" = ")
-            .push_bind(wanted.as_str());
+    match filter.state {
+        None => {}
+        // Each in the words of the index that serves it.
+        Some(RunState::Running) => {
+            query.push(" and ").push(table).push("state = 1");
+        }
+        Some(wanted) => {
+            query
+                .push(" and ")
+                .push(state)
+                .push(" = ")
+                .push_bind(wanted.as_str());
+            if matches!(wanted, RunState::Dead | RunState::Cancelled) {
+                query.push(" and ").push(state).push(" <> 'succeeded'");
+            }
+        }
     }
     query
         .push(" order by ")
