@@ -20,7 +20,8 @@ create table events (
     header_bytes   integer not null,          -- length of the header block in request
     request        blob    not null           -- header block as sent, then the exact body
 ) strict;
-create index events_by_source on events (source, id);
+-- Sources with kinds are few: lists by either look at each pair's newest.
+create index events_by_stream on events (source, kind, id);
 
 -- What was seen already: one row for each distinct body under a delivery's key.
 create table dedup (

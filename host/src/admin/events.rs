@@ -80,15 +80,14 @@ pub(super) async fn list(
         limit: limit + 1,
     };
     parameters.finish()?;
-    let (rows, looked_to) = admin.store.events(&filter).await?;
+    let rows = admin.store.events(&filter).await?;
     let ids: Vec<EventId> = rows.iter().map(|row| row.id).collect();
     let counts = by_event(&admin.board.load(), admin.store.run_counts(&ids).await?);
     let items = rows
         .into_iter()
         .map(|row| event_json(row, &counts))
         .collect();
-    let page = Page::new(items, limit, |event: &EventJson| event.about.id.to_string());
-    Ok(page.or_from(looked_to.map(|id| id.to_string())).json())
+    Ok(Page::new(items, limit, |event: &EventJson| event.about.id.to_string()).json())
 }
 
 /// `GET events/{id}`.

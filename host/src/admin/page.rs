@@ -44,15 +44,6 @@ impl<T: Serialize> Page<T> {
         Self { items, next_cursor }
     }
 
-    /// The same page, continued from `cursor` if nothing else says where.
-    pub(super) fn or_from(self, cursor: Option<String>) -> Self {
-        let next_cursor = self.next_cursor.or(cursor);
-        Self {
-            next_cursor,
-            ..self
-        }
-    }
-
     /// The page as an answer.
     pub(super) fn json(self) -> Json<Self> {
         Json(self)

@@ -1,5 +1,6 @@
 //! Reads events: one, a page, a body; and replays them.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -16,8 +17,6 @@ use super::request::{KeptRequest, read};
 use super::rows::ManyRows;
 use super::{Store, StoreError};
 
-/// Pages that are looked through for one that fits a pattern.
-const LOOKS_MAX: u32 = 20;
 const COLUMNS: &str = "id, source, provider, kind, received_ms, delivery_id, content_type, size_bytes, \
                        is_handshake, dedup_conflict, no_run_reason";
 
@@ -108,55 +107,62 @@ impl Statements {
 }
 
 impl Store {
-    /// One page of events, newest first; and where it stopped looking, if that was
-    /// before there were enough that fit a pattern.
+    /// One page of events, newest first.
     ///
     /// # Errors
     /// [`StoreError`] if the database does not answer.
-    pub async fn events(
-        &self,
-        filter: &EventFilter,
-    ) -> Result<(Vec<EventRow>, Option<EventId>), StoreError> {
-        let mut page: Vec<EventRow> = Vec::new();
-        let mut filter = filter.clone();
-        let wanted = usize::try_from(filter.limit).unwrap_or(usize::MAX);
-        let fits = |kind: &Option<KindPattern>, row: &EventRow| {
-            kind.as_ref().is_none_or(|kind| kind.matches(&row.kind))
-        };
-        for _ in 0..LOOKS_MAX {
-            let rows = self.events_roughly(&filter).await?;
-            let is_end = rows.len() < wanted;
-            filter.before = rows.last().map(|row| row.id);
-            page.extend(rows.into_iter().filter(|row| fits(&filter.kind, row)));
-            if is_end || page.len() >= wanted {
-                page.truncate(wanted);
-                return Ok((page, None));
+    pub async fn events(&self, filter: &EventFilter) -> Result<Vec<EventRow>, StoreError> {
+        if filter.source.is_none() && filter.kind.is_none() {
+            return self.events_of(None, filter).await;
+        }
+        let mut page = Vec::new();
+        for stream in self.streams().await? {
+            let is_source = filter
+                .source
+                .as_ref()
+                .is_none_or(|source| *source == stream.0);
+            if is_source
+                && filter
+                    .kind
+                    .as_ref()
+                    .is_none_or(|kind| kind.matches(&stream.1))
+            {
+                page.extend(self.events_of(Some(&stream), filter).await?);
             }
         }
-        Ok((page, filter.before))
+        page.sort_unstable_by_key(|event: &EventRow| Reverse(event.id));
+        page.truncate(usize::try_from(filter.limit).unwrap_or(usize::MAX));
+        Ok(page)
     }
 
-    /// The same with kinds that only begin as the pattern does.
-    async fn events_roughly(&self, filter: &EventFilter) -> Result<Vec<EventRow>, StoreError> {
+    /// All pairs of source and kind that events have. Each is one step in index
+    /// `events_by_stream`, however many events it has.
+    async fn streams(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let streams = sqlx::query_as(
+            "with recursive step (source, kind) as ( \
+             select * from (select source, kind from events order by source, kind limit 1) \
+             union all select e.source, e.kind from step cross join events e on e.seq = coalesce( \
+             (select seq from events n where n.source = step.source and n.kind > step.kind \
+             order by n.kind limit 1), \
+             (select seq from events n where n.source > step.source order by n.source, n.kind limit 1))) \
+             select source, kind from step",
+        )
+        .fetch_all(self.readers())
+        .await?;
+        Ok(streams)
+    }
+
+    /// One page of events of one source and kind, or of all.
+    async fn events_of(
+        &self,
+        stream: Option<&(String, String)>,
+        filter: &EventFilter,
+    ) -> Result<Vec<EventRow>, StoreError> {
         let mut query =
             QueryBuilder::<Sqlite>::new(format!("select {COLUMNS} from events where true"));
-        if let Some(source) = &filter.source {
+        if let Some((source, kind)) = stream {
             query.push(" and source = ").push_bind(source);
-        }
-        match filter.kind.as_ref().map(KindPattern::as_str) {
-            None => {}
-            Some(pattern) => match pattern.split_once('*') {
-                None => {
-                    query.push(" and kind = ").push_bind(pattern);
-                }
-                Some((start, _)) => {
-                    let start = start.trim_end_matches('.').to_owned();
-                    query
-                        .push(" and substr(kind, 1, length(")
-                        .push_bind(start.clone());
-                    query.push(")) = ").push_bind(start);
-                }
-            },
+            query.push(" and kind = ").push_bind(kind);
         }
         if let Some(since) = filter.since {
             query
@@ -276,13 +282,16 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the database does not answer.
     pub async fn last_event_at(&self, source: &str) -> Result<Option<Timestamp>, StoreError> {
-        let last: Option<i64> = sqlx::query_scalar(
-            "select received_ms from events where source = ? order by id desc limit 1",
-        )
-        .bind(source)
-        .fetch_optional(self.readers())
-        .await?;
-        Ok(last.map(Timestamp::from_millis))
+        let newest = EventFilter {
+            source: Some(source.to_owned()),
+            limit: 1,
+            ..EventFilter::default()
+        };
+        Ok(self
+            .events(&newest)
+            .await?
+            .first()
+            .map(|event| event.received_at))
     }
 
     /// Starts a new run of a stored event for each plugin; they go last.
