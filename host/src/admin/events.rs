@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::dispatch::Board;
-use crate::event::EventId;
+use crate::event::{Event, EventId};
 use crate::name::PluginName;
 use crate::run::{PluginId, RunState};
 use crate::store::{EventFilter, EventRow, RunCounts, RunFilter};
@@ -95,15 +95,10 @@ pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
 ) -> Result<Json<EventDetail>, AdminError> {
-    let id = event_id(&id)?;
-    let (row, event) = admin
-        .store
-        .event(id)
-        .await?
-        .ok_or_else(|| AdminError::unknown("event", id))?;
+    let (row, event) = stored(&admin, &id).await?;
     let board = admin.board.load_full();
     let filter = RunFilter {
-        event: Some(id),
+        event: Some(event.id),
         blocked: board.blocked(),
         limit: RUNS_MAX,
         ..RunFilter::default()
@@ -126,12 +121,7 @@ pub(super) async fn body(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
 ) -> Result<Response<Body>, AdminError> {
-    let id = event_id(&id)?;
-    let (_, event) = admin
-        .store
-        .event(id)
-        .await?
-        .ok_or_else(|| AdminError::unknown("event", id))?;
+    let (_, event) = stored(&admin, &id).await?;
     // Bytes of strangers: never to be taken for a page by a browser.
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream"),
@@ -154,12 +144,7 @@ pub(super) async fn replay(
         serde_json::from_slice(&body)
             .map_err(|error| AdminError::Invalid(format!("the body is wrong: {error}")))?
     };
-    let id = event_id(&id)?;
-    let (_, event) = admin
-        .store
-        .event(id)
-        .await?
-        .ok_or_else(|| AdminError::unknown("event", id))?;
+    let (_, event) = stored(&admin, &id).await?;
     let board = admin.board.load_full();
     let plugins = match &wanted.plugin {
         Some(name) => vec![plugin_id(&board, name)?],
@@ -172,7 +157,7 @@ pub(super) async fn replay(
             event.source
         )));
     }
-    let runs = admin.store.replay(id, plugins.clone()).await?;
+    let runs = admin.store.replay(event.id, plugins.clone()).await?;
     admin.wakeup.ring(&plugins);
     let mut items = Vec::with_capacity(runs.len());
     for run in runs {
@@ -201,8 +186,11 @@ pub(super) fn plugin_id(board: &Board, name: &str) -> Result<PluginId, AdminErro
         .ok_or_else(|| AdminError::unknown("plugin", name))
 }
 
-fn event_id(text: &str) -> Result<EventId, AdminError> {
-    text.parse().map_err(|_| AdminError::unknown("event", text))
+/// The event with this id; a text that is no id names no event.
+async fn stored(admin: &Admin, id: &str) -> Result<(EventRow, Arc<Event>), AdminError> {
+    let unknown = || AdminError::unknown("event", id);
+    let parsed: EventId = id.parse().map_err(|_| unknown())?;
+    admin.store.event(parsed).await?.ok_or_else(unknown)
 }
 
 type Counts = BTreeMap<EventId, BTreeMap<&'static str, i64>>;

@@ -1,10 +1,8 @@
 //! The registry of plugins: what is known of each, whether or not its file is
 //! here. Events get runs from what stands here.
 
-use crate::run::PluginId;
-use serde::Serialize;
-
 use super::{Store, StoreError};
+use crate::run::PluginId;
 
 /// A plugin as the store knows it.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -26,7 +24,7 @@ pub struct PluginRow {
 }
 
 /// What is to be known of a plugin from now on.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct RegisterPlugin {
     /// Its name.
     pub name: String,
