@@ -5,7 +5,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 use serde::{Serialize, Serializer};
 
@@ -15,7 +16,19 @@ pub struct Timestamp(i64);
 
 /// Tells the time; a handle that tests replace.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+pub struct Clock {
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    is_system: bool,
+}
+
+/// The clock of another machine, as last heard and carried on by the time that has
+/// passed here since: a jump of this machine's own clock does not touch it.
+#[derive(Debug)]
+pub struct HeardClock {
+    start: Instant,
+    /// Its time when `start` was.
+    at_start_ms: AtomicI64,
+}
 
 impl Timestamp {
     /// The instant `ms` milliseconds after the epoch.
@@ -82,19 +95,49 @@ impl Serialize for Timestamp {
 impl Clock {
     /// The operating system's clock.
     pub fn system() -> Self {
-        Self(Arc::new(|| {
-            Timestamp(jiff::Timestamp::now().as_millisecond())
-        }))
+        Self {
+            now: Arc::new(|| Timestamp(jiff::Timestamp::now().as_millisecond())),
+            is_system: true,
+        }
     }
 
     /// A clock that answers with what `now` returns.
     pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
+        Self {
+            now: Arc::new(now),
+            is_system: false,
+        }
+    }
+
+    /// Whether it is the operating system's, not one that somebody set.
+    pub fn is_system(&self) -> bool {
+        self.is_system
     }
 
     /// The present instant.
     pub fn now(&self) -> Timestamp {
-        (self.0)()
+        (self.now)()
+    }
+}
+
+impl HeardClock {
+    /// A clock that said `now` just now.
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            start: Instant::now(),
+            at_start_ms: AtomicI64::new(now.millis()),
+        }
+    }
+
+    /// Notes what it says just now.
+    pub fn hear(&self, now: Timestamp) {
+        let at_start = now.minus(self.start.elapsed());
+        self.at_start_ms.store(at_start.millis(), Ordering::Relaxed);
+    }
+
+    /// The present instant, by it.
+    pub fn now(&self) -> Timestamp {
+        Timestamp(self.at_start_ms.load(Ordering::Relaxed)).plus(self.start.elapsed())
     }
 }
 

@@ -1,25 +1,33 @@
 //! The store: events, runs, attempts, deduplication, plugin state, registry.
 //!
-//! The only place with SQL. One interface of whole operations: no transaction,
-//! connection or row leaves this module, so that a second engine fits behind it.
-//! Writes go to one writer thread (`writer`) which commits many at once; reads go
-//! to connections of their own and see committed data only.
+//! The only place with SQL. One interface of whole operations over two engines: no
+//! transaction, connection or row leaves this module. SQLite ([`sqlite`]) is one file
+//! with one writer; Postgres ([`postgres`]) is shared by any number of hosts. What
+//! they have in common is written once, in [`sql`]'s words; reads see committed data
+//! only.
 
 use std::sync::Arc;
 
-use crate::clock::Clock;
-use crate::config::Database;
+use futures_util::future::BoxFuture;
+
+use crate::clock::{Clock, Timestamp};
+use crate::config::{Config, Database, PoolConfig};
 use crate::run::Epoch;
 
 mod claim;
 mod events;
 mod finish;
+mod history;
+mod hosts;
 mod ingest;
+mod order;
+mod postgres;
 mod registry;
 mod request;
 mod rollups;
 mod rows;
 mod runs;
+mod sql;
 mod sqlite;
 mod state;
 mod upkeep;
@@ -28,11 +36,13 @@ mod writer;
 pub use claim::{ClaimedRuns, Want};
 pub use events::{EventFilter, EventRow, RunCounts};
 pub use finish::{Finished, Settled};
+pub use hosts::{HostRow, Rescued};
 pub use ingest::{Ingested, NewEvent};
+pub use postgres::{Wake, WakeListener};
 pub use registry::{PluginRow, PluginRuns, RegisterPlugin};
 pub use request::DamagedRequest;
 pub use rollups::{PluginMinute, SourceMinute};
-pub use runs::{AttemptRow, Retried, RunFilter, RunRow};
+pub use runs::{AttemptRow, Cancelled, Retried, RunFilter, RunRow};
 pub use state::{KvItem, KvValue};
 
 /// Why the store could not do what it was asked.
@@ -47,7 +57,7 @@ pub enum StoreError {
     /// The database cannot be opened.
     #[error("cannot open database `{path}`: {reason}")]
     Open {
-        /// The database's file.
+        /// The database's file, or its URL without the password.
         path: String,
         /// What stands in the way.
         reason: String,
@@ -72,62 +82,144 @@ pub enum StoreError {
 /// How long a stop waits for queries of operators.
 const READERS_GRACE: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// Which database, and how to use it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The database.
+    pub database: Database,
+    /// Connections and timeouts, on Postgres.
+    pub pool: PoolConfig,
+    /// Whether a pooler in transaction mode stands before Postgres.
+    pub is_pooled: bool,
+    /// Whether a server that does not write to disk is good enough.
+    pub allow_unsafe: bool,
+}
+
+impl Settings {
+    /// A database with everything else as by default.
+    pub fn new(database: Database) -> Self {
+        Self {
+            database,
+            pool: PoolConfig::default(),
+            is_pooled: false,
+            allow_unsafe: false,
+        }
+    }
+
+    /// What the configuration says.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            database: config.database.clone(),
+            pool: config.pool,
+            is_pooled: config.pooler,
+            allow_unsafe: config.allow_unsafe_database,
+        }
+    }
+}
+
 /// A handle to the store.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    writer: writer::Writer,
-    /// For operators and probes.
-    readers: sqlx::SqlitePool,
-    /// For what runs need, so that no page of an operator holds them up.
-    run_readers: sqlx::SqlitePool,
+    engine: Engine,
+    /// For operators.
+    readers: sql::Readers,
+    /// For what runs and probes need, so that no page of an operator holds them up.
+    run_readers: sql::Readers,
     /// Names this start of this host; every claim carries it.
     epoch: Epoch,
     clock: Clock,
     statements: Arc<Statements>,
-    /// Held as long as the store is: another process cannot open the database.
-    _lock: sqlite::DatabaseLock,
+}
+
+/// The database behind it.
+enum Engine {
+    Sqlite(sqlite::Engine),
+    Postgres(postgres::Engine),
 }
 
 /// The statements over many rows, made once.
 struct Statements {
     ingest: ingest::Statements,
+    claim: claim::Statements,
     finish: finish::Statements,
+    history: history::Statements,
+    hosts: hosts::Statements,
+    order: order::Statements,
     state: state::Statements,
     events: events::Statements,
+    rollups: rollups::Statements,
+    postgres: postgres::Statements,
+}
+
+impl Statements {
+    const fn new() -> Self {
+        Self {
+            ingest: ingest::Statements::new(),
+            claim: claim::Statements::new(),
+            finish: finish::Statements::new(),
+            history: history::Statements::new(),
+            hosts: hosts::Statements::new(),
+            order: order::Statements::new(),
+            state: state::Statements::new(),
+            events: events::Statements::new(),
+            rollups: rollups::Statements::new(),
+            postgres: postgres::Statements::new(),
+        }
+    }
 }
 
 impl Store {
-    /// Opens the database, creating or migrating it, and makes every run that a
-    /// dead host left `running` due at once (`host_lost`).
+    /// Opens the database, creating or migrating its tables.
     ///
     /// # Errors
     /// [`StoreError::InUse`], [`StoreError::Open`] or [`StoreError::Migrate`].
-    pub async fn open(database: &Database, clock: Clock) -> Result<Self, StoreError> {
-        let Database::Sqlite(path) = database;
-        let opened = sqlite::open(path).await?;
-        let statements = Arc::new(Statements {
-            ingest: ingest::Statements::new(),
-            finish: finish::Statements::new(),
-            state: state::Statements::new(),
-            events: events::Statements::new(),
-        });
-        let store = Self(Arc::new(Inner {
-            writer: writer::Writer::start(
-                opened.options,
-                opened.writer,
-                Arc::clone(&statements),
-                clock.clone(),
-            )?,
-            readers: opened.readers,
-            run_readers: opened.run_readers,
-            epoch: Epoch(rand::random::<i64>()),
-            clock,
-            statements,
-            _lock: opened.lock,
-        }));
-        store.rescue().await?;
+    pub async fn open(settings: &Settings, clock: Clock) -> Result<Self, StoreError> {
+        let statements = Arc::new(Statements::new());
+        let inner = match &settings.database {
+            Database::Sqlite(path) => {
+                let opened = sqlite::open(path).await?;
+                let source = writer::Source::Sqlite {
+                    options: opened.options,
+                    connection: Some(opened.writer),
+                };
+                let started = Arc::clone(&statements);
+                let writer = writer::Writer::start(source, started, clock.clone())?;
+                Inner {
+                    engine: Engine::Sqlite(sqlite::Engine {
+                        writer,
+                        _lock: opened.lock,
+                    }),
+                    readers: sql::Readers::Sqlite(opened.readers),
+                    run_readers: sql::Readers::Sqlite(opened.run_readers),
+                    epoch: Epoch(rand::random::<i64>()),
+                    clock,
+                    statements,
+                }
+            }
+            Database::Postgres(url) => {
+                let opened = postgres::open(url, settings, clock).await?;
+                let source = writer::Source::Postgres(opened.sessions.clone());
+                let (started, clock) = (Arc::clone(&statements), opened.clock.clone());
+                let writer = writer::Writer::start(source, started, clock)?;
+                let engine =
+                    postgres::Engine::new(opened.sessions, writer, opened.heard, url.clone());
+                Inner {
+                    engine: Engine::Postgres(engine),
+                    readers: opened.readers,
+                    run_readers: opened.run_readers,
+                    epoch: Epoch(rand::random::<i64>()),
+                    clock: opened.clock,
+                    statements,
+                }
+            }
+        };
+        let store = Self(Arc::new(inner));
+        if let Engine::Sqlite(_) = &store.0.engine {
+            // Nobody else has the file: every other start of a host is over.
+            store.end_other_leases().await?;
+        }
         Ok(store)
     }
 
@@ -135,34 +227,34 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::open`].
-    pub async fn migrate(database: &Database) -> Result<(), StoreError> {
-        let Database::Sqlite(path) = database;
-        let opened = sqlite::open(path).await?;
-        opened.readers.close().await;
-        opened.run_readers.close().await;
-        sqlx::Connection::close(opened.writer).await?;
+    pub async fn migrate(settings: &Settings) -> Result<(), StoreError> {
+        Self::open(settings, Clock::system()).await?.close().await;
         Ok(())
     }
 
     /// Whether the database answers, within two seconds.
     pub async fn answers(&self) -> bool {
         // Not on the readers of operators: a long list is no reason not to be ready.
-        let probe = sqlx::query("select 1").execute(&self.0.run_readers);
+        let probe = self.run_readers().fetch_all(sql::sql("select 1"));
         let answered = tokio::time::timeout(std::time::Duration::from_secs(2), probe).await;
-        matches!(answered, Ok(Ok(_))) && self.0.writer.is_well()
+        matches!(answered, Ok(Ok(_))) && self.0.writer().is_well()
     }
 
     /// Finishes what was begun and closes the database.
     pub async fn close(&self) {
-        // The writer is last: as the only user it moves the log into the file.
+        if let Engine::Postgres(_) = &self.0.engine {
+            // The readers' connections are the writer's too.
+            self.0.writer().close().await;
+        }
+        // On SQLite the writer is last: as the only user it moves the log into the file.
         let readers = async {
             self.0.readers.close().await;
             self.0.run_readers.close().await;
         };
         if tokio::time::timeout(READERS_GRACE, readers).await.is_err() {
-            tracing::warn!("a query was still running; the log stays beside the database");
+            tracing::warn!("a query was still running when the database was closed");
         }
-        self.0.writer.close().await;
+        self.0.writer().close().await;
     }
 
     /// This start of this host.
@@ -170,19 +262,70 @@ impl Store {
         self.0.epoch
     }
 
-    fn now_ms(&self) -> i64 {
-        self.0.clock.now().millis()
+    /// The clock that the store goes by: on Postgres the database's, so that hosts
+    /// whose own clocks differ agree on what is due and whose lease is over.
+    pub fn clock(&self) -> Clock {
+        self.0.clock.clone()
     }
 
-    fn readers(&self) -> &sqlx::SqlitePool {
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// Asks a database that has a clock of its own what time it is.
+    async fn hear_clock(&self) -> Result<(), StoreError> {
+        match &self.0.engine {
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(engine) => engine.hear_clock().await,
+        }
+    }
+
+    /// Listens for what other hosts say; none where there can be no others, or no way
+    /// to hear them.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn listen(&self) -> Result<Option<WakeListener>, StoreError> {
+        match &self.0.engine {
+            Engine::Sqlite(_) => Ok(None),
+            Engine::Postgres(engine) => engine.listen().await,
+        }
+    }
+
+    /// Applies a function in a transaction and commits it. It may be applied more
+    /// than once, each time after all before it was undone.
+    async fn write<T, F>(&self, apply: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnMut(&'c mut sql::Tx) -> BoxFuture<'c, Result<T, StoreError>>
+            + Send
+            + 'static,
+    {
+        match &self.0.engine {
+            Engine::Sqlite(engine) => engine.writer.write(apply).await,
+            Engine::Postgres(engine) => engine.sessions.write(apply).await,
+        }
+    }
+
+    fn readers(&self) -> &sql::Readers {
         &self.0.readers
     }
 
-    fn run_readers(&self) -> &sqlx::SqlitePool {
+    fn run_readers(&self) -> &sql::Readers {
         &self.0.run_readers
     }
+}
 
-    fn statements(&self) -> &Statements {
-        &self.0.statements
+impl Inner {
+    fn writer(&self) -> &writer::Writer {
+        match &self.engine {
+            Engine::Sqlite(engine) => &engine.writer,
+            Engine::Postgres(engine) => &engine.writer,
+        }
     }
+}
+
+/// What is stored is not what was ever written.
+fn damaged(what: &'static str) -> StoreError {
+    StoreError::Damaged(DamagedRequest::new(what))
 }

@@ -1,35 +1,44 @@
-//! The queue's one end: claim, give back, rescue.
+//! The queue's one end: claim and give back.
 //!
 //! Claims are served by index `runs_ready` (plugin, due, id), so that their cost
 //! depends on how many are claimed, not on backlog or history: scheduled retries
-//! stand at the index's end, finished runs are in another table, and plugins that
-//! cannot run are not asked for. A claim's fence is what [`super::finish`] asks for.
+//! stand at the index's end, finished runs are in another table, runs behind their
+//! ordering key are not in the index, and plugins that cannot run are not asked
+//! for. A claim's fence is what [`super::finish`] asks for.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-
-use sqlx::SqliteConnection;
+use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::event::{Event, EventId};
-use crate::run::{Claimed, Epoch, Fence, PluginId, RunId};
+use crate::rate::Rate;
+use crate::run::{Claimed, Epoch, Fence, OrderKey, PluginId, RunId};
 
+use super::rows::{Kind, ManyRows};
+use super::sql::{Dialect, Row, Tx, sql};
 use super::writer::Work;
-use super::{Store, StoreError};
+use super::{Engine, Store, StoreError};
 
 /// Larger events are read when their run starts: what is claimed ahead must not
 /// fill the memory.
 const AHEAD_BYTES_MAX: i64 = 256 << 10;
 
 /// How many runs of a plugin to claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Want {
     /// The plugin.
     pub plugin: PluginId,
     /// At most so many.
     pub count: u32,
+    /// How often runs of it may start, on all hosts together.
+    pub rate: Option<Rate>,
+    /// How long this host may take until each of them has ended; after that they
+    /// are taken from it.
+    pub hold: Duration,
 }
 
-/// A claim for the writer.
+/// A claim for the database.
 pub(super) struct Claim {
     wants: Vec<Want>,
     owner: Epoch,
@@ -48,13 +57,33 @@ pub struct ClaimedRuns {
     /// The runs in the order in which they were stored, with their events where
     /// these are small enough to be held until their turn.
     pub runs: Vec<(Claimed, Option<Arc<Event>>)>,
-    /// When the next run of a plugin becomes due, where fewer than wanted were.
+    /// When the next run of a plugin becomes due or may start, where fewer than
+    /// wanted were.
     pub next_due: Vec<(PluginId, Timestamp)>,
+}
+
+/// The statements of claims.
+pub(super) struct Statements {
+    release: ManyRows,
+}
+
+impl Statements {
+    pub(super) const fn new() -> Self {
+        Self {
+            release: ManyRows::new(
+                "with wanted (run_id, owner, lease_no) as (",
+                &[Kind::Int, Kind::Int, Kind::Int],
+                ") update runs set state = 0, owner = null, deadline_ms = null, attempt = attempt - 1 \
+                 from wanted w where runs.run_id = w.run_id and runs.state = 1 \
+                 and runs.owner = w.owner and runs.lease_no = w.lease_no",
+            ),
+        }
+    }
 }
 
 impl Store {
     /// Claims due runs for this host; they are its own until it finishes or
-    /// releases them, or dies.
+    /// releases them, or its lease or their deadline ends.
     ///
     /// # Errors
     /// [`StoreError`] if nothing was claimed.
@@ -63,11 +92,23 @@ impl Store {
             wants,
             owner: self.epoch(),
         };
-        let claims = self
-            .0
-            .writer
-            .submit(|reply| Work::Claim(claim, reply))
-            .await?;
+        let claims = match &self.0.engine {
+            Engine::Sqlite(engine) => {
+                let submit = |reply| Work::Claim(claim, reply);
+                engine.writer.submit(submit).await?
+            }
+            Engine::Postgres(engine) => {
+                let has_rate = claim.wants.iter().any(|want| want.rate.is_some());
+                let mut tx = if has_rate {
+                    engine.sessions.begin().await?
+                } else {
+                    engine.sessions.single().await?
+                };
+                let claims = self::claim(&mut tx, &claim).await?;
+                tx.commit().await?;
+                claims
+            }
+        };
         let ids: Vec<EventId> = claims.claimed.iter().map(|claimed| claimed.event).collect();
         // What cannot be read now is read, or found to be damaged, by its own run.
         let events = self
@@ -90,129 +131,220 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if they stay claimed.
     pub async fn release(&self, fences: Vec<Fence>) -> Result<(), StoreError> {
-        self.0
-            .writer
-            .write(move |tx| {
-                let fences = fences.clone();
-                Box::pin(async move {
-                    for fence in fences {
-                        sqlx::query(
-                            "update runs set state = 0, owner = null, attempt = attempt - 1 \
-                         where run_id = ? and state = 1 and owner = ? and lease_no = ?",
-                        )
-                        .bind(fence.run.0)
-                        .bind(fence.owner.0)
-                        .bind(fence.lease_no)
-                        .execute(&mut *tx)
-                        .await?;
-                    }
-                    Ok(())
-                })
+        let statements = Arc::clone(&self.0.statements);
+        self.write(move |tx| {
+            let (statements, fences) = (Arc::clone(&statements), fences.clone());
+            Box::pin(async move {
+                let rows = fences.iter().map(|fence| {
+                    [
+                        fence.run.0.into(),
+                        fence.owner.0.into(),
+                        fence.lease_no.into(),
+                    ]
+                });
+                statements.claim.release.with(rows).execute(tx).await?;
+                Ok(())
             })
-            .await
+        })
+        .await
     }
 
-    /// Makes every run of another start of this host due at once and records
-    /// its lost attempt. This process is the database's only user, so whoever
-    /// had them is dead.
-    pub(super) async fn rescue(&self) -> Result<(), StoreError> {
-        let (epoch, now) = (self.epoch().0, self.now_ms());
-        let rescued = self.0.writer.write(move |tx| {
+    /// Notes that the guest of a run is about to execute whose host has died before;
+    /// returns whether the run is still ours. A run without deaths needs no note.
+    ///
+    /// # Errors
+    /// [`StoreError`] if nothing was noted.
+    pub async fn note_executing(&self, fence: Fence) -> Result<bool, StoreError> {
+        self.write(move |tx| {
             Box::pin(async move {
-                sqlx::query(
-                    "insert or ignore into attempts (run_id, n, host, started_ms, duration_us, cpu_us, \
-                     memory_bytes, outcome, error, logs) \
-                     select run_id, attempt, '', ?2, 0, 0, 0, 'host_lost', \
-                     'the host stopped while it held the run', '[]' from runs where state = 1 and owner <> ?1",
-                )
-                .bind(epoch)
-                .bind(now)
-                .execute(&mut *tx)
-                .await?;
-                let rescued = sqlx::query(
-                    "update runs set state = 0, owner = null, due_ms = ?2, free_attempts = free_attempts + 1 \
-                     where state = 1 and owner <> ?1",
-                )
-                .bind(epoch)
-                .bind(now)
-                .execute(&mut *tx)
-                .await?;
-                Ok(rescued.rows_affected())
+                let note = sql(
+                    "update runs set is_executing = 1 where run_id = $1 and state = 1 \
+                     and owner = $2 and lease_no = $3",
+                );
+                let note = note.bind(fence.run.0).bind(fence.owner.0);
+                Ok(tx.execute(note.bind(fence.lease_no)).await? > 0)
             })
-        }).await?;
-        if rescued > 0 {
-            tracing::warn!(
-                runs = rescued,
-                "the host before this one died while it held runs; they are due again"
-            );
-        }
-        Ok(())
+        })
+        .await
+    }
+
+    /// Of claimed runs, those that are no longer this host's.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn lost(&self, fences: &[Fence]) -> Result<Vec<RunId>, StoreError> {
+        let Some(first) = fences.first() else {
+            return Ok(Vec::new());
+        };
+        let ours = sql("select run_id, lease_no from runs where state = 1 and owner = $1");
+        let rows = self
+            .run_readers()
+            .fetch_all(ours.bind(first.owner.0))
+            .await?;
+        let ours = rows
+            .iter()
+            .map(|row| Ok((row.int("run_id")?, row.int("lease_no")?)))
+            .collect::<Result<HashSet<_>, StoreError>>()?;
+        Ok(fences
+            .iter()
+            .filter(|fence| !ours.contains(&(fence.run.0, fence.lease_no)))
+            .map(|fence| fence.run)
+            .collect())
     }
 }
 
-/// Claims within the writer's transaction.
-pub(super) async fn claim(
-    tx: &mut SqliteConnection,
-    claim: &Claim,
-    now: Timestamp,
-) -> Result<Claims, StoreError> {
+/// Claims within a transaction, or as a single statement where no plugin has a rate.
+pub(super) async fn claim(tx: &mut Tx, claim: &Claim) -> Result<Claims, StoreError> {
+    let mut wants = claim.wants.clone();
+    let mut tats = HashMap::new();
+    for want in &mut wants {
+        if let Some(rate) = want.rate {
+            let tat_us = rate_now(tx, want.plugin).await?;
+            let allowed = rate.allow(tat_us, tx.now, want.count);
+            want.count = allowed.count;
+            tats.insert(want.plugin, tat_us);
+        }
+    }
     let mut claims = Claims::default();
-    for want in &claim.wants {
-        let rows: Vec<(i64, i64, i64, i64, Vec<u8>, i64)> = sqlx::query_as(
-            "update runs set state = 1, owner = ?1, lease_no = lease_no + 1, attempt = attempt + 1 \
-             where run_id in (select run_id from runs where plugin_id = ?2 and state = 0 and due_ms <= ?3 \
-             order by due_ms, run_id limit ?4) \
-             returning run_id, lease_no, attempt, free_attempts, event_id, created_ms",
-        )
-        .bind(claim.owner.0)
-        .bind(want.plugin.0)
-        .bind(now.millis())
-        .bind(want.count)
-        .fetch_all(&mut *tx)
-        .await?;
-        let is_all = rows.len() < usize::try_from(want.count).unwrap_or(usize::MAX);
-        for (run, lease_no, attempt, free_attempts, event, created_ms) in rows {
-            let Some(event) = EventId::from_bytes(&event) else {
-                continue;
-            };
-            claims.claimed.push(Claimed {
-                fence: Fence {
-                    run: RunId(run),
-                    owner: claim.owner,
-                    lease_no,
-                },
-                plugin: want.plugin,
-                event,
-                attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
-                free_attempts: u32::try_from(free_attempts).unwrap_or(u32::MAX),
-                created_at: Timestamp::from_millis(created_ms),
-            });
-        }
-        if is_all {
-            claims.next_due.extend(
-                next_due(tx, want.plugin)
-                    .await?
-                    .map(|due| (want.plugin, due)),
-            );
-        }
+    for row in take(tx, &wants, claim.owner).await? {
+        claims.claimed.extend(claimed(&row, claim.owner)?);
     }
     // `returning` has no order.
     claims
         .claimed
         .sort_unstable_by_key(|claimed| claimed.fence.run);
+    let mut got: HashMap<PluginId, u32> = HashMap::new();
+    for one in &claims.claimed {
+        *got.entry(one.plugin).or_default() += 1;
+    }
+    let got = |plugin| got.get(&plugin).copied().unwrap_or_default();
+    let mut not_before = HashMap::new();
+    for want in &wants {
+        if let (Some(rate), Some(tat_us)) = (want.rate, tats.get(&want.plugin)) {
+            let used = rate.allow(*tat_us, tx.now, got(want.plugin));
+            note_rate(tx, want.plugin, used.tat_us).await?;
+            not_before.insert(want.plugin, rate.allow(used.tat_us, tx.now, 1).next_at);
+        }
+    }
+    let short = claim
+        .wants
+        .iter()
+        .filter(|want| got(want.plugin) < want.count);
+    let short: Vec<i64> = short.map(|want| want.plugin.0).collect();
+    if !short.is_empty() {
+        claims.next_due = next_due(tx, short).await?;
+        for (plugin, due) in &mut claims.next_due {
+            *due = (*due).max(not_before.get(plugin).copied().unwrap_or(*due));
+        }
+    }
     Ok(claims)
 }
 
-/// When the plugin's earliest ready run is due.
+/// Takes due runs, each plugin's own number of them.
+async fn take(tx: &mut Tx, wants: &[Want], owner: Epoch) -> Result<Vec<Row>, StoreError> {
+    let now = tx.now;
+    let deadline = |hold: Duration| now.plus(hold);
+    if tx.dialect() == Dialect::Sqlite {
+        let mut rows = Vec::new();
+        for want in wants.iter().filter(|want| want.count > 0) {
+            let take = sql(TAKE_SQLITE)
+                .bind(owner.0)
+                .bind(want.plugin.0)
+                .bind(now)
+                .bind(want.count)
+                .bind(deadline(want.hold));
+            rows.extend(tx.fetch_all(take).await?);
+        }
+        return Ok(rows);
+    }
+    let hold = wants.iter().map(|want| want.hold).max().unwrap_or_default();
+    let take = sql(TAKE_POSTGRES)
+        .bind(owner.0)
+        .bind(wants.iter().map(|want| want.plugin.0).collect::<Vec<_>>())
+        .bind(wants.iter().map(|want| want.count.into()).collect::<Vec<_>>())
+        .bind(now)
+        .bind(deadline(hold));
+    tx.fetch_all(take).await
+}
+
+const TAKE_SQLITE: &str = "update runs set state = 1, owner = $1, lease_no = lease_no + 1, attempt = attempt + 1, \
+    deadline_ms = $5, is_executing = 0 where run_id in (select run_id from runs \
+    where plugin_id = $2 and state = 0 and due_ms <= $3 order by due_ms, run_id limit $4) \
+    returning run_id, plugin_id, lease_no, attempt, free_attempts, event_id, created_ms, order_key, deaths";
+
+/// For all plugins at once. An array of the picked ids, not a join with them: whatever
+/// the planner thinks of the table's size, it can only look each of them up. The commit
+/// need not wait for the disk: a claim that a crash undoes was never acted upon by
+/// anybody whose fence still holds. (`set_config` is local to the transaction.)
+pub(super) const TAKE_POSTGRES: &str = "with pick as materialized (select r.run_id \
+    from (select set_config('synchronous_commit', 'off', true)) o, \
+    unnest($2::bigint[], $3::bigint[]) as w (plugin_id, n) \
+    cross join lateral (select run_id from runs where plugin_id = w.plugin_id and state = 0 \
+    and due_ms <= $4 order by due_ms, run_id limit w.n for update skip locked) r) \
+    update runs set state = 1, owner = $1, lease_no = lease_no + 1, attempt = attempt + 1, \
+    deadline_ms = $5, is_executing = 0 where run_id = any (array(select run_id from pick)) \
+    returning run_id, plugin_id, lease_no, attempt, free_attempts, event_id, created_ms, order_key, deaths";
+
+/// A claimed run; none, if its row cannot be read.
+fn claimed(row: &Row, owner: Epoch) -> Result<Option<Claimed>, StoreError> {
+    let order = row.bytes_or_none("order_key")?;
+    let Some(event) = EventId::from_bytes(&row.bytes("event_id")?) else {
+        return Ok(None);
+    };
+    Ok(Some(Claimed {
+        fence: Fence {
+            run: RunId(row.int("run_id")?),
+            owner,
+            lease_no: row.int("lease_no")?,
+        },
+        plugin: PluginId(row.int("plugin_id")?),
+        event,
+        order: order.as_deref().and_then(OrderKey::from_bytes),
+        attempt: row.count("attempt")?,
+        free_attempts: row.count("free_attempts")?,
+        deaths: row.count("deaths")?,
+        created_at: row.time("created_ms")?,
+    }))
+}
+
+/// When each plugin's earliest ready run is due.
 async fn next_due(
-    tx: &mut SqliteConnection,
-    plugin: PluginId,
-) -> Result<Option<Timestamp>, StoreError> {
-    let due: Option<i64> = sqlx::query_scalar(
-        "select due_ms from runs where plugin_id = ? and state = 0 order by due_ms, run_id limit 1",
-    )
-    .bind(plugin.0)
-    .fetch_optional(tx)
-    .await?;
-    Ok(due.map(Timestamp::from_millis))
+    tx: &mut Tx,
+    plugins: Vec<i64>,
+) -> Result<Vec<(PluginId, Timestamp)>, StoreError> {
+    let mut due = Vec::new();
+    if tx.dialect() == Dialect::Sqlite {
+        for plugin in plugins {
+            let next = sql(
+                "select plugin_id, due_ms from runs where plugin_id = $1 and state = 0 \
+                 order by due_ms, run_id limit 1",
+            );
+            due.extend(tx.fetch_all(next.bind(plugin)).await?);
+        }
+    } else {
+        let next = sql("select r.plugin_id, r.due_ms from unnest($1) as w (plugin_id) \
+             cross join lateral (select plugin_id, due_ms from runs \
+             where plugin_id = w.plugin_id and state = 0 order by due_ms, run_id limit 1) r");
+        due = tx.fetch_all(next.bind(plugins)).await?;
+    }
+    due.iter()
+        .map(|row| Ok((PluginId(row.int("plugin_id")?), row.time("due_ms")?)))
+        .collect()
+}
+
+/// When the plugin's rate allows the next run, locked until the transaction ends.
+async fn rate_now(tx: &mut Tx, plugin: PluginId) -> Result<i64, StoreError> {
+    let first = sql("insert into rates (plugin_id, tat_us) values ($1, 0) on conflict (plugin_id) do nothing");
+    tx.execute(first.bind(plugin.0)).await?;
+    let locking = tx.dialect().locking();
+    let read = sql(format!(
+        "select tat_us from rates where plugin_id = $1{locking}"
+    ));
+    tx.fetch_one(read.bind(plugin.0)).await?.int("tat_us")
+}
+
+async fn note_rate(tx: &mut Tx, plugin: PluginId, tat_us: i64) -> Result<(), StoreError> {
+    let note = sql("update rates set tat_us = $2 where plugin_id = $1");
+    tx.execute(note.bind(plugin.0).bind(tat_us)).await?;
+    Ok(())
 }

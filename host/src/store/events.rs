@@ -5,16 +5,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, FromRow, QueryBuilder, Row, Sqlite};
-
 use crate::clock::Timestamp;
 use crate::event::{Event, EventId};
-use crate::run::{PluginId, RunId, RunState};
+use crate::run::{NewRun, PluginId, RunId, RunState};
 use crate::trigger::KindPattern;
 
 use super::request::{KeptRequest, read};
-use super::rows::ManyRows;
+use super::order;
+use super::rows::{Kind, ManyRows};
+use super::sql::{Builder, Dialect, Row, Tx, sql};
 use super::{Store, StoreError};
 
 const COLUMNS: &str = "id, source, provider, kind, received_ms, delivery_id, content_type, size_bytes, \
@@ -71,7 +70,8 @@ pub struct RunCounts {
     pub event: EventId,
     /// The plugin.
     pub plugin: PluginId,
-    /// Never `blocked`: the store does not know which plugins are here.
+    /// `Blocked` only behind an ordering key: the store does not know which plugins
+    /// are here.
     pub state: RunState,
     /// How many.
     pub count: i64,
@@ -84,22 +84,22 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub(super) fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             load: ManyRows::new(
-                "with wanted (id, size_max) as (values",
-                "(?, ?)",
+                "with wanted (id, size_max) as (",
+                &[Kind::Bytes, Kind::Int],
                 ") select e.id, source, provider, kind, received_ms, delivery_id, content_type, size_bytes, \
                  is_handshake, dedup_conflict, no_run_reason, encoding, header_bytes, request \
                  from wanted w cross join events e on e.id = w.id and e.size_bytes <= w.size_max",
             ),
             counts: ManyRows::new(
-                "with wanted (id) as (values",
-                "(?)",
+                "with wanted (id) as (",
+                &[Kind::Bytes],
                 ") select r.event_id, r.plugin_id, case when state = 1 then 'running' \
-                 else cast(due_ms as text) end as stands, count(*) \
+                 when state = 2 then 'blocked' else cast(due_ms as text) end as stands, count(*) as n \
                  from wanted w cross join runs r on r.event_id = w.id group by 1, 2, 3 \
-                 union all select h.event_id, h.plugin_id, h.state, count(*) \
+                 union all select h.event_id, h.plugin_id, h.state, count(*) as n \
                  from wanted w cross join history h on h.event_id = w.id group by 1, 2, 3",
             ),
         }
@@ -137,19 +137,30 @@ impl Store {
 
     /// All pairs of source and kind that events have. Each is one step in index
     /// `events_by_stream`, however many events it has.
-    async fn streams(&self) -> Result<Vec<(String, String)>, StoreError> {
-        let streams = sqlx::query_as(
-            "with recursive step (source, kind) as ( \
-             select * from (select source, kind from events order by source, kind limit 1) \
-             union all select e.source, e.kind from step cross join events e on e.seq = coalesce( \
-             (select seq from events n where n.source = step.source and n.kind > step.kind \
-             order by n.kind limit 1), \
-             (select seq from events n where n.source > step.source order by n.source, n.kind limit 1))) \
-             select source, kind from step",
-        )
-        .fetch_all(self.readers())
-        .await?;
-        Ok(streams)
+    pub(super) async fn streams(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let text = match self.readers().dialect() {
+            Dialect::Sqlite => {
+                "with recursive step (source, kind) as ( \
+                 select * from (select source, kind from events order by source, kind limit 1) \
+                 union all select e.source, e.kind from step cross join events e on e.seq = coalesce( \
+                 (select seq from events n where n.source = step.source and n.kind > step.kind \
+                 order by n.kind limit 1), \
+                 (select seq from events n where n.source > step.source order by n.source, n.kind limit 1))) \
+                 select source, kind from step"
+            }
+            Dialect::Postgres => {
+                "with recursive step (source, kind) as ( \
+                 (select source, kind from events order by source, kind limit 1) \
+                 union all select n.source, n.kind from step cross join lateral \
+                 (select source, kind from events e where (e.source, e.kind) > (step.source, step.kind) \
+                 order by e.source, e.kind limit 1) n) \
+                 select source, kind from step"
+            }
+        };
+        let rows = self.readers().fetch_all(sql(text)).await?;
+        rows.iter()
+            .map(|row| Ok((row.text("source")?, row.text("kind")?)))
+            .collect()
     }
 
     /// One page of events of one source and kind, or of all.
@@ -158,35 +169,25 @@ impl Store {
         stream: Option<&(String, String)>,
         filter: &EventFilter,
     ) -> Result<Vec<EventRow>, StoreError> {
-        let mut query =
-            QueryBuilder::<Sqlite>::new(format!("select {COLUMNS} from events where true"));
+        let mut query = Builder::new(&format!("select {COLUMNS} from events where true"));
         if let Some((source, kind)) = stream {
-            query.push(" and source = ").push_bind(source);
-            query.push(" and kind = ").push_bind(kind);
+            query.push(" and source = ").bind(source.clone());
+            query.push(" and kind = ").bind(kind.clone());
         }
         if let Some(since) = filter.since {
-            query
-                .push(" and id >= ")
-                .push_bind(EventId::lower_bound(since).as_bytes().to_vec());
+            let since = EventId::lower_bound(since).as_bytes().to_vec();
+            query.push(" and id >= ").bind(since);
         }
         if let Some(until) = filter.until {
-            query
-                .push(" and id < ")
-                .push_bind(EventId::lower_bound(until).as_bytes().to_vec());
+            let until = EventId::lower_bound(until).as_bytes().to_vec();
+            query.push(" and id < ").bind(until);
         }
         if let Some(before) = filter.before {
-            query
-                .push(" and id < ")
-                .push_bind(before.as_bytes().to_vec());
+            query.push(" and id < ").bind(before.as_bytes().to_vec());
         }
-        query
-            .push(" order by id desc limit ")
-            .push_bind(filter.limit);
-        Ok(query
-            .build_query_as()
-            .persistent(true)
-            .fetch_all(self.readers())
-            .await?)
+        query.push(" order by id desc limit ").bind(filter.limit);
+        let rows = self.readers().fetch_all(query.build()).await?;
+        rows.iter().map(EventRow::read).collect()
     }
 
     /// One event with its request, and why it started no run.
@@ -194,13 +195,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the database does not answer or the request is damaged.
     pub async fn event(&self, id: EventId) -> Result<Option<(EventRow, Arc<Event>)>, StoreError> {
-        let sql =
-            format!("select {COLUMNS}, encoding, header_bytes, request from events where id = ?");
-        let row: Option<Loaded> = sqlx::query_as(AssertSqlSafe(sql))
-            .bind(id.as_bytes().to_vec())
-            .fetch_optional(self.readers())
-            .await?;
-        row.map(|row| Ok((row.about.clone(), Arc::new(row.into_event()?))))
+        let one = sql(format!(
+            "select {COLUMNS}, encoding, header_bytes, request from events where id = $1"
+        ));
+        let row = self.readers().fetch_optional(one.bind(id.as_bytes())).await?;
+        let loaded = row.map(|row| Loaded::read(&row)).transpose()?;
+        loaded
+            .map(|row| Ok((row.about.clone(), Arc::new(row.into_event()?))))
             .transpose()
     }
 
@@ -231,13 +232,13 @@ impl Store {
         distinct.sort_unstable();
         distinct.dedup();
         let mut events = HashMap::with_capacity(distinct.len());
-        for (sql, piece) in self.statements().events.load.split(&distinct) {
-            let mut query = sqlx::query_as::<_, Loaded>(AssertSqlSafe(sql));
-            for id in piece {
-                query = query.bind(id.as_bytes().to_vec()).bind(size_max);
-            }
-            for row in query.fetch_all(self.run_readers()).await? {
-                let event = row.into_event()?;
+        let rows = distinct
+            .iter()
+            .map(|id| [id.as_bytes().into(), size_max.into()]);
+        let load = self.0.statements.events.load.with(rows);
+        for statement in load.statements(self.run_readers().dialect()) {
+            for row in self.run_readers().fetch_all(statement).await? {
+                let event = Loaded::read(&row)?.into_event()?;
                 events.insert(event.id, Arc::new(event));
             }
         }
@@ -249,28 +250,28 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the database does not answer.
     pub async fn run_counts(&self, ids: &[EventId]) -> Result<Vec<RunCounts>, StoreError> {
-        let now = self.now_ms();
+        let now = self.now().millis();
         let mut counts = Vec::new();
-        for (sql, piece) in self.statements().events.counts.split(ids) {
-            let mut query = sqlx::query_as::<_, (Vec<u8>, i64, String, i64)>(AssertSqlSafe(sql));
-            for id in piece {
-                query = query.bind(id.as_bytes().to_vec());
-            }
-            for (event, plugin, stands, count) in query.fetch_all(self.readers()).await? {
+        let rows = ids.iter().map(|id| [id.as_bytes().into()]);
+        let count = self.0.statements.events.counts.with(rows);
+        for statement in count.statements(self.readers().dialect()) {
+            for row in self.readers().fetch_all(statement).await? {
                 // Of a run that is to be claimed, the statement gives its time.
+                let stands = row.text("stands")?;
                 let state = match stands.parse::<i64>() {
                     Ok(due_ms) if due_ms > now => Some(RunState::Waiting),
                     Ok(_) => Some(RunState::Ready),
                     Err(_) => RunState::parse(&stands),
                 };
-                let (Some(event), Some(state)) = (EventId::from_bytes(&event), state) else {
+                let event = EventId::from_bytes(&row.bytes("event_id")?);
+                let (Some(event), Some(state)) = (event, state) else {
                     continue;
                 };
                 counts.push(RunCounts {
                     event,
-                    plugin: PluginId(plugin),
+                    plugin: PluginId(row.int("plugin_id")?),
                     state,
-                    count,
+                    count: row.int("n")?,
                 });
             }
         }
@@ -294,35 +295,53 @@ impl Store {
             .map(|event| event.received_at))
     }
 
-    /// Starts a new run of a stored event for each plugin; they go last.
+    /// Starts new runs of a stored event; they go last.
     ///
     /// # Errors
     /// [`StoreError`] if none was started.
     pub async fn replay(
         &self,
         event: EventId,
-        plugins: Vec<PluginId>,
+        runs: Vec<NewRun>,
     ) -> Result<Vec<RunId>, StoreError> {
-        let now = self.now_ms();
-        self.0.writer.write(move |tx| {
-            let plugins = plugins.clone();
+        let statements = Arc::clone(&self.0.statements);
+        self.write(move |tx| {
+            let (statements, runs) = (Arc::clone(&statements), runs.clone());
             Box::pin(async move {
-                let mut runs = Vec::with_capacity(plugins.len());
-                for plugin in plugins {
-                    let run: i64 = sqlx::query_scalar(
-                        "insert into runs (event_id, plugin_id, due_ms, created_ms) values (?1, ?2, ?3, ?3) \
-                         returning run_id",
-                    )
-                    .bind(event.as_bytes().to_vec())
-                    .bind(plugin.0)
-                    .bind(now)
-                    .fetch_one(&mut *tx)
-                    .await?;
-                    runs.push(RunId(run));
+                let keys = runs.iter().filter_map(|run| Some((run.plugin, run.order?)));
+                order::lock(tx, keys, std::iter::empty()).await?;
+                let mut ids = Vec::with_capacity(runs.len());
+                for run in runs {
+                    ids.push(statements.start_run(tx, event, run).await?);
                 }
-                Ok(runs)
+                Ok(ids)
             })
-        }).await
+        })
+        .await
+    }
+}
+
+impl super::Statements {
+    /// Stores one run and says its id. The caller holds its key's lock.
+    async fn start_run(
+        &self,
+        tx: &mut Tx,
+        event: EventId,
+        run: NewRun,
+    ) -> Result<RunId, StoreError> {
+        let state = if run.order.is_some() { 2i64 } else { 0 };
+        let insert = sql(
+            "insert into runs (event_id, plugin_id, state, due_ms, order_key, created_ms) \
+             values ($1, $2, $3, $4, $5, $6) returning run_id",
+        );
+        let insert = insert.bind(event.as_bytes()).bind(run.plugin.0).bind(state);
+        let key = run.order.as_ref().map(|key| key.as_bytes().as_slice());
+        let insert = insert.bind(tx.now).bind(key).bind(tx.now);
+        let id = tx.fetch_one(insert).await?.int("run_id")?;
+        if let Some(key) = run.order {
+            self.order.promote(tx, &[(run.plugin, key)]).await?;
+        }
+        Ok(RunId(id))
     }
 }
 
@@ -362,36 +381,35 @@ impl Loaded {
     }
 }
 
-impl FromRow<'_, SqliteRow> for EventRow {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
-        let id: Vec<u8> = row.try_get("id")?;
-        let damaged = || sqlx::Error::Decode("an event's id has not sixteen bytes".into());
+impl EventRow {
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        let id = EventId::from_bytes(&row.bytes("id")?)
+            .ok_or_else(|| super::damaged("an event's id has not sixteen bytes"))?;
         Ok(Self {
-            id: EventId::from_bytes(&id).ok_or_else(damaged)?,
-            source: row.try_get("source")?,
-            provider: row.try_get("provider")?,
-            kind: row.try_get("kind")?,
-            received_at: Timestamp::from_millis(row.try_get("received_ms")?),
-            delivery_id: row.try_get("delivery_id")?,
-            content_type: row.try_get("content_type")?,
-            size_bytes: row.try_get("size_bytes")?,
-            is_handshake: row.try_get("is_handshake")?,
-            dedup_conflict: row.try_get("dedup_conflict")?,
-            no_run_reason: row.try_get("no_run_reason")?,
+            id,
+            source: row.text("source")?,
+            provider: row.text("provider")?,
+            kind: row.text("kind")?,
+            received_at: row.time("received_ms")?,
+            delivery_id: row.text_or_none("delivery_id")?,
+            content_type: row.text_or_none("content_type")?,
+            size_bytes: row.int("size_bytes")?,
+            is_handshake: row.flag("is_handshake")?,
+            dedup_conflict: row.flag("dedup_conflict")?,
+            no_run_reason: row.text_or_none("no_run_reason")?,
         })
     }
 }
 
-impl FromRow<'_, SqliteRow> for Loaded {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
-        let request = KeptRequest {
-            encoding: row.try_get("encoding")?,
-            header_bytes: row.try_get("header_bytes")?,
-            bytes: row.try_get("request")?,
-        };
+impl Loaded {
+    fn read(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {
-            about: EventRow::from_row(row)?,
-            request,
+            about: EventRow::read(row)?,
+            request: KeptRequest {
+                encoding: row.int("encoding")?,
+                header_bytes: row.int("header_bytes")?,
+                bytes: row.bytes("request")?,
+            },
         })
     }
 }

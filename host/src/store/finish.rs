@@ -3,18 +3,19 @@
 //! Every change to a claimed run asks for its fence; a run whose fence no longer
 //! holds is somebody else's, and its result is dropped.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-
-use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use crate::clock::Timestamp;
 use crate::kv::KvEffects;
 use crate::retry::Next;
-use crate::run::{AttemptRecord, Claimed, LogLine, Outcome, PluginId, RunId, RunState};
+use crate::run::{AttemptRecord, Claimed, LogLine, Outcome, RunId, RunState};
 
-use super::rows::ManyRows;
+use super::history::{Over, Tried};
+use super::order;
+use super::rows::{Kind, ManyRows};
+use super::sql::Tx;
 use super::state::{self, Session, Unwritable};
 use super::writer::Work;
 use super::{Store, StoreError};
@@ -71,7 +72,7 @@ impl Store {
                 .collect::<Vec<_>>(),
         );
         self.0
-            .writer
+            .writer()
             .submit(|reply| Work::Finish(Box::new(Finish { finished, logs }), reply))
             .await
     }
@@ -94,53 +95,58 @@ struct Held<'a> {
 /// The statements that record.
 pub(super) struct Statements {
     held: ManyRows,
-    delete: ManyRows,
-    history: ManyRows,
-    attempts: ManyRows,
+    put_back: ManyRows,
 }
 
 impl Statements {
-    pub(super) fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             held: ManyRows::new(
-                "with wanted (run_id, owner, lease_no) as (values",
-                "(?, ?, ?)",
+                "with wanted (run_id, owner, lease_no) as (",
+                &[Kind::Int, Kind::Int, Kind::Int],
                 ") select r.run_id, r.lease_no from wanted w cross join runs r on r.run_id = w.run_id \
                  and r.owner = w.owner and r.lease_no = w.lease_no where r.state = 1",
-            ),
-            delete: ManyRows::new("delete from runs where run_id in (values", "(?)", ")"),
-            history: ManyRows::new(
-                "insert into history (run_id, event_id, plugin_id, state, attempt, free_attempts, max_attempts, lease_no, \
-                 created_ms, finished_ms, outcome, summary, data, error) values",
-                "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                "",
-            ),
-            attempts: ManyRows::new(
-                "insert or replace into attempts (run_id, n, digest, host, started_ms, duration_us, cpu_us, \
-                 memory_bytes, outcome, error, logs) values",
-                "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                "",
+            )
+            // In order of ids: nobody who locks several waits for another who does.
+            .locking(" order by r.run_id for update of r"),
+            put_back: ManyRows::new(
+                "with wanted (run_id, due_ms, free) as (",
+                &[Kind::Int, Kind::Int, Kind::Int],
+                ") update runs set state = 0, owner = null, deadline_ms = null, deaths = 0, is_executing = 0, \
+                 due_ms = w.due_ms, free_attempts = runs.free_attempts + w.free \
+                 from wanted w where runs.run_id = w.run_id",
             ),
         }
     }
+}
 
-    /// Records finished attempts within the writer's transaction.
+impl super::Statements {
+    /// Records finished attempts within a transaction.
     pub(super) async fn record(
         &self,
-        tx: &mut SqliteConnection,
-        state: &state::Statements,
+        tx: &mut Tx,
         finishes: &[&Finish],
-        now: Timestamp,
     ) -> Result<Vec<Settled>, StoreError> {
-        if finishes.is_empty() {
+        let Some(first) = finishes.first() else {
             return Ok(Vec::new());
-        }
+        };
+        let counted_by = first.finished.claimed.fence.owner;
+        let all = || finishes.iter().map(|finish| &*finish.finished);
+        let keys = all().filter_map(|finished| {
+            let is_last = final_state(finished.next).is_some();
+            let key = finished.claimed.order.filter(|_| is_last)?;
+            Some((finished.claimed.plugin, key))
+        });
+        let effects = || {
+            all()
+                .filter(|finished| finished.next == Next::Succeeded && !finished.effects.is_empty())
+        };
+        let states = effects().map(|finished| finished.claimed.plugin);
+        order::lock(tx, keys, states).await?;
         let fenced_in = self.held(tx, finishes).await?;
-        let mut session = Session::new(state, now);
-        let effects = finishes.iter().map(|finish| &finish.finished);
-        let effects = effects.filter(|finished| finished.next == Next::Succeeded);
-        let effects = effects.map(|finished| (finished.claimed.plugin, &finished.effects));
-        session.prepare(tx, effects).await?;
+        let mut session = Session::new(&self.state, tx.now);
+        let touched = effects().map(|finished| (finished.claimed.plugin, &finished.effects));
+        session.prepare(tx, touched).await?;
         let mut settled = Vec::with_capacity(finishes.len());
         let mut held = Vec::with_capacity(finishes.len());
         for finish in finishes {
@@ -154,127 +160,111 @@ impl Statements {
             }
         }
         session.flush(tx).await?;
-        self.insert_attempts(tx, &held).await?;
-        self.move_to_history(tx, &held, now).await?;
-        for one in &held {
-            put_back(tx, one, now).await?;
-        }
-        count(tx, &held).await?;
+        self.history
+            .record_attempts(tx, held.iter().map(tried))
+            .await?;
+        let over: Vec<Over<'_>> = held.iter().filter_map(over).collect();
+        self.history
+            .bury(tx, &self.order, counted_by, &over)
+            .await?;
+        self.put_back(tx, &held).await?;
         Ok(settled)
     }
 
     /// The runs whose fence holds.
     async fn held(
         &self,
-        tx: &mut SqliteConnection,
+        tx: &mut Tx,
         finishes: &[&Finish],
     ) -> Result<HashSet<(RunId, i64)>, StoreError> {
-        let mut held = HashSet::with_capacity(finishes.len());
-        for (sql, piece) in self.held.split(finishes) {
-            let mut query = sqlx::query_as::<_, (i64, i64)>(AssertSqlSafe(sql));
-            for finish in piece {
-                let fence = finish.finished.claimed.fence;
-                query = query
-                    .bind(fence.run.0)
-                    .bind(fence.owner.0)
-                    .bind(fence.lease_no);
-            }
-            let rows = query.fetch_all(&mut *tx).await?;
-            held.extend(
-                rows.into_iter()
-                    .map(|(run, lease_no)| (RunId(run), lease_no)),
-            );
-        }
-        Ok(held)
+        let fences = finishes.iter().map(|finish| finish.finished.claimed.fence);
+        let rows = fences.map(|fence| {
+            [
+                fence.run.0.into(),
+                fence.owner.0.into(),
+                fence.lease_no.into(),
+            ]
+        });
+        let rows = self.finish.held.with(rows).fetch_all(tx).await?;
+        rows.iter()
+            .map(|row| Ok((RunId(row.int("run_id")?), row.int("lease_no")?)))
+            .collect()
     }
 
-    async fn insert_attempts(
-        &self,
-        tx: &mut SqliteConnection,
-        held: &[Held<'_>],
-    ) -> Result<(), StoreError> {
-        for (sql, piece) in self.attempts.split(held) {
-            let mut query = sqlx::query(AssertSqlSafe(sql));
-            for one in piece {
-                let Finished {
-                    claimed,
-                    digest,
-                    host,
-                    record,
-                    ..
-                } = &*one.finish.finished;
-                query = query
-                    .bind(claimed.fence.run.0)
-                    .bind(claimed.attempt)
-                    .bind(digest.as_slice())
-                    .bind(&**host)
-                    .bind(record.started_at.millis())
-                    .bind(record.duration_us)
-                    .bind(record.cpu_us)
-                    .bind(record.memory_bytes)
-                    .bind(one.outcome.as_str())
-                    .bind(one.error.as_deref())
-                    .bind(one.finish.logs.as_str());
-            }
-            query.execute(&mut *tx).await?;
-        }
+    /// Makes runs ready again that are to be tried once more.
+    async fn put_back(&self, tx: &mut Tx, held: &[Held<'_>]) -> Result<(), StoreError> {
+        let now = tx.now;
+        let rows = held.iter().filter_map(|one| {
+            let claimed = &one.finish.finished.claimed;
+            let (due, free) = match one.next {
+                Next::RetryAt(due) => (due, 0),
+                Next::Again => (now.plus(pause(claimed.free_attempts)), 1),
+                Next::Succeeded | Next::Dead | Next::Cancelled => return None,
+            };
+            Some([claimed.fence.run.0.into(), due.into(), i64::from(free).into()])
+        });
+        self.finish.put_back.with(rows).execute(tx).await?;
         Ok(())
     }
+}
 
-    async fn move_to_history(
-        &self,
-        tx: &mut SqliteConnection,
-        held: &[Held<'_>],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let over: Vec<(&Held<'_>, RunState)> = held
-            .iter()
-            .filter_map(|one| Some((one, final_state(one.next)?)))
-            .collect();
-        for (sql, piece) in self.delete.split(&over) {
-            let mut query = sqlx::query(AssertSqlSafe(sql));
-            for (one, _) in piece {
-                query = query.bind(one.finish.finished.claimed.fence.run.0);
-            }
-            query.execute(&mut *tx).await?;
-        }
-        for (sql, piece) in self.history.split(&over) {
-            let mut query = sqlx::query(AssertSqlSafe(sql));
-            for (one, state) in piece {
-                let Finished {
-                    claimed,
-                    max_attempts,
-                    summary,
-                    data,
-                    ..
-                } = &*one.finish.finished;
-                let is_success = *state == RunState::Succeeded;
-                query = query
-                    .bind(claimed.fence.run.0)
-                    .bind(claimed.event.as_bytes())
-                    .bind(claimed.plugin.0)
-                    .bind(state.as_str())
-                    .bind(claimed.attempt)
-                    .bind(claimed.free_attempts)
-                    .bind(*max_attempts)
-                    .bind(claimed.fence.lease_no)
-                    .bind(claimed.created_at.millis())
-                    .bind(now.millis())
-                    .bind(one.outcome.as_str())
-                    .bind(summary.as_deref().filter(|_| is_success))
-                    .bind(data.as_deref().filter(|_| is_success))
-                    .bind(one.error.as_deref());
-            }
-            query.execute(&mut *tx).await?;
-        }
-        Ok(())
+/// What is recorded of an attempt.
+fn tried<'a>(one: &'a Held<'_>) -> Tried<'a> {
+    let Finished {
+        claimed,
+        digest,
+        host,
+        record,
+        ..
+    } = &*one.finish.finished;
+    Tried {
+        run: claimed.fence.run,
+        n: claimed.attempt,
+        digest: Some(digest.as_slice()),
+        host,
+        started_at: record.started_at,
+        duration_us: record.duration_us,
+        cpu_us: record.cpu_us,
+        memory_bytes: record.memory_bytes,
+        outcome: one.outcome,
+        error: one.error.as_deref(),
+        logs: &one.finish.logs,
     }
+}
+
+/// What is recorded of a run that is over with this attempt.
+fn over<'a>(one: &'a Held<'_>) -> Option<Over<'a>> {
+    let state = final_state(one.next)?;
+    let Finished {
+        claimed,
+        max_attempts,
+        summary,
+        data,
+        ..
+    } = &*one.finish.finished;
+    let is_success = state == RunState::Succeeded;
+    Some(Over {
+        run: claimed.fence.run,
+        event: claimed.event,
+        plugin: claimed.plugin,
+        order: claimed.order,
+        state,
+        attempt: claimed.attempt,
+        free_attempts: claimed.free_attempts,
+        max_attempts: *max_attempts,
+        lease_no: claimed.fence.lease_no,
+        created_at: claimed.created_at,
+        outcome: one.outcome,
+        summary: summary.as_deref().filter(|_| is_success),
+        data: data.as_deref().filter(|_| is_success),
+        error: one.error.as_deref(),
+    })
 }
 
 /// Applies a success's effects; where they are not possible, the attempt ends
 /// otherwise and leaves none.
 async fn settle<'a>(
-    tx: &mut SqliteConnection,
+    tx: &mut Tx,
     session: &mut Session<'_>,
     finish: &'a Finish,
 ) -> Result<Held<'a>, StoreError> {
@@ -319,31 +309,6 @@ async fn settle<'a>(
     )
 }
 
-/// Makes a run ready again that is to be tried once more.
-async fn put_back(
-    tx: &mut SqliteConnection,
-    one: &Held<'_>,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let (due, free) = match one.next {
-        Next::RetryAt(due) => (due, 0),
-        Next::Again => (
-            now.plus(pause(one.finish.finished.claimed.free_attempts)),
-            1,
-        ),
-        Next::Succeeded | Next::Dead | Next::Cancelled => return Ok(()),
-    };
-    sqlx::query(
-        "update runs set state = 0, owner = null, due_ms = ?, free_attempts = free_attempts + ? where run_id = ?",
-    )
-    .bind(due.millis())
-    .bind(free)
-    .bind(one.finish.finished.claimed.fence.run.0)
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
 /// How long an attempt that does not count waits for its next: at first not at
 /// all; but two runs that always meet must not meet at full speed.
 fn pause(free_attempts: u32) -> Duration {
@@ -351,35 +316,6 @@ fn pause(free_attempts: u32) -> Duration {
         None => Duration::ZERO,
         Some(more) => Duration::from_millis(10 << more.min(9)),
     }
-}
-
-/// Adds to the plugins' counts of finished runs, once per plugin.
-async fn count(tx: &mut SqliteConnection, held: &[Held<'_>]) -> Result<(), StoreError> {
-    let mut counts: HashMap<PluginId, [i64; 3]> = HashMap::new();
-    for one in held {
-        let position = match one.next {
-            Next::Succeeded => 0,
-            Next::Dead => 1,
-            Next::Cancelled => 2,
-            Next::RetryAt(_) | Next::Again => continue,
-        };
-        counts
-            .entry(one.finish.finished.claimed.plugin)
-            .or_default()[position] += 1;
-    }
-    for (plugin, [succeeded, dead, cancelled]) in counts {
-        sqlx::query(
-            "update plugins set n_succeeded = n_succeeded + ?, n_dead = n_dead + ?, \
-             n_cancelled = n_cancelled + ? where plugin_id = ?",
-        )
-        .bind(succeeded)
-        .bind(dead)
-        .bind(cancelled)
-        .bind(plugin.0)
-        .execute(&mut *tx)
-        .await?;
-    }
-    Ok(())
 }
 
 fn final_state(next: Next) -> Option<RunState> {

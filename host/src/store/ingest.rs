@@ -7,17 +7,16 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sqlx::{AssertSqlSafe, SqliteConnection};
-
-use crate::clock::{Timestamp, millis};
+use crate::clock::millis;
 use crate::event::{DedupKey, Event, EventId, body_sha256};
 use crate::name::SourceName;
-use crate::run::PluginId;
+use crate::run::{NewRun, PluginId};
 
 use super::request::{KeptRequest, keep};
-use super::rows::ManyRows;
+use super::rows::{Kind, ManyRows};
+use super::sql::{Dialect, Tx, Value};
 use super::writer::Work;
-use super::{Store, StoreError};
+use super::{Engine, Store, StoreError};
 
 /// An event that has not been stored, in the form in which it will be.
 pub struct NewEvent {
@@ -28,7 +27,7 @@ pub struct NewEvent {
     delivery_key: Option<DedupKey>,
     body_key: Option<DedupKey>,
     window: Duration,
-    plugins: Vec<PluginId>,
+    runs: Vec<NewRun>,
     no_run_reason: Option<&'static str>,
 }
 
@@ -53,7 +52,7 @@ impl NewEvent {
         key: Option<&str>,
         by_body: bool,
         window: Duration,
-        plugins: Vec<PluginId>,
+        runs: Vec<NewRun>,
     ) -> Self {
         let is_keyed = key.is_some() || by_body;
         let body_sha256 = if is_keyed {
@@ -61,7 +60,7 @@ impl NewEvent {
         } else {
             [0; 32]
         };
-        let no_run_reason = match (event.is_handshake, plugins.is_empty()) {
+        let no_run_reason = match (event.is_handshake, runs.is_empty()) {
             (true, _) => Some("handshake"),
             (false, true) => Some("no_trigger"),
             (false, false) => None,
@@ -73,10 +72,12 @@ impl NewEvent {
             body_key: by_body.then(|| DedupKey::of_body(&body_sha256)),
             body_sha256,
             window,
-            plugins,
+            runs,
             no_run_reason,
-            // It is in the kept request now; one copy is enough to wait with.
             event: Event {
+                kind: printable(event.kind),
+                delivery_id: event.delivery_id.map(printable),
+                // It is in the kept request now; one copy is enough to wait with.
                 body: Bytes::new(),
                 ..event
             },
@@ -89,13 +90,46 @@ impl NewEvent {
     }
 
     /// The plugins that get a run of it.
-    pub fn plugins(&self) -> &[PluginId] {
-        &self.plugins
+    pub fn plugins(&self) -> impl Iterator<Item = PluginId> {
+        self.runs.iter().map(|run| run.plugin)
     }
 
-    fn keys(&self) -> impl Iterator<Item = DedupKey> {
+    /// The keys that it is known by.
+    pub(super) fn keys(&self) -> impl Iterator<Item = DedupKey> {
         self.delivery_key.into_iter().chain(self.body_key)
     }
+
+    pub(super) fn id(&self) -> EventId {
+        self.event.id
+    }
+
+    pub(super) fn id_bytes(&self) -> &[u8] {
+        self.event.id.as_bytes()
+    }
+
+    pub(super) fn source(&self) -> &SourceName {
+        &self.event.source
+    }
+
+    pub(super) fn body_sha256(&self) -> &[u8; 32] {
+        &self.body_sha256
+    }
+
+    pub(super) fn window(&self) -> Duration {
+        self.window
+    }
+
+    pub(super) fn runs(&self) -> &[NewRun] {
+        &self.runs
+    }
+}
+
+/// A text that Postgres takes too: it knows no NUL in texts.
+fn printable(text: String) -> String {
+    if text.contains('\0') {
+        return text.replace('\0', "\u{FFFD}");
+    }
+    text
 }
 
 impl Store {
@@ -105,25 +139,34 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if nothing was stored.
     pub async fn ingest(&self, batch: Vec<NewEvent>) -> Result<Vec<Ingested>, StoreError> {
-        self.0
-            .writer
-            .submit(|reply| Work::Ingest(batch, reply))
-            .await
+        match &self.0.engine {
+            Engine::Sqlite(engine) => {
+                let submit = |reply| Work::Ingest(batch, reply);
+                engine.writer.submit(submit).await
+            }
+            Engine::Postgres(engine) => {
+                self.0
+                    .statements
+                    .ingest_postgres(&engine.sessions, &batch)
+                    .await
+            }
+        }
     }
 }
 
-/// A row of `dedup`: source, key, body's sha256, event, when it expires.
-type KnownRow = (String, Vec<u8>, Vec<u8>, Vec<u8>, i64);
-
 /// What is known under a key: the event of each distinct body.
-type Known = HashMap<(SourceName, DedupKey), Vec<([u8; 32], EventId)>>;
+pub(super) type Known = HashMap<(SourceName, DedupKey), Vec<([u8; 32], EventId)>>;
 
 /// Decides what a delivery is, and makes it known to those after it.
-fn classify(new: &NewEvent, known: &mut Known) -> Ingested {
+pub(super) fn classify(new: &NewEvent, known: &mut Known) -> Ingested {
     let source = &new.event.source;
     let mut is_conflict = false;
     for key in new.keys() {
         for (body, event) in known.get(&(source.clone(), key)).into_iter().flatten() {
+            if *event == new.event.id {
+                // A commit of which nobody knew whether it came to pass; it did.
+                return Ingested::New;
+            }
             if *body == new.body_sha256 {
                 return Ingested::Duplicate(*event);
             }
@@ -150,46 +193,66 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub(super) fn new() -> Self {
+    pub(super) const fn new() -> Self {
+        const INT: Kind = Kind::Int;
+        const TEXT: Kind = Kind::Text;
+        const BYTES: Kind = Kind::Bytes;
         Self {
             // `cross join` keeps the few wanted keys on the outside: one probe of
             // the primary key each.
             look_up: ManyRows::new(
-                "with wanted (source, key) as (values",
-                "(?, ?)",
+                "with wanted (source, key) as (",
+                &[TEXT, BYTES],
                 ") select d.source, d.key, d.body_sha256, d.event_id, d.expires_ms \
                  from wanted w cross join dedup d on d.source = w.source and d.key = w.key",
             ),
             dedup: ManyRows::new(
-                "insert into dedup (source, key, body_sha256, event_id, expires_ms) values",
-                "(?, ?, ?, ?, ?)",
+                "insert into dedup (source, key, body_sha256, event_id, expires_ms)",
+                &[TEXT, BYTES, BYTES, BYTES, INT],
                 "on conflict do update set event_id = excluded.event_id, expires_ms = excluded.expires_ms",
             ),
             events: ManyRows::new(
                 "insert into events (id, source, provider, kind, received_ms, delivery_id, content_type, \
-                 size_bytes, is_handshake, dedup_conflict, no_run_reason, encoding, header_bytes, request) values",
-                "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 size_bytes, is_handshake, dedup_conflict, no_run_reason, encoding, header_bytes, request)",
+                &[
+                    BYTES, TEXT, TEXT, TEXT, INT, TEXT, TEXT, INT, INT, INT, TEXT, INT, INT, BYTES,
+                ],
                 "",
             ),
             runs: ManyRows::new(
-                "insert into runs (event_id, plugin_id, due_ms, created_ms) values",
-                "(?, ?, ?, ?)",
+                "insert into runs (event_id, plugin_id, state, due_ms, order_key, created_ms)",
+                &[BYTES, INT, INT, INT, BYTES, INT],
                 "",
             ),
         }
     }
 
-    /// Applies several batches within the writer's transaction.
-    pub(super) async fn apply(
+    /// Inserts events.
+    pub(super) async fn insert_events(
         &self,
-        tx: &mut SqliteConnection,
+        tx: &mut Tx,
+        stored: &[(&NewEvent, bool)],
+    ) -> Result<(), StoreError> {
+        let rows = stored
+            .iter()
+            .map(|(new, is_conflict)| new.row(*is_conflict));
+        self.events.with(rows).execute(tx).await?;
+        Ok(())
+    }
+}
+
+impl super::Statements {
+    /// Applies several batches within the transaction of the one writer.
+    pub(super) async fn ingest_sqlite(
+        &self,
+        tx: &mut Tx,
         batches: &[&[NewEvent]],
-        now: Timestamp,
     ) -> Result<Vec<Vec<Ingested>>, StoreError> {
         if batches.is_empty() {
             return Ok(Vec::new());
         }
-        let mut known = self.known(tx, batches, now).await?;
+        let all: Vec<&NewEvent> = batches.iter().copied().flatten().collect();
+        let mut known = self.known(tx, &all).await?;
         let decided: Vec<Vec<Ingested>> = batches
             .iter()
             .map(|batch| batch.iter().map(|new| classify(new, &mut known)).collect())
@@ -204,131 +267,122 @@ impl Statements {
                 Ingested::Duplicate(_) => None,
             })
             .collect();
-        self.insert_dedup(tx, &stored, now).await?;
-        self.insert_events(tx, &stored).await?;
-        self.insert_runs(tx, &stored, now).await?;
-        Ok(decided)
+        let now = tx.now;
+        let keys = stored.iter().flat_map(|(new, _)| {
+            let expires = now.millis().saturating_add(millis(new.window));
+            new.keys().map(move |key| {
+                [
+                    new.event.source.as_str().into(),
+                    key.as_bytes().to_vec().into(),
+                    new.body_sha256.as_slice().into(),
+                    new.event.id.as_bytes().into(),
+                    expires.into(),
+                ]
+            })
+        });
+        self.ingest.dedup.with(keys).execute(tx).await?;
+        self.ingest.insert_events(tx, &stored).await?;
+        let started = stored.iter().filter(|(_, is_conflict)| !is_conflict);
+        let runs = started.flat_map(|(new, _)| new.runs.iter().map(|run| (new.event.id, *run)));
+        self.start_runs(tx, &runs.collect::<Vec<_>>()).await
+            .map(|()| decided)
     }
 
-    async fn known(
+    /// Stores runs; those with an ordering key go behind the others of their key.
+    /// The caller holds the locks of their keys.
+    pub(super) async fn start_runs(
         &self,
-        tx: &mut SqliteConnection,
-        batches: &[&[NewEvent]],
-        now: Timestamp,
+        tx: &mut Tx,
+        runs: &[(EventId, NewRun)],
+    ) -> Result<(), StoreError> {
+        let now = tx.now;
+        let rows = runs.iter().map(|(event, run)| {
+            // Stored as blocked; the first of each key is let go at once.
+            let state = if run.order.is_some() { 2i64 } else { 0 };
+            [
+                event.as_bytes().into(),
+                run.plugin.0.into(),
+                state.into(),
+                now.into(),
+                run.order.as_ref().map(|key| key.as_bytes().as_slice()).into(),
+                now.into(),
+            ]
+        });
+        self.ingest.runs.with(rows).execute(tx).await?;
+        let keys: Vec<_> = runs
+            .iter()
+            .filter_map(|(_, run)| Some((run.plugin, run.order?)))
+            .collect();
+        self.order.promote(tx, &keys).await
+    }
+
+    /// What is known now under the keys of these events.
+    pub(super) async fn known(
+        &self,
+        tx: &mut Tx,
+        events: &[&NewEvent],
     ) -> Result<Known, StoreError> {
-        let each = batches.iter().flat_map(|batch| batch.iter());
-        let mut wanted: Vec<(&SourceName, DedupKey)> = each
+        let mut wanted: Vec<(&SourceName, DedupKey)> = events
+            .iter()
             .flat_map(|new| new.keys().map(|key| (&new.event.source, key)))
             .collect();
         // A key that is there twice would be answered twice.
         wanted.sort_unstable();
         wanted.dedup();
+        let rows = wanted
+            .iter()
+            .map(|(source, key)| [source.as_str().into(), key.as_bytes().as_slice().into()]);
         let mut known = Known::new();
-        for (sql, piece) in self.look_up.split(&wanted) {
-            let mut query = sqlx::query_as::<_, KnownRow>(AssertSqlSafe(sql));
-            for (source, key) in piece {
-                query = query.bind(source.as_str()).bind(key.as_bytes().as_slice());
+        let look_up = match tx.dialect() {
+            Dialect::Sqlite => &self.ingest.look_up,
+            Dialect::Postgres => self.postgres.look_up(),
+        };
+        for row in look_up.with(rows).fetch_all(tx).await? {
+            if row.int("expires_ms")? <= tx.now.millis() {
+                continue;
             }
-            for (source, key, body, event, expires_ms) in query.fetch_all(&mut *tx).await? {
-                let Some(key) = DedupKey::from_bytes(&key).filter(|_| expires_ms > now.millis())
-                else {
-                    continue;
-                };
-                let sought = (source.as_str(), &key);
-                let place =
-                    wanted.binary_search_by(|(source, key)| (source.as_str(), key).cmp(&sought));
-                let read = (place, body.try_into(), EventId::from_bytes(&event));
-                if let (Ok(place), Ok(body), Some(event)) = read {
-                    let source = wanted[place].0.clone();
-                    known.entry((source, key)).or_default().push((body, event));
-                }
+            let Some(key) = DedupKey::from_bytes(&row.bytes("key")?) else {
+                continue;
+            };
+            let source = row.text("source")?;
+            let sought = (source.as_str(), &key);
+            let place =
+                wanted.binary_search_by(|(source, key)| (source.as_str(), key).cmp(&sought));
+            let body = row.bytes("body_sha256")?.try_into();
+            let event = EventId::from_bytes(&row.bytes("event_id")?);
+            if let (Ok(place), Ok(body), Some(event)) = (place, body, event) {
+                let source = wanted[place].0.clone();
+                known.entry((source, key)).or_default().push((body, event));
             }
         }
         Ok(known)
     }
+}
 
-    async fn insert_dedup(
-        &self,
-        tx: &mut SqliteConnection,
-        stored: &[(&NewEvent, bool)],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let keyed: Vec<(&NewEvent, DedupKey)> = stored
-            .iter()
-            .flat_map(|(new, _)| new.keys().map(|key| (*new, key)))
-            .collect();
-        for (sql, piece) in self.dedup.split(&keyed) {
-            let mut query = sqlx::query(AssertSqlSafe(sql));
-            for (new, key) in piece {
-                query = query
-                    .bind(new.event.source.as_str())
-                    .bind(key.as_bytes().as_slice())
-                    .bind(new.body_sha256.as_slice())
-                    .bind(new.event.id.as_bytes())
-                    .bind(now.millis().saturating_add(millis(new.window)));
-            }
-            query.execute(&mut *tx).await?;
-        }
-        Ok(())
-    }
-
-    async fn insert_events(
-        &self,
-        tx: &mut SqliteConnection,
-        stored: &[(&NewEvent, bool)],
-    ) -> Result<(), StoreError> {
-        for (sql, piece) in self.events.split(stored) {
-            let mut query = sqlx::query(AssertSqlSafe(sql));
-            for (new, is_conflict) in piece {
-                let event = &new.event;
-                let reason = if *is_conflict {
-                    Some("dedup_conflict")
-                } else {
-                    new.no_run_reason
-                };
-                query = query
-                    .bind(event.id.as_bytes())
-                    .bind(event.source.as_str())
-                    .bind(event.provider.as_str())
-                    .bind(event.kind.as_str())
-                    .bind(event.received_at.millis())
-                    .bind(event.delivery_id.as_deref())
-                    .bind(event.content_type.as_deref())
-                    .bind(new.size_bytes)
-                    .bind(event.is_handshake)
-                    .bind(is_conflict)
-                    .bind(reason)
-                    .bind(new.request.encoding)
-                    .bind(new.request.header_bytes)
-                    .bind(new.request.bytes.as_slice());
-            }
-            query.execute(&mut *tx).await?;
-        }
-        Ok(())
-    }
-
-    async fn insert_runs(
-        &self,
-        tx: &mut SqliteConnection,
-        stored: &[(&NewEvent, bool)],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let runs: Vec<(EventId, PluginId)> = stored
-            .iter()
-            .filter(|(_, is_conflict)| !is_conflict)
-            .flat_map(|(new, _)| new.plugins.iter().map(|plugin| (new.event.id, *plugin)))
-            .collect();
-        for (sql, piece) in self.runs.split(&runs) {
-            let mut query = sqlx::query(AssertSqlSafe(sql));
-            for (event, plugin) in piece {
-                query = query
-                    .bind(event.as_bytes())
-                    .bind(plugin.0)
-                    .bind(now.millis())
-                    .bind(now.millis());
-            }
-            query.execute(&mut *tx).await?;
-        }
-        Ok(())
+impl NewEvent {
+    /// The columns of `events`, in order.
+    pub(super) fn row(&self, is_conflict: bool) -> [Value<'_>; 14] {
+        let event = &self.event;
+        let reason = if is_conflict {
+            Some("dedup_conflict")
+        } else {
+            self.no_run_reason
+        };
+        [
+            event.id.as_bytes().into(),
+            event.source.as_str().into(),
+            event.provider.as_str().into(),
+            event.kind.as_str().into(),
+            event.received_at.into(),
+            event.delivery_id.as_deref().into(),
+            event.content_type.as_deref().into(),
+            self.size_bytes.into(),
+            event.is_handshake.into(),
+            is_conflict.into(),
+            reason.into(),
+            self.request.encoding.into(),
+            self.request.header_bytes.into(),
+            self.request.bytes.as_slice().into(),
+        ]
     }
 }

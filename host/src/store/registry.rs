@@ -1,11 +1,13 @@
 //! The registry of plugins: what is known of each, whether or not its file is
 //! here. Events get runs from what stands here.
 
-use super::{Store, StoreError};
 use crate::run::PluginId;
 
+use super::sql::{Dialect, Row, sql};
+use super::{Store, StoreError};
+
 /// A plugin as the store knows it.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginRow {
     /// Its number.
     pub plugin_id: i64,
@@ -21,6 +23,8 @@ pub struct PluginRow {
     pub triggers: String,
     /// When the active version became so, in milliseconds since 1970.
     pub loaded_ms: Option<i64>,
+    /// Whether an operator has paused it.
+    pub is_paused: bool,
 }
 
 /// What is to be known of a plugin from now on.
@@ -36,6 +40,8 @@ pub struct RegisterPlugin {
     pub manifest: String,
     /// Its triggers in force as JSON.
     pub triggers: String,
+    /// Whether a dead run blocks its ordering key.
+    pub blocks_on_dead: bool,
 }
 
 impl Store {
@@ -44,12 +50,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the database does not answer.
     pub async fn plugins(&self) -> Result<Vec<PluginRow>, StoreError> {
-        let rows = sqlx::query_as(
-            "select plugin_id, name, file, digest, manifest, triggers, loaded_ms from plugins order by plugin_id",
-        )
-        .fetch_all(self.readers())
-        .await?;
-        Ok(rows)
+        let all = sql(
+            "select plugin_id, name, file, digest, manifest, triggers, loaded_ms, is_paused \
+             from plugins order by plugin_id",
+        );
+        let rows = self.run_readers().fetch_all(all).await?;
+        rows.iter().map(PluginRow::read).collect()
     }
 
     /// Registers a plugin or changes what is known of it; events stored after
@@ -58,33 +64,60 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if nothing was changed.
     pub async fn register(&self, plugin: RegisterPlugin) -> Result<PluginId, StoreError> {
-        let now = self.now_ms();
-        self.0
-            .writer
-            .write(move |tx| {
-                let plugin = plugin.clone();
-                Box::pin(async move {
-                    let id: i64 = sqlx::query_scalar(
-                        "insert into plugins (name, file, digest, manifest, triggers, loaded_ms) \
-                     values (?1, ?2, ?3, ?4, ?5, case when ?3 is null then null else ?6 end) \
+        self.write(move |tx| {
+            let plugin = plugin.clone();
+            Box::pin(async move {
+                let register = sql(
+                    "insert into plugins (name, file, digest, manifest, triggers, loaded_ms, blocks_on_dead) \
+                     values ($1, $2, $3, $4, $5, $6, $7) \
                      on conflict (name) do update set file = excluded.file, \
-                     digest = coalesce(excluded.digest, digest), manifest = excluded.manifest, \
-                     triggers = excluded.triggers, \
-                     loaded_ms = case when excluded.digest is null or excluded.digest = digest \
-                     then loaded_ms else excluded.loaded_ms end returning plugin_id",
-                    )
-                    .bind(plugin.name)
-                    .bind(plugin.file)
-                    .bind(plugin.digest)
-                    .bind(plugin.manifest)
-                    .bind(plugin.triggers)
-                    .bind(now)
-                    .fetch_one(&mut *tx)
-                    .await?;
-                    Ok(PluginId(id))
-                })
+                     digest = coalesce(excluded.digest, plugins.digest), manifest = excluded.manifest, \
+                     triggers = excluded.triggers, blocks_on_dead = excluded.blocks_on_dead, \
+                     loaded_ms = case when excluded.digest is null or excluded.digest = plugins.digest \
+                     then plugins.loaded_ms else excluded.loaded_ms end returning plugin_id",
+                );
+                let loaded_at = plugin.digest.as_ref().map(|_| tx.now.millis());
+                let register = register.bind(plugin.name).bind(plugin.file);
+                let register = register.bind(plugin.digest.clone()).bind(plugin.manifest);
+                let register = register.bind(plugin.triggers).bind(loaded_at);
+                let row = tx.fetch_one(register.bind(plugin.blocks_on_dead)).await?;
+                let id = row.int("plugin_id")?;
+                if let Some(digest) = plugin.digest {
+                    let known = sql(
+                        "insert into digests (plugin_id, digest, activated_ms) values ($1, $2, $3) \
+                         on conflict (plugin_id, digest) do update set activated_ms = excluded.activated_ms",
+                    );
+                    tx.execute(known.bind(id).bind(digest).bind(tx.now)).await?;
+                }
+                Ok(PluginId(id))
             })
-            .await
+        })
+        .await
+    }
+
+    /// Whether a plugin has ever been active in this version.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn knows_digest(&self, plugin: PluginId, digest: &str) -> Result<bool, StoreError> {
+        let known = sql("select plugin_id from digests where plugin_id = $1 and digest = $2");
+        let known = known.bind(plugin.0).bind(digest.to_owned());
+        Ok(self.run_readers().fetch_optional(known).await?.is_some())
+    }
+
+    /// Pauses a plugin, or lets it go on: one row, however many runs it has.
+    ///
+    /// # Errors
+    /// [`StoreError`] if nothing was changed.
+    pub async fn pause_plugin(&self, plugin: PluginId, is_paused: bool) -> Result<(), StoreError> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let pause = sql("update plugins set is_paused = $2 where plugin_id = $1");
+                tx.execute(pause.bind(plugin.0).bind(is_paused)).await?;
+                Ok(())
+            })
+        })
+        .await
     }
 
     /// How many runs a plugin has, all at one moment.
@@ -92,26 +125,62 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the database does not answer.
     pub async fn plugin_runs(&self, plugin: PluginId) -> Result<PluginRuns, StoreError> {
-        let runs = sqlx::query_as(
+        let hint = match self.readers().dialect() {
+            // Its planner takes another, which walks the whole backlog.
+            Dialect::Sqlite => "indexed by runs_running",
+            Dialect::Postgres => "",
+        };
+        let runs = sql(format!(
             "select \
-             (select count(*) from runs indexed by runs_running where state = 1 and plugin_id = ?1) as running, \
-             (select count(*) from runs where state = 0 and plugin_id = ?1 and due_ms <= ?2) as due, \
-             (select count(*) from runs where state = 0 and plugin_id = ?1 and due_ms > ?2) as later, \
-             (select created_ms from runs where state = 0 and plugin_id = ?1 \
+             (select count(*) from runs {hint} where state = 1 and plugin_id = $1) as running, \
+             (select count(*) from runs where state = 0 and plugin_id = $1 and due_ms <= $2) as due, \
+             (select count(*) from runs where state = 0 and plugin_id = $1 and due_ms > $2) as later, \
+             (select count(*) from runs where state = 2 and plugin_id = $1 and order_key is not null) as behind, \
+             (select created_ms from runs where state = 0 and plugin_id = $1 \
              order by due_ms, run_id limit 1) as oldest_ms, \
-             n_succeeded as succeeded, n_dead as dead, n_cancelled as cancelled \
-             from plugins where plugin_id = ?1",
-        )
-        .bind(plugin.0)
-        .bind(self.now_ms())
-        .fetch_optional(self.readers())
-        .await?;
-        Ok(runs.unwrap_or_default())
+             cast(coalesce(sum(n_succeeded), 0) as bigint) as succeeded, \
+             cast(coalesce(sum(n_dead), 0) as bigint) as dead, \
+             cast(coalesce(sum(n_cancelled), 0) as bigint) as cancelled \
+             from plugin_counts where plugin_id = $1"
+        ));
+        let runs = runs.bind(plugin.0).bind(self.now());
+        let row = self.readers().fetch_optional(runs).await?;
+        row.map_or_else(|| Ok(PluginRuns::default()), |row| PluginRuns::read(&row))
+    }
+}
+
+impl PluginRow {
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            plugin_id: row.int("plugin_id")?,
+            name: row.text("name")?,
+            file: row.text("file")?,
+            digest: row.text_or_none("digest")?,
+            manifest: row.text("manifest")?,
+            triggers: row.text("triggers")?,
+            loaded_ms: row.int_or_none("loaded_ms")?,
+            is_paused: row.flag("is_paused")?,
+        })
+    }
+}
+
+impl PluginRuns {
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            running: row.int("running")?,
+            due: row.int("due")?,
+            later: row.int("later")?,
+            behind: row.int("behind")?,
+            oldest_ms: row.int_or_none("oldest_ms")?,
+            succeeded: row.int("succeeded")?,
+            dead: row.int("dead")?,
+            cancelled: row.int("cancelled")?,
+        })
     }
 }
 
 /// How many runs a plugin has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PluginRuns {
     /// Claimed.
     pub running: i64,
@@ -119,6 +188,8 @@ pub struct PluginRuns {
     pub due: i64,
     /// Ready and due later.
     pub later: i64,
+    /// Behind their ordering key.
+    pub behind: i64,
     /// When the next one to be claimed was stored, in milliseconds since 1970.
     pub oldest_ms: Option<i64>,
     /// Finished well.

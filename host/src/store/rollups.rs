@@ -4,14 +4,16 @@
 //! A host keeps the minutes of its present in memory and writes each one whole,
 //! again and again while it grows, under its epoch: a row is never added to.
 
-use sqlx::FromRow;
+use std::sync::Arc;
 
 use crate::clock::Timestamp;
 
+use super::rows::{Kind, ManyRows};
+use super::sql::{Row, sql};
 use super::{Store, StoreError};
 
 /// A source's minute.
-#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceMinute {
     /// Start of the minute, in milliseconds since 1970.
     pub minute_ms: i64,
@@ -28,7 +30,7 @@ pub struct SourceMinute {
 }
 
 /// A plugin's minute.
-#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginMinute {
     /// Start of the minute, in milliseconds since 1970.
     pub minute_ms: i64,
@@ -44,6 +46,33 @@ pub struct PluginMinute {
     pub run: String,
 }
 
+/// The statements of minutes.
+pub(super) struct Statements {
+    sources: ManyRows,
+    plugins: ManyRows,
+}
+
+impl Statements {
+    pub(super) const fn new() -> Self {
+        const INT: Kind = Kind::Int;
+        const TEXT: Kind = Kind::Text;
+        Self {
+            sources: ManyRows::new(
+                "insert into source_minutes (minute_ms, epoch, source, received, duplicates, rejected, ack)",
+                &[INT, INT, TEXT, INT, INT, INT, TEXT],
+                "on conflict (minute_ms, epoch, source) do update set received = excluded.received, \
+                 duplicates = excluded.duplicates, rejected = excluded.rejected, ack = excluded.ack",
+            ),
+            plugins: ManyRows::new(
+                "insert into plugin_minutes (minute_ms, epoch, plugin, succeeded, failed, dead, run)",
+                &[INT, INT, TEXT, INT, INT, INT, TEXT],
+                "on conflict (minute_ms, epoch, plugin) do update set succeeded = excluded.succeeded, \
+                 failed = excluded.failed, dead = excluded.dead, run = excluded.run",
+            ),
+        }
+    }
+}
+
 impl Store {
     /// Writes this host's minutes over what it wrote of them before.
     ///
@@ -57,43 +86,39 @@ impl Store {
         if sources.is_empty() && plugins.is_empty() {
             return Ok(());
         }
-        let epoch = self.epoch().0;
-        self.0.writer.write(move |tx| {
+        let (epoch, statements) = (self.epoch().0, Arc::clone(&self.0.statements));
+        self.write(move |tx| {
+            let statements = Arc::clone(&statements);
             let (sources, plugins) = (sources.clone(), plugins.clone());
             Box::pin(async move {
-                for row in sources {
-                    sqlx::query(
-                        "insert or replace into source_minutes \
-                         (minute_ms, epoch, source, received, duplicates, rejected, ack) values (?, ?, ?, ?, ?, ?, ?)",
-                    )
-                    .bind(row.minute_ms)
-                    .bind(epoch)
-                    .bind(row.source)
-                    .bind(row.received)
-                    .bind(row.duplicates)
-                    .bind(row.rejected)
-                    .bind(row.ack)
-                    .execute(&mut *tx)
-                    .await?;
-                }
-                for row in plugins {
-                    sqlx::query(
-                        "insert or replace into plugin_minutes \
-                         (minute_ms, epoch, plugin, succeeded, failed, dead, run) values (?, ?, ?, ?, ?, ?, ?)",
-                    )
-                    .bind(row.minute_ms)
-                    .bind(epoch)
-                    .bind(row.plugin)
-                    .bind(row.succeeded)
-                    .bind(row.failed)
-                    .bind(row.dead)
-                    .bind(row.run)
-                    .execute(&mut *tx)
-                    .await?;
-                }
+                let rows = sources.iter().map(|row| {
+                    [
+                        row.minute_ms.into(),
+                        epoch.into(),
+                        row.source.as_str().into(),
+                        row.received.into(),
+                        row.duplicates.into(),
+                        row.rejected.into(),
+                        row.ack.as_str().into(),
+                    ]
+                });
+                statements.rollups.sources.with(rows).execute(tx).await?;
+                let rows = plugins.iter().map(|row| {
+                    [
+                        row.minute_ms.into(),
+                        epoch.into(),
+                        row.plugin.as_str().into(),
+                        row.succeeded.into(),
+                        row.failed.into(),
+                        row.dead.into(),
+                        row.run.as_str().into(),
+                    ]
+                });
+                statements.rollups.plugins.with(rows).execute(tx).await?;
                 Ok(())
             })
-        }).await
+        })
+        .await
     }
 
     /// The minutes of all hosts since a time, without this host's own from
@@ -106,24 +131,50 @@ impl Store {
         since: Timestamp,
         own_until: Timestamp,
     ) -> Result<(Vec<SourceMinute>, Vec<PluginMinute>), StoreError> {
-        let sources = sqlx::query_as(
+        let sources = sql(
             "select minute_ms, source, received, duplicates, rejected, ack from source_minutes \
-             where minute_ms >= ? and not (epoch = ? and minute_ms >= ?)",
-        )
-        .bind(since.millis())
-        .bind(self.epoch().0)
-        .bind(own_until.millis())
-        .fetch_all(self.readers())
-        .await?;
-        let plugins = sqlx::query_as(
+             where minute_ms >= $1 and not (epoch = $2 and minute_ms >= $3)",
+        );
+        let epoch = self.epoch().0;
+        let sources = sources.bind(since).bind(epoch).bind(own_until);
+        let sources = self.readers().fetch_all(sources).await?;
+        let plugins = sql(
             "select minute_ms, plugin, succeeded, failed, dead, run from plugin_minutes \
-             where minute_ms >= ? and not (epoch = ? and minute_ms >= ?)",
-        )
-        .bind(since.millis())
-        .bind(self.epoch().0)
-        .bind(own_until.millis())
-        .fetch_all(self.readers())
-        .await?;
-        Ok((sources, plugins))
+             where minute_ms >= $1 and not (epoch = $2 and minute_ms >= $3)",
+        );
+        let plugins = plugins.bind(since).bind(epoch).bind(own_until);
+        let plugins = self.readers().fetch_all(plugins).await?;
+        let sources = sources.iter().map(SourceMinute::read);
+        let plugins = plugins.iter().map(PluginMinute::read);
+        Ok((
+            sources.collect::<Result<_, _>>()?,
+            plugins.collect::<Result<_, _>>()?,
+        ))
+    }
+}
+
+impl SourceMinute {
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            minute_ms: row.int("minute_ms")?,
+            source: row.text("source")?,
+            received: row.int("received")?,
+            duplicates: row.int("duplicates")?,
+            rejected: row.int("rejected")?,
+            ack: row.text("ack")?,
+        })
+    }
+}
+
+impl PluginMinute {
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            minute_ms: row.int("minute_ms")?,
+            plugin: row.text("plugin")?,
+            succeeded: row.int("succeeded")?,
+            failed: row.int("failed")?,
+            dead: row.int("dead")?,
+            run: row.text("run")?,
+        })
     }
 }

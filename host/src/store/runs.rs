@@ -1,12 +1,14 @@
-//! Reads runs and their attempts, live and finished alike; and retries them.
+//! Reads runs and their attempts, live and finished alike; retries and cancels them.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, QueryBuilder, Row, Sqlite, SqliteConnection};
+use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::event::EventId;
-use crate::run::{PluginId, RunId, RunState};
+use crate::run::{Epoch, OrderKey, Outcome, PluginId, RunId, RunState};
 
+use super::history::{Over, Tried};
+use super::order;
+use super::sql::{Builder, Row, Tx, sql};
 use super::{Store, StoreError};
 
 /// A run as it stands, live or finished.
@@ -70,7 +72,7 @@ pub struct RunFilter {
 }
 
 /// One try of a run.
-#[derive(Clone, Debug, PartialEq, FromRow)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AttemptRow {
     /// Which one, from 1.
     pub n: i64,
@@ -105,19 +107,30 @@ pub enum Retried {
     NotNow(RunState),
 }
 
+/// What became of a request to end a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It is over. If a host executes it, its result will be dropped.
+    Done(PluginId),
+    /// There is no such run.
+    Unknown,
+    /// It is over already.
+    NotNow(RunState),
+}
+
 /// Live runs in the shape of [`RunRow`]; a live run's last ended attempt is the
 /// newest recorded one.
-const LIVE: &str = "select r.run_id, r.event_id, r.plugin_id, r.attempt, null as max_attempts, r.free_attempts, \
-    r.created_ms, r.due_ms, null as finished_ms, a.outcome, null as summary, null as data, a.error, \
-    case when r.state = 1 then 'running' \
-    when r.plugin_id in (select value from json_each(";
-const LIVE_WAITING: &str = ")) then 'blocked' when r.due_ms > ";
+const LIVE: &str = "select r.run_id, r.event_id, r.plugin_id, r.attempt, cast(null as bigint) as max_attempts, \
+    r.free_attempts, r.created_ms, r.due_ms, cast(null as bigint) as finished_ms, a.outcome, \
+    cast(null as text) as summary, cast(null as text) as data, a.error, case when r.state = 1 then 'running' \
+    when r.state = 2 or ";
+const LIVE_WAITING: &str = " then 'blocked' when r.due_ms > ";
 const LIVE_REST: &str = " then 'waiting' else 'ready' end as stands \
     from runs r left join attempts a on a.run_id = r.run_id \
     and a.n = (select max(n) from attempts where run_id = r.run_id) where true";
 const FINISHED: &str = "select h.run_id, h.event_id, h.plugin_id, h.attempt, h.max_attempts, h.free_attempts, \
-    h.created_ms, null as due_ms, h.finished_ms, h.outcome, h.summary, h.data, h.error, h.state as stands \
-    from history h where true";
+    h.created_ms, cast(null as bigint) as due_ms, h.finished_ms, h.outcome, h.summary, h.data, h.error, \
+    h.state as stands from history h where true";
 
 impl Store {
     /// One page of runs, newest first.
@@ -125,44 +138,44 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the database does not answer.
     pub async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, StoreError> {
-        let blocked: Vec<i64> = filter.blocked.iter().map(|plugin| plugin.0).collect();
-        let mut query = QueryBuilder::<Sqlite>::new("select page.*, e.source, e.kind from (");
-        let is_live = |state| {
-            matches!(
-                state,
-                RunState::Ready | RunState::Running | RunState::Waiting | RunState::Blocked
-            )
-        };
-        let wants_live = filter.state.is_none_or(is_live);
-        let wants_finished = filter.state.is_none_or(|state| !is_live(state));
+        let (now, dialect) = (self.now().millis(), self.readers().dialect());
+        let blocked = || filter.blocked.iter().map(|plugin| plugin.0).collect();
+        let mut query = Builder::new(
+            "select page.*, coalesce(e.source, '') as source, coalesce(e.kind, '') as kind from (",
+        );
+        let wants_live = filter.state.is_none_or(RunState::is_live);
+        let wants_finished = filter.state.is_none_or(|state| !state.is_live());
         if wants_live {
-            query
-                .push("select * from (")
-                .push(LIVE)
-                .push_bind(super::state::json(&blocked))
-                .push(LIVE_WAITING)
-                .push_bind(self.now_ms())
-                .push(LIVE_REST);
-            conditions(&mut query, filter, "r.", "stands");
-            query.push(")");
+            query.push("select * from (").push(LIVE);
+            query.bind_one_of(dialect, "r.plugin_id", blocked());
+            query.push(LIVE_WAITING).bind(now).push(LIVE_REST);
+            if let Some(state) = filter.state {
+                is_live_as(&mut query, state, now, |query| {
+                    query.bind_one_of(dialect, "r.plugin_id", blocked());
+                });
+            }
+            conditions(&mut query, filter, "r.");
+            query.push(") l");
         }
         if wants_live && wants_finished {
             query.push(" union all ");
         }
         if wants_finished {
             query.push("select * from (").push(FINISHED);
-            conditions(&mut query, filter, "h.", "h.state");
-            query.push(")");
+            if let Some(state) = filter.state {
+                query.push(" and h.state = ").bind(state.as_str());
+                if state != RunState::Succeeded {
+                    // In the words of the index that serves it.
+                    query.push(" and h.state <> 'succeeded'");
+                }
+            }
+            conditions(&mut query, filter, "h.");
+            query.push(") f");
         }
-        query
-            .push(" order by run_id desc limit ")
-            .push_bind(filter.limit);
-        query.push(") page join events e on e.id = page.event_id order by page.run_id desc");
-        Ok(query
-            .build_query_as()
-            .persistent(true)
-            .fetch_all(self.readers())
-            .await?)
+        query.push(" order by run_id desc limit ").bind(filter.limit);
+        query.push(") page left join events e on e.id = page.event_id order by page.run_id desc");
+        let rows = self.readers().fetch_all(query.build()).await?;
+        rows.iter().map(RunRow::read).collect()
     }
 
     /// The attempts of a run, first to last.
@@ -170,14 +183,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the database does not answer.
     pub async fn attempts(&self, run: RunId) -> Result<Vec<AttemptRow>, StoreError> {
-        let rows = sqlx::query_as(
+        let attempts = sql(
             "select n, digest, host, started_ms, duration_us, cpu_us, memory_bytes, outcome, error, logs \
-             from attempts where run_id = ? order by n",
-        )
-        .bind(run.0)
-        .fetch_all(self.readers())
-        .await?;
-        Ok(rows)
+             from attempts where run_id = $1 order by n",
+        );
+        let rows = self.readers().fetch_all(attempts.bind(run.0)).await?;
+        rows.iter().map(AttemptRow::read).collect()
     }
 
     /// Makes a waiting run due now, or a dead or cancelled one live again with
@@ -186,162 +197,310 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if nothing was changed.
     pub async fn retry(&self, run: RunId) -> Result<Retried, StoreError> {
-        let now = self.now_ms();
-        self.0
-            .writer
-            .write(move |tx| {
-                Box::pin(async move {
-                    match hasten(tx, run, now).await? {
-                        Retried::Unknown => revive(tx, run, now).await,
-                        known => Ok(known),
-                    }
-                })
+        let (epoch, statements) = (self.epoch(), Arc::clone(&self.0.statements));
+        self.write(move |tx| {
+            let statements = Arc::clone(&statements);
+            Box::pin(async move {
+                lock_key_of(tx, run).await?;
+                match hasten(tx, run).await? {
+                    Retried::Unknown => statements.revive(tx, epoch, run).await,
+                    known => Ok(known),
+                }
             })
-            .await
+        })
+        .await
+    }
+
+    /// Ends a run: a live one at once, whoever holds it; a dead one that blocks its
+    /// ordering key, so that those behind it go on.
+    ///
+    /// # Errors
+    /// [`StoreError`] if nothing was changed.
+    pub async fn cancel(&self, run: RunId) -> Result<Cancelled, StoreError> {
+        let (epoch, statements) = (self.epoch(), Arc::clone(&self.0.statements));
+        self.write(move |tx| {
+            let statements = Arc::clone(&statements);
+            Box::pin(async move {
+                lock_key_of(tx, run).await?;
+                match statements.cancel_live(tx, epoch, run).await? {
+                    Some(plugin) => Ok(Cancelled::Done(plugin)),
+                    None => statements.unblock(tx, epoch, run).await,
+                }
+            })
+        })
+        .await
     }
 }
 
-/// Adds what the filter asks for to one of the two halves.
-fn conditions(query: &mut QueryBuilder<Sqlite>, filter: &RunFilter, table: &str, state: &str) {
-    // The names are ours; every value is bound.
-    let and = |query: &mut QueryBuilder<Sqlite>, column: &str, comparison: &str| {
-        query
-            .push(" and ")
-            .push(table)
-            .push(column)
-            .push(comparison);
+/// The condition that a live run is in a state.
+fn is_live_as(query: &mut Builder, state: RunState, now: i64, is_blocked: impl Fn(&mut Builder)) {
+    match state {
+        RunState::Running => {
+            query.push(" and r.state = 1");
+        }
+        RunState::Blocked => {
+            query.push(" and (r.state = 2 or r.state = 0 and ");
+            is_blocked(query);
+            query.push(")");
+        }
+        _ => {
+            let comparison = if state == RunState::Ready { "<= " } else { "> " };
+            query.push(" and r.state = 0 and r.due_ms ").push(comparison);
+            query.bind(now).push(" and not (");
+            is_blocked(query);
+            query.push(")");
+        }
+    }
+}
+
+/// Adds what the filter asks for, but the state, to one of the two halves.
+fn conditions(query: &mut Builder, filter: &RunFilter, table: &str) {
+    let mut and = |column: &str, value: Option<super::sql::Value<'static>>| {
+        if let Some(value) = value {
+            query.push(" and ").push(table).push(column).bind(value);
+        }
     };
-    if let Some(id) = filter.id {
-        and(query, "run_id", " = ");
-        query.push_bind(id.0);
-    }
-    if let Some(plugin) = filter.plugin {
-        and(query, "plugin_id", " = ");
-        query.push_bind(plugin.0);
-    }
-    if let Some(event) = filter.event {
-        and(query, "event_id", " = ");
-        query.push_bind(event.as_bytes().to_vec());
-    }
-    if let Some(since) = filter.since {
-        and(query, "created_ms", " >= ");
-        query.push_bind(since.millis());
-    }
-    if let Some(until) = filter.until {
-        and(query, "created_ms", " < ");
-        query.push_bind(until.millis());
-    }
-    if let Some(before) = filter.before {
-        and(query, "run_id", " < ");
-        query.push_bind(before.0);
-    }
-    match filter.state {
-        None => {}
-        // Each in the words of the index that serves it.
-        Some(RunState::Running) => {
-            query.push(" and ").push(table).push("state = 1");
-        }
-        Some(wanted) => {
-            query
-                .push(" and ")
-                .push(state)
-                .push(" = ")
-                .push_bind(wanted.as_str());
-            if matches!(wanted, RunState::Dead | RunState::Cancelled) {
-                query.push(" and ").push(state).push(" <> 'succeeded'");
-            }
-        }
-    }
-    query
-        .push(" order by ")
-        .push(table)
-        .push("run_id desc limit ")
-        .push_bind(filter.limit);
+    and("run_id = ", filter.id.map(|id| id.0.into()));
+    and("plugin_id = ", filter.plugin.map(|plugin| plugin.0.into()));
+    let event = filter.event.map(|event| event.as_bytes().to_vec().into());
+    and("event_id = ", event);
+    and("created_ms >= ", filter.since.map(Into::into));
+    and("created_ms < ", filter.until.map(Into::into));
+    and("run_id < ", filter.before.map(|before| before.0.into()));
+    query.push(" order by ").push(table);
+    query.push("run_id desc limit ").bind(filter.limit);
+}
+
+/// Locks the run's ordering key, if it has one.
+async fn lock_key_of(tx: &mut Tx, run: RunId) -> Result<(), StoreError> {
+    let key = sql(
+        "select plugin_id, order_key from runs where run_id = $1 union all \
+         select plugin_id, order_key from history where run_id = $2",
+    );
+    let row = tx.fetch_optional(key.bind(run.0).bind(run.0)).await?;
+    let Some(row) = row else { return Ok(()) };
+    let key = row.bytes_or_none("order_key")?;
+    let key = key.as_deref().and_then(OrderKey::from_bytes);
+    let plugin = PluginId(row.int("plugin_id")?);
+    let keys = key.into_iter().map(|key| (plugin, key));
+    order::lock(tx, keys, std::iter::empty()).await
 }
 
 /// A live run: one that waits is due now.
-async fn hasten(tx: &mut SqliteConnection, run: RunId, now: i64) -> Result<Retried, StoreError> {
-    let live: Option<(i64, i64, i64)> =
-        sqlx::query_as("select state, due_ms, plugin_id from runs where run_id = ?")
-            .bind(run.0)
-            .fetch_optional(&mut *tx)
-            .await?;
-    Ok(match live {
-        None => Retried::Unknown,
-        Some((1, _, _)) => Retried::NotNow(RunState::Running),
-        Some((_, due, _)) if due <= now => Retried::NotNow(RunState::Ready),
-        Some((_, _, plugin)) => {
-            sqlx::query("update runs set due_ms = ? where run_id = ?")
-                .bind(now)
-                .bind(run.0)
-                .execute(tx)
-                .await?;
-            Retried::Due(PluginId(plugin))
-        }
-    })
-}
-
-/// A finished run: back among the live ones, unless it succeeded.
-async fn revive(tx: &mut SqliteConnection, run: RunId, now: i64) -> Result<Retried, StoreError> {
-    let finished: Option<(String, i64)> =
-        sqlx::query_as("select state, plugin_id from history where run_id = ?")
-            .bind(run.0)
-            .fetch_optional(&mut *tx)
-            .await?;
-    let Some((state, plugin)) = finished else {
+async fn hasten(tx: &mut Tx, run: RunId) -> Result<Retried, StoreError> {
+    let locking = tx.dialect().locking();
+    let live = sql(format!(
+        "select state, due_ms, plugin_id from runs where run_id = $1{locking}"
+    ));
+    let Some(row) = tx.fetch_optional(live.bind(run.0)).await? else {
         return Ok(Retried::Unknown);
     };
-    let column = match RunState::parse(&state) {
-        Some(RunState::Dead) => "update plugins set n_dead = n_dead - 1 where plugin_id = ?",
-        Some(RunState::Cancelled) => {
-            "update plugins set n_cancelled = n_cancelled - 1 where plugin_id = ?"
-        }
-        _ => return Ok(Retried::NotNow(RunState::Succeeded)),
-    };
-    sqlx::query(
-        "insert into runs (run_id, event_id, plugin_id, due_ms, attempt, free_attempts, lease_no, created_ms) \
-         select run_id, event_id, plugin_id, ?2, attempt, attempt, lease_no, created_ms from history where run_id = ?1",
-    )
-    .bind(run.0)
-    .bind(now)
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query("delete from history where run_id = ?")
-        .bind(run.0)
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query(column).bind(plugin).execute(tx).await?;
-    Ok(Retried::Due(PluginId(plugin)))
+    match row.int("state")? {
+        1 => return Ok(Retried::NotNow(RunState::Running)),
+        2 => return Ok(Retried::NotNow(RunState::Blocked)),
+        _ if row.time("due_ms")? <= tx.now => return Ok(Retried::NotNow(RunState::Ready)),
+        _ => {}
+    }
+    let hasten = sql("update runs set due_ms = $2 where run_id = $1").bind(run.0);
+    tx.execute(hasten.bind(tx.now)).await?;
+    Ok(Retried::Due(PluginId(row.int("plugin_id")?)))
 }
 
-impl FromRow<'_, SqliteRow> for RunRow {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
-        let event: Vec<u8> = row.try_get("event_id")?;
-        let state: String = row.try_get("stands")?;
-        let damaged = |what: &str| sqlx::Error::Decode(what.into());
+impl super::Statements {
+    /// A finished run: back among the live ones, unless it succeeded.
+    pub(super) async fn revive(
+        &self,
+        tx: &mut Tx,
+        counted_by: Epoch,
+        run: RunId,
+    ) -> Result<Retried, StoreError> {
+        let locking = tx.dialect().locking();
+        let finished = sql(format!(
+            "select event_id, plugin_id, state, attempt, lease_no, created_ms, order_key \
+             from history where run_id = $1{locking}"
+        ));
+        let Some(row) = tx.fetch_optional(finished.bind(run.0)).await? else {
+            return Ok(Retried::Unknown);
+        };
+        let plugin = PluginId(row.int("plugin_id")?);
+        let was = RunState::parse(&row.text("state")?);
+        let Some(was @ (RunState::Dead | RunState::Cancelled)) = was else {
+            return Ok(Retried::NotNow(RunState::Succeeded));
+        };
+        let key = row.bytes_or_none("order_key")?;
+        let state = if key.is_some() { 2i64 } else { 0 };
+        let attempt = row.int("attempt")?;
+        let insert = sql(
+            "insert into runs (run_id, event_id, plugin_id, state, due_ms, attempt, free_attempts, lease_no, \
+             created_ms, order_key) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        );
+        let insert = insert.bind(run.0).bind(row.bytes("event_id")?);
+        let insert = insert.bind(plugin.0).bind(state).bind(tx.now);
+        let insert = insert.bind(attempt).bind(attempt);
+        let insert = insert.bind(row.int("lease_no")?).bind(row.int("created_ms")?);
+        tx.execute(insert.bind(key.as_deref())).await?;
+        tx.execute(sql("delete from history where run_id = $1").bind(run.0))
+            .await?;
+        let uncount = std::iter::once((plugin, was, -1));
+        self.history.count(tx, counted_by, uncount).await?;
+        if let Some(key) = key.as_deref().and_then(OrderKey::from_bytes) {
+            forget_block(tx, plugin, &key, run).await?;
+            self.order.promote(tx, &[(plugin, key)]).await?;
+        }
+        Ok(Retried::Due(plugin))
+    }
+
+    /// Ends a live run; none, if there is no such one.
+    pub(super) async fn cancel_live(
+        &self,
+        tx: &mut Tx,
+        cancelled_by: Epoch,
+        run: RunId,
+    ) -> Result<Option<PluginId>, StoreError> {
+        let locking = match tx.dialect() {
+            super::sql::Dialect::Sqlite => "",
+            super::sql::Dialect::Postgres => " for update of r",
+        };
+        let live = sql(format!(
+            "select r.event_id, r.plugin_id, r.state, r.attempt, r.free_attempts, r.lease_no, r.created_ms, \
+             r.order_key, coalesce(h.name, '') as host \
+             from runs r left join hosts h on h.epoch = r.owner where r.run_id = $1{locking}"
+        ));
+        let Some(row) = tx.fetch_optional(live.bind(run.0)).await? else {
+            return Ok(None);
+        };
+        let host = row.text("host")?;
+        let key = row.bytes_or_none("order_key")?;
+        let over = Over {
+            run,
+            event: EventId::from_bytes(&row.bytes("event_id")?)
+                .ok_or_else(|| super::damaged("an event's id has not sixteen bytes"))?,
+            plugin: PluginId(row.int("plugin_id")?),
+            order: key.as_deref().and_then(OrderKey::from_bytes),
+            state: RunState::Cancelled,
+            attempt: row.count("attempt")?,
+            free_attempts: row.count("free_attempts")?,
+            max_attempts: 0,
+            lease_no: row.int("lease_no")?,
+            created_at: row.time("created_ms")?,
+            outcome: Outcome::Cancelled,
+            summary: None,
+            data: None,
+            error: Some("an operator ended it"),
+        };
+        if row.int("state")? == 1 {
+            let tried = Tried {
+                run,
+                n: over.attempt,
+                digest: None,
+                host: &host,
+                started_at: tx.now,
+                duration_us: 0,
+                cpu_us: 0,
+                memory_bytes: 0,
+                outcome: Outcome::Cancelled,
+                error: over.error,
+                logs: "[]",
+            };
+            self.history
+                .record_attempts(tx, std::iter::once(tried))
+                .await?;
+        }
+        let plugin = over.plugin;
+        self.history
+            .bury(tx, &self.order, cancelled_by, &[over])
+            .await?;
+        Ok(Some(plugin))
+    }
+
+    /// A dead run that blocks its ordering key becomes a cancelled one.
+    async fn unblock(
+        &self,
+        tx: &mut Tx,
+        counted_by: Epoch,
+        run: RunId,
+    ) -> Result<Cancelled, StoreError> {
+        let finished = sql("select state, plugin_id, order_key from history where run_id = $1");
+        let Some(row) = tx.fetch_optional(finished.bind(run.0)).await? else {
+            return Ok(Cancelled::Unknown);
+        };
+        let state = RunState::parse(&row.text("state")?).unwrap_or(RunState::Dead);
+        let plugin = PluginId(row.int("plugin_id")?);
+        let key = row.bytes_or_none("order_key")?;
+        let Some(key) = key.as_deref().and_then(OrderKey::from_bytes) else {
+            return Ok(Cancelled::NotNow(state));
+        };
+        if state != RunState::Dead || !forget_block(tx, plugin, &key, run).await? {
+            return Ok(Cancelled::NotNow(state));
+        }
+        let cancel = sql("update history set state = 'cancelled' where run_id = $1");
+        tx.execute(cancel.bind(run.0)).await?;
+        let moved = [(plugin, RunState::Dead, -1), (plugin, RunState::Cancelled, 1)];
+        self.history
+            .count(tx, counted_by, moved.into_iter())
+            .await?;
+        self.order.promote(tx, &[(plugin, key)]).await?;
+        Ok(Cancelled::Done(plugin))
+    }
+}
+
+/// Takes away what a dead run blocks; whether it did block its key.
+async fn forget_block(
+    tx: &mut Tx,
+    plugin: PluginId,
+    key: &OrderKey,
+    run: RunId,
+) -> Result<bool, StoreError> {
+    let forget =
+        sql("delete from order_blocks where plugin_id = $1 and order_key = $2 and run_id = $3");
+    let forget = forget.bind(plugin.0).bind(key.as_bytes().as_slice());
+    Ok(tx.execute(forget.bind(run.0)).await? > 0)
+}
+
+impl RunRow {
+    fn read(row: &Row) -> Result<Self, StoreError> {
         let count = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
+        let time = |column| {
+            Ok::<_, StoreError>(row.int_or_none(column)?.map(Timestamp::from_millis))
+        };
+        let max_attempts = row.int_or_none("max_attempts")?;
         Ok(Self {
-            id: RunId(row.try_get("run_id")?),
-            event: EventId::from_bytes(&event)
-                .ok_or_else(|| damaged("an event's id has not sixteen bytes"))?,
-            plugin: PluginId(row.try_get("plugin_id")?),
-            source: row.try_get("source")?,
-            kind: row.try_get("kind")?,
-            state: RunState::parse(&state).ok_or_else(|| damaged("a run's state is not one"))?,
-            attempt: count(row.try_get("attempt")?),
-            max_attempts: row.try_get::<Option<i64>, _>("max_attempts")?.map(count),
-            free_attempts: count(row.try_get("free_attempts")?),
-            created_at: Timestamp::from_millis(row.try_get("created_ms")?),
-            due_at: row
-                .try_get::<Option<i64>, _>("due_ms")?
-                .map(Timestamp::from_millis),
-            finished_at: row
-                .try_get::<Option<i64>, _>("finished_ms")?
-                .map(Timestamp::from_millis),
-            outcome: row.try_get("outcome")?,
-            summary: row.try_get("summary")?,
-            data: row.try_get("data")?,
-            error: row.try_get("error")?,
+            id: RunId(row.int("run_id")?),
+            event: EventId::from_bytes(&row.bytes("event_id")?)
+                .ok_or_else(|| super::damaged("an event's id has not sixteen bytes"))?,
+            plugin: PluginId(row.int("plugin_id")?),
+            source: row.text("source")?,
+            kind: row.text("kind")?,
+            state: RunState::parse(&row.text("stands")?)
+                .ok_or_else(|| super::damaged("a run's state is not one"))?,
+            attempt: row.count("attempt")?,
+            // 0 is written where the policy was not at hand.
+            max_attempts: max_attempts.filter(|most| *most > 0).map(count),
+            free_attempts: row.count("free_attempts")?,
+            created_at: row.time("created_ms")?,
+            due_at: time("due_ms")?,
+            finished_at: time("finished_ms")?,
+            outcome: row.text_or_none("outcome")?,
+            summary: row.text_or_none("summary")?,
+            data: row.text_or_none("data")?,
+            error: row.text_or_none("error")?,
+        })
+    }
+}
+
+impl AttemptRow {
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            n: row.int("n")?,
+            digest: row.bytes_or_none("digest")?,
+            host: row.text("host")?,
+            started_ms: row.int("started_ms")?,
+            duration_us: row.int("duration_us")?,
+            cpu_us: row.int("cpu_us")?,
+            memory_bytes: row.int("memory_bytes")?,
+            outcome: row.text("outcome")?,
+            error: row.text_or_none("error")?,
+            logs: row.text("logs")?,
         })
     }
 }

@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
 
 use super::StoreError;
+use super::writer::Writer;
 
 static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");
 
@@ -27,6 +28,14 @@ const STATEMENTS: usize = 1500;
 pub(super) struct DatabaseLock(#[allow(dead_code, reason = "held, not read")] File);
 
 /// An open database.
+pub(super) struct Engine {
+    /// Everything that is written.
+    pub(super) writer: Writer,
+    /// Held as long as the store is: another process cannot open the database.
+    pub(super) _lock: DatabaseLock,
+}
+
+/// What [`open`] made.
 pub(super) struct Opened {
     pub(super) writer: SqliteConnection,
     pub(super) options: SqliteConnectOptions,

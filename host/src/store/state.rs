@@ -7,13 +7,12 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use sqlx::{AssertSqlSafe, SqliteConnection};
-
 use crate::clock::Timestamp;
 use crate::kv::{CounterError, KvEffects, KvRead, KvWrite, Version, incremented};
 use crate::run::{PluginId, RunId};
 
-use super::rows::ManyRows;
+use super::rows::{Kind, ManyRows};
+use super::sql::{Tx, Statement, sql};
 use super::{Store, StoreError};
 
 /// A value with the version it was read at.
@@ -26,7 +25,7 @@ pub struct KvValue {
 }
 
 /// A key for operators.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KvItem {
     /// The key.
     pub key: String,
@@ -42,13 +41,17 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the database does not answer.
     pub async fn kv_get(&self, plugin: PluginId, key: &str) -> Result<Option<KvValue>, StoreError> {
-        let row: Option<(Vec<u8>, i64)> =
-            sqlx::query_as("select value, version from kv where plugin_id = ? and key = ?")
-                .bind(plugin.0)
-                .bind(key)
-                .fetch_optional(self.run_readers())
-                .await?;
-        Ok(row.map(|(value, version)| KvValue { value, version }))
+        let get = sql("select value, version from kv where plugin_id = $1 and key = $2")
+            .bind(plugin.0)
+            .bind(key);
+        let row = self.run_readers().fetch_optional(get).await?;
+        row.map(|row| {
+            Ok(KvValue {
+                value: row.bytes("value")?,
+                version: row.int("version")?,
+            })
+        })
+        .transpose()
     }
 
     /// The committed keys under a prefix, in order.
@@ -61,8 +64,11 @@ impl Store {
         prefix: &str,
         limit: u32,
     ) -> Result<Vec<String>, StoreError> {
-        let mut connection = self.run_readers().acquire().await?;
-        list(&mut connection, plugin, prefix, limit).await
+        let rows = self
+            .run_readers()
+            .fetch_all(list(plugin, prefix, limit))
+            .await?;
+        rows.iter().map(|row| row.text("key")).collect()
     }
 
     /// One page of a plugin's keys with values, after the key `after`.
@@ -76,18 +82,26 @@ impl Store {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<KvItem>, StoreError> {
-        let rows = sqlx::query_as(
-            "select key, value, updated_ms from kv where plugin_id = ?1 and key >= ?2 and key < ?3 \
-             and (?4 is null or key > ?4) order by key limit ?5",
+        // A key after `after` is one from `after` on that is not itself.
+        let page = sql(
+            "select key, value, updated_ms from kv where plugin_id = $1 and key >= $2 and key < $3 \
+             and key <> $4 order by key limit $5",
         )
         .bind(plugin.0)
-        .bind(prefix)
+        .bind(after.map_or(prefix, |after| after.max(prefix)))
         .bind(end_of(prefix))
-        .bind(after)
-        .bind(limit)
-        .fetch_all(self.readers())
-        .await?;
-        Ok(rows)
+        .bind(after.unwrap_or_default())
+        .bind(limit);
+        let rows = self.readers().fetch_all(page).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(KvItem {
+                    key: row.text("key")?,
+                    value: row.bytes("value")?,
+                    updated_ms: row.int("updated_ms")?,
+                })
+            })
+            .collect()
     }
 }
 
@@ -106,18 +120,18 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub(super) fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             look_up: ManyRows::new(
-                "with wanted (plugin_id, key) as (values",
-                "(?, ?)",
+                "with wanted (plugin_id, key) as (",
+                &[Kind::Int, Kind::Text],
                 ") select kv.plugin_id, kv.key, kv.value, kv.version from wanted w \
                  cross join kv on kv.plugin_id = w.plugin_id and kv.key = w.key",
             ),
             upsert: ManyRows::new(
-                "insert into kv (plugin_id, key, value, version, updated_ms) values",
-                "(?, ?, ?, ?, ?)",
-                "on conflict do update set value = excluded.value, version = excluded.version, \
+                "insert into kv (plugin_id, key, value, version, updated_ms)",
+                &[Kind::Int, Kind::Text, Kind::Bytes, Kind::Int, Kind::Int],
+                "on conflict (plugin_id, key) do update set value = excluded.value, version = excluded.version, \
                  updated_ms = excluded.updated_ms",
             ),
         }
@@ -148,7 +162,7 @@ impl<'s> Session<'s> {
     /// Reads all keys that these effects touch, at once.
     pub(super) async fn prepare(
         &mut self,
-        tx: &mut SqliteConnection,
+        tx: &mut Tx,
         effects: impl Iterator<Item = (PluginId, &KvEffects)>,
     ) -> Result<(), StoreError> {
         let mut wanted: Vec<(PluginId, &str)> = effects
@@ -156,15 +170,16 @@ impl<'s> Session<'s> {
             .collect();
         wanted.sort_unstable();
         wanted.dedup();
-        for (sql, piece) in self.statements.look_up.split(&wanted) {
-            let mut query = sqlx::query_as::<_, (i64, String, Vec<u8>, i64)>(AssertSqlSafe(sql));
-            for (plugin, key) in piece {
-                query = query.bind(plugin.0).bind(*key);
-            }
-            for (plugin, key, value, version) in query.fetch_all(&mut *tx).await? {
-                self.slots
-                    .insert((PluginId(plugin), key), Some(KvValue { value, version }));
-            }
+        let rows = wanted
+            .iter()
+            .map(|(plugin, key)| [plugin.0.into(), (*key).into()]);
+        for row in self.statements.look_up.with(rows).fetch_all(tx).await? {
+            let value = KvValue {
+                value: row.bytes("value")?,
+                version: row.int("version")?,
+            };
+            let key = (PluginId(row.int("plugin_id")?), row.text("key")?);
+            self.slots.insert(key, Some(value));
         }
         for (plugin, key) in wanted {
             self.slots.entry((plugin, key.to_owned())).or_default();
@@ -175,7 +190,7 @@ impl<'s> Session<'s> {
     /// Applies one run's effects, whose keys were read: all, or none.
     pub(super) async fn apply(
         &mut self,
-        tx: &mut SqliteConnection,
+        tx: &mut Tx,
         plugin: PluginId,
         run: RunId,
         effects: &KvEffects,
@@ -216,7 +231,7 @@ impl<'s> Session<'s> {
     }
 
     /// Writes what was changed.
-    pub(super) async fn flush(&mut self, tx: &mut SqliteConnection) -> Result<(), StoreError> {
+    pub(super) async fn flush(&mut self, tx: &mut Tx) -> Result<(), StoreError> {
         self.dirty.sort_unstable();
         self.dirty.dedup();
         let mut kept = Vec::with_capacity(self.dirty.len());
@@ -224,33 +239,29 @@ impl<'s> Session<'s> {
             match self.slots.get(&key).and_then(Option::as_ref) {
                 Some(value) => kept.push((key, value)),
                 None => {
-                    sqlx::query("delete from kv where plugin_id = ? and key = ?")
-                        .bind(key.0.0)
-                        .bind(key.1)
-                        .execute(&mut *tx)
-                        .await?;
+                    let delete = sql("delete from kv where plugin_id = $1 and key = $2");
+                    tx.execute(delete.bind(key.0.0).bind(key.1)).await?;
                 }
             }
         }
-        for (sql, piece) in self.statements.upsert.split(&kept) {
-            let mut query = sqlx::query(AssertSqlSafe(sql));
-            for ((plugin, key), kept) in piece {
-                query = query
-                    .bind(plugin.0)
-                    .bind(key.as_str())
-                    .bind(kept.value.as_slice())
-                    .bind(kept.version)
-                    .bind(self.now.millis());
-            }
-            query.execute(&mut *tx).await?;
-        }
+        let now = self.now;
+        let rows = kept.iter().map(|((plugin, key), kept)| {
+            [
+                plugin.0.into(),
+                key.as_str().into(),
+                kept.value.as_slice().into(),
+                kept.version.into(),
+                now.into(),
+            ]
+        });
+        self.statements.upsert.with(rows).execute(tx).await?;
         Ok(())
     }
 
     /// The key under which something changed since it was read.
     async fn changed(
         &mut self,
-        tx: &mut SqliteConnection,
+        tx: &mut Tx,
         plugin: PluginId,
         read: &KvRead,
     ) -> Result<Option<String>, StoreError> {
@@ -265,7 +276,11 @@ impl<'s> Session<'s> {
                 keys,
             } => {
                 self.flush(tx).await?;
-                let now = list(tx, plugin, prefix, *limit).await?;
+                let rows = tx.fetch_all(list(plugin, prefix, *limit)).await?;
+                let now: Vec<String> = rows
+                    .iter()
+                    .map(|row| row.text("key"))
+                    .collect::<Result<_, _>>()?;
                 Ok((now != *keys).then(|| format!("{prefix}*")))
             }
         }
@@ -278,22 +293,12 @@ impl<'s> Session<'s> {
     }
 }
 
-async fn list(
-    connection: &mut SqliteConnection,
-    plugin: PluginId,
-    prefix: &str,
-    limit: u32,
-) -> Result<Vec<String>, StoreError> {
-    let keys = sqlx::query_scalar(
-        "select key from kv where plugin_id = ? and key >= ? and key < ? order by key limit ?",
-    )
-    .bind(plugin.0)
-    .bind(prefix)
-    .bind(end_of(prefix))
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
-    Ok(keys)
+fn list(plugin: PluginId, prefix: &str, limit: u32) -> Statement<'_> {
+    sql("select key from kv where plugin_id = $1 and key >= $2 and key < $3 order by key limit $4")
+        .bind(plugin.0)
+        .bind(prefix)
+        .bind(end_of(prefix))
+        .bind(limit)
 }
 
 /// A text that sorts after every key that begins with `prefix`: keys hold no

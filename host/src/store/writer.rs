@@ -1,7 +1,10 @@
-//! The one writer: a thread that owns the only connection which writes.
+//! Group commit: many small writes share one transaction.
 //!
-//! It is a thread of its own, not a task among others: between two statements it
-//! must not queue behind requests, because all of them wait for it.
+//! On SQLite everything that is written goes through here: a thread owns the only
+//! connection which writes. It is a thread of its own, not a task among others:
+//! between two statements it must not queue behind requests, because all of them
+//! wait for it. On Postgres, which has many writers, only the ends of runs do, in a
+//! task.
 //!
 //! Each cycle takes whatever waits, applies it in one transaction (events first,
 //! so that acknowledgements are quick; then finished runs, claims, the rest),
@@ -22,6 +25,8 @@ use crate::clock::Clock;
 use super::claim::{self, Claim, Claims};
 use super::finish::{Finish, Settled};
 use super::ingest::{Ingested, NewEvent};
+use super::postgres::Sessions;
+use super::sql::Tx;
 use super::{Statements, StoreError};
 
 /// Operations that may wait; beyond it callers wait for room.
@@ -46,7 +51,7 @@ pub(super) enum Work {
 pub(super) trait OtherWork: Send {
     fn apply<'a>(
         &'a mut self,
-        tx: &'a mut SqliteConnection,
+        tx: &'a mut Tx,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
     fn answer(self: Box<Self>, result: Result<(), StoreError>);
 }
@@ -61,37 +66,40 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread.
+    /// Starts it.
     ///
     /// # Errors
     /// [`std::io::Error`] if the machine has no thread for it.
     pub(super) fn start(
-        options: SqliteConnectOptions,
-        connection: SqliteConnection,
+        source: Source,
         statements: Arc<Statements>,
         clock: Clock,
     ) -> std::io::Result<Self> {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let (alive, ended) = oneshot::channel();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()?;
+        let (alive, ended) = oneshot::channel::<()>();
         let is_well = Arc::new(AtomicBool::new(true));
+        let has_thread = matches!(source, Source::Sqlite { .. });
         let write_loop = Loop {
-            options,
-            connection: Some(connection),
+            source,
             statements,
             clock,
             is_well: Arc::clone(&is_well),
         };
-        let write = move || {
-            runtime.block_on(write_loop.run(waiting));
+        let write = async move {
+            write_loop.run(waiting).await;
             // Nobody may be waiting for the end.
-            drop::<oneshot::Sender<()>>(alive);
+            drop(alive);
         };
-        std::thread::Builder::new()
-            .name("hookbay-writer".into())
-            .spawn(write)?;
+        if has_thread {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()?;
+            std::thread::Builder::new()
+                .name("hookbay-writer".into())
+                .spawn(move || runtime.block_on(write))?;
+        } else {
+            tokio::spawn(write);
+        }
         Ok(Self {
             queue,
             is_well,
@@ -99,7 +107,7 @@ impl Writer {
         })
     }
 
-    /// Whether the thread takes work and its last transaction was committed.
+    /// Whether it takes work and its last transaction was committed.
     pub(super) fn is_well(&self) -> bool {
         !self.queue.is_closed() && self.is_well.load(Ordering::Relaxed)
     }
@@ -118,7 +126,7 @@ impl Writer {
     pub(super) async fn write<T, F>(&self, apply: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'c> FnMut(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>>
+        F: for<'c> FnMut(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>>
             + Send
             + 'static,
     {
@@ -132,13 +140,13 @@ impl Writer {
         .await
     }
 
-    /// Commits what waits and ends the thread.
+    /// Commits what waits and ends.
     pub(super) async fn close(&self) {
         let ended = self.ended.lock().ok().and_then(|mut ended| ended.take());
         if let Some(ended) = ended
             && self.queue.send(Work::Close).await.is_ok()
         {
-            // The sender is only ever dropped, by the thread's end.
+            // The sender is only ever dropped, at the end.
             ended.await.unwrap_or(());
         }
     }
@@ -155,11 +163,11 @@ struct ByFunction<T, F> {
 impl<T, F> OtherWork for ByFunction<T, F>
 where
     T: Send,
-    F: for<'c> FnMut(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send,
+    F: for<'c> FnMut(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send,
 {
     fn apply<'a>(
         &'a mut self,
-        tx: &'a mut SqliteConnection,
+        tx: &'a mut Tx,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             self.output = Some((self.apply)(tx).await?);
@@ -195,12 +203,40 @@ struct Applied {
     claims: Vec<Claims>,
 }
 
+/// Where a writer has its transactions from.
+pub(super) enum Source {
+    /// The one connection that writes.
+    Sqlite {
+        options: SqliteConnectOptions,
+        /// None after a failure: a connection that may be in the middle of something
+        /// is not used again.
+        connection: Option<SqliteConnection>,
+    },
+    /// Any connection.
+    Postgres(Sessions),
+}
+
+impl Source {
+    async fn begin(&mut self, clock: &Clock) -> Result<Tx, StoreError> {
+        match self {
+            Self::Sqlite {
+                options,
+                connection,
+            } => {
+                let connection = match connection.take() {
+                    Some(connection) => connection,
+                    None => options.connect().await?,
+                };
+                Tx::begin_sqlite(connection, clock.now()).await
+            }
+            Self::Postgres(sessions) => sessions.begin().await,
+        }
+    }
+}
+
 /// The writer's side of the queue.
 struct Loop {
-    options: SqliteConnectOptions,
-    /// None after a failure: a connection that may be in the middle of something
-    /// is not used again.
-    connection: Option<SqliteConnection>,
+    source: Source,
     statements: Arc<Statements>,
     clock: Clock,
     is_well: Arc<AtomicBool>,
@@ -234,7 +270,10 @@ impl Loop {
             }
         }
         waiting.close();
-        if let Some(connection) = self.connection
+        if let Source::Sqlite {
+            connection: Some(connection),
+            ..
+        } = self.source
             && let Err(error) = connection.close().await
         {
             tracing::warn!(%error, "the database did not close cleanly");
@@ -244,19 +283,19 @@ impl Loop {
     /// Commits a cycle; a connection on which that failed is replaced by a new
     /// one, since what state it is in cannot be known.
     async fn commit(&mut self, cycle: &mut Cycle) -> Result<Applied, StoreError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.options.connect().await?,
-        };
-        let committed = cycle
-            .commit(&mut connection, &self.statements, &self.clock)
-            .await;
+        let committed = self.try_commit(cycle).await;
         self.is_well.store(committed.is_ok(), Ordering::Relaxed);
-        match &committed {
-            Ok(_) => self.connection = Some(connection),
-            Err(_) => drop(connection.close_hard().await),
-        }
         committed
+    }
+
+    async fn try_commit(&mut self, cycle: &mut Cycle) -> Result<Applied, StoreError> {
+        let mut tx = self.source.begin(&self.clock).await?;
+        let applied = cycle.apply(&mut tx, &self.statements).await?;
+        let committed = tx.commit().await?;
+        if let Source::Sqlite { connection, .. } = &mut self.source {
+            *connection = committed;
+        }
+        Ok(applied)
     }
 }
 
@@ -275,34 +314,27 @@ impl Cycle {
         self.ingests.len() + self.finishes.len() + self.claims.len() + self.others.len()
     }
 
-    /// Applies everything in one transaction and commits it.
-    async fn commit(
+    /// Applies everything within one transaction.
+    async fn apply(
         &mut self,
-        connection: &mut SqliteConnection,
+        tx: &mut Tx,
         statements: &Statements,
-        clock: &Clock,
     ) -> Result<Applied, StoreError> {
-        let now = clock.now();
-        let mut tx = connection.begin_with("begin immediate").await?;
         let batches: Vec<&[NewEvent]> = self
             .ingests
             .iter()
             .map(|(events, _)| events.as_slice())
             .collect();
-        let ingested = statements.ingest.apply(&mut tx, &batches, now).await?;
+        let ingested = statements.ingest_sqlite(tx, &batches).await?;
         let finishes: Vec<&Finish> = self.finishes.iter().map(|(finish, _)| &**finish).collect();
-        let settled = statements
-            .finish
-            .record(&mut tx, &statements.state, &finishes, now)
-            .await?;
+        let settled = statements.record(tx, &finishes).await?;
         let mut claims = Vec::with_capacity(self.claims.len());
         for (claim, _) in &self.claims {
-            claims.push(claim::claim(&mut tx, claim, now).await?);
+            claims.push(claim::claim(tx, claim).await?);
         }
         for other in &mut self.others {
-            other.apply(&mut tx).await?;
+            other.apply(tx).await?;
         }
-        tx.commit().await?;
         Ok(Applied {
             ingested,
             settled,

@@ -1,0 +1,355 @@
+//! Hosts and their leases: who is alive, and the runs of those who are not.
+//!
+//! A host that keeps writing its lease keeps its runs; no run is renewed by itself.
+//! Whoever finds runs of a host whose lease has ended makes them due again; what
+//! that host may still do to them is refused by their fence.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::event::EventId;
+use crate::run::{DEATHS_MAX, Outcome, OrderKey, PluginId, RunId, RunState};
+
+use super::history::{Over, Tried};
+use super::order;
+use super::rows::{Kind, ManyRows};
+use super::sql::{Dialect, Row, Tx, sql};
+use super::{Store, StoreError};
+
+/// Runs rescued in one transaction.
+const SLICE: i64 = 500;
+/// Who rescues, of several hosts: the others need not.
+const RESCUE: i64 = 0x686b_0003 << 32;
+/// How long a host that is gone is remembered, for the name in its attempts.
+const REMEMBERED: Duration = Duration::from_hours(24);
+
+/// A host that is alive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostRow {
+    /// This start of it.
+    pub epoch: i64,
+    /// Its name, for people.
+    pub name: String,
+    /// The versions it can run, by plugin: sha256 in hex.
+    pub loaded: Vec<(PluginId, String)>,
+}
+
+/// What a rescue did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rescued {
+    /// Runs that are due again.
+    pub due: usize,
+    /// Runs that killed their hosts and are dead now.
+    pub dead: usize,
+    /// Whose they are.
+    pub plugins: Vec<PluginId>,
+}
+
+/// The statements of leases.
+pub(super) struct Statements {
+    put_back: ManyRows,
+}
+
+/// A run that has lost its host.
+struct Lost {
+    run: RunId,
+    event: EventId,
+    plugin: PluginId,
+    order: Option<OrderKey>,
+    attempt: u32,
+    free_attempts: u32,
+    lease_no: i64,
+    created_at: Timestamp,
+    /// Hosts in a row that died while they held it, this one among them.
+    deaths: u32,
+    host: String,
+    error: &'static str,
+}
+
+impl Statements {
+    pub(super) const fn new() -> Self {
+        Self {
+            put_back: ManyRows::new(
+                "with wanted (run_id, due_ms, deaths) as (",
+                &[Kind::Int, Kind::Int, Kind::Int],
+                ") update runs set state = 0, owner = null, deadline_ms = null, is_executing = 0, \
+                 due_ms = w.due_ms, deaths = w.deaths, free_attempts = runs.free_attempts + 1 \
+                 from wanted w where runs.run_id = w.run_id",
+            ),
+        }
+    }
+}
+
+impl Store {
+    /// Renews this host's lease for `lease` from now and says what it can run. A
+    /// database that cannot be written is noticed by this even when nothing else is
+    /// to be written.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be written.
+    pub async fn beat(
+        &self,
+        host_name: &str,
+        lease: Duration,
+        loaded: Vec<(PluginId, String)>,
+    ) -> Result<(), StoreError> {
+        self.hear_clock().await?;
+        let (epoch, name) = (self.epoch().0, host_name.to_owned());
+        let loaded: Vec<(i64, String)> = loaded
+            .into_iter()
+            .map(|(plugin, digest)| (plugin.0, digest))
+            .collect();
+        let loaded = super::state::json(&loaded);
+        self.write(move |tx| {
+            let (name, loaded) = (name.clone(), loaded.clone());
+            Box::pin(async move {
+                let beat = sql(
+                    "insert into hosts (epoch, name, started_ms, lease_ms, loaded) values ($1, $2, $3, $4, $5) \
+                     on conflict (epoch) do update set lease_ms = excluded.lease_ms, loaded = excluded.loaded",
+                );
+                let beat = beat.bind(epoch).bind(name).bind(tx.now);
+                let beat = beat.bind(tx.now.plus(lease)).bind(loaded);
+                tx.execute(beat).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Ends this host's lease: whatever it still held is anybody's.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it was not ended; it ends by itself.
+    pub async fn end_lease(&self) -> Result<(), StoreError> {
+        let epoch = self.epoch().0;
+        self.write(move |tx| {
+            Box::pin(async move {
+                let end = sql("update hosts set lease_ms = 0 where epoch = $1").bind(epoch);
+                tx.execute(end).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Ends the lease of every other start of a host.
+    pub(super) async fn end_other_leases(&self) -> Result<(), StoreError> {
+        let epoch = self.epoch().0;
+        self.write(move |tx| {
+            Box::pin(async move {
+                let end = sql("update hosts set lease_ms = 0 where epoch <> $1").bind(epoch);
+                tx.execute(end).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// The hosts whose lease holds.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn live_hosts(&self) -> Result<Vec<HostRow>, StoreError> {
+        let live = sql("select epoch, name, loaded from hosts where lease_ms > $1 order by epoch");
+        let rows = self
+            .run_readers()
+            .fetch_all(live.bind(self.now()))
+            .await?;
+        let read = |row: &Row| {
+            let loaded: Vec<(i64, String)> =
+                serde_json::from_str(&row.text("loaded")?).unwrap_or_default();
+            Ok(HostRow {
+                epoch: row.int("epoch")?,
+                name: row.text("name")?,
+                loaded: loaded
+                    .into_iter()
+                    .map(|(plugin, digest)| (PluginId(plugin), digest))
+                    .collect(),
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Makes runs due again whose host is gone or has held them too long, and ends
+    /// those that killed their host again and again. A slice of them: call again
+    /// while there are many.
+    ///
+    /// # Errors
+    /// [`StoreError`] if none was rescued.
+    pub async fn rescue(&self) -> Result<Rescued, StoreError> {
+        let (epoch, statements) = (self.epoch(), Arc::clone(&self.0.statements));
+        self.write(move |tx| {
+            let statements = Arc::clone(&statements);
+            Box::pin(async move {
+                let lost = lost(tx).await?;
+                let (dead, due): (Vec<Lost>, Vec<Lost>) =
+                    lost.into_iter().partition(|one| one.deaths >= DEATHS_MAX);
+                let tried = dead.iter().map(|one| (one, Outcome::KilledHost));
+                let tried = tried.chain(due.iter().map(|one| (one, Outcome::HostLost)));
+                let tried = tried.map(|(one, outcome)| tried_by(one, outcome, tx.now));
+                let tried: Vec<Tried<'_>> = tried.collect();
+                statements
+                    .history
+                    .record_attempts(tx, tried.into_iter())
+                    .await?;
+                let now = tx.now;
+                let rows = due.iter().map(|one| {
+                    [one.run.0.into(), now.into(), one.deaths.into()]
+                });
+                statements.hosts.put_back.with(rows).execute(tx).await?;
+                let over: Vec<Over<'_>> = dead.iter().map(over).collect();
+                statements
+                    .history
+                    .bury(tx, &statements.order, epoch, &over)
+                    .await?;
+                let mut plugins: Vec<PluginId> =
+                    due.iter().chain(&dead).map(|one| one.plugin).collect();
+                plugins.sort_unstable();
+                plugins.dedup();
+                Ok(Rescued {
+                    due: due.len(),
+                    dead: dead.len(),
+                    plugins,
+                })
+            })
+        })
+        .await
+    }
+
+    /// Forgets hosts that are long gone; their counts are kept.
+    ///
+    /// # Errors
+    /// [`StoreError`] if none was forgotten.
+    pub async fn forget_hosts(&self) -> Result<(), StoreError> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let bound = tx.now.minus(REMEMBERED);
+                let fold = sql(
+                    "insert into plugin_counts (plugin_id, epoch, n_succeeded, n_dead, n_cancelled) \
+                     select plugin_id, 0, cast(sum(n_succeeded) as bigint), cast(sum(n_dead) as bigint), \
+                     cast(sum(n_cancelled) as bigint) from plugin_counts where epoch in \
+                     (select epoch from hosts where lease_ms < $1) group by plugin_id \
+                     on conflict (plugin_id, epoch) do update set \
+                     n_succeeded = plugin_counts.n_succeeded + excluded.n_succeeded, \
+                     n_dead = plugin_counts.n_dead + excluded.n_dead, \
+                     n_cancelled = plugin_counts.n_cancelled + excluded.n_cancelled",
+                );
+                if tx.dialect() == Dialect::Postgres {
+                    // Two hosts that fold at once would add twice.
+                    tx.fetch_all(sql("select pg_advisory_xact_lock($1)").bind(RESCUE + 1))
+                        .await?;
+                }
+                tx.execute(fold.bind(bound)).await?;
+                let folded = sql("delete from plugin_counts where epoch in \
+                     (select epoch from hosts where lease_ms < $1)");
+                tx.execute(folded.bind(bound)).await?;
+                tx.execute(sql("delete from hosts where lease_ms < $1").bind(bound))
+                    .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+}
+
+/// A slice of the runs that have lost their host, locked.
+async fn lost(tx: &mut Tx) -> Result<Vec<Lost>, StoreError> {
+    const WHO: &str = "from runs r left join hosts h on h.epoch = r.owner where r.state = 1 \
+                       and (r.deadline_ms < $1 or h.epoch is null or h.lease_ms <= $1)";
+    if tx.dialect() == Dialect::Postgres {
+        let turn = sql("select cast(case when pg_try_advisory_xact_lock($1) then 1 else 0 end as bigint) as ours");
+        if !tx.fetch_one(turn.bind(RESCUE)).await?.flag("ours")? {
+            return Ok(Vec::new());
+        }
+    }
+    // First whose, then their keys' locks, then, if they still are lost, they.
+    let which = sql(format!(
+        "select r.run_id, r.plugin_id, r.order_key {WHO} order by r.run_id limit {SLICE}"
+    ));
+    let rows = tx.fetch_all(which.bind(tx.now)).await?;
+    let mut ids = Vec::with_capacity(rows.len());
+    let mut keys = Vec::new();
+    for row in &rows {
+        ids.push(row.int("run_id")?);
+        let key = row.bytes_or_none("order_key")?;
+        let key = key.as_deref().and_then(OrderKey::from_bytes);
+        keys.extend(key.map(|key| Ok::<_, StoreError>((PluginId(row.int("plugin_id")?), key))));
+    }
+    let keys = keys.into_iter().collect::<Result<Vec<_>, _>>()?;
+    order::lock(tx, keys.into_iter(), std::iter::empty()).await?;
+    let locking = match tx.dialect() {
+        Dialect::Sqlite => "",
+        Dialect::Postgres => " for update of r skip locked",
+    };
+    let these = tx.dialect().is_one_of("r.run_id", 2);
+    let lost = sql(format!(
+        "select r.run_id, r.event_id, r.plugin_id, r.order_key, r.attempt, r.free_attempts, r.lease_no, \
+         r.created_ms, r.deaths, r.is_executing, coalesce(h.name, '') as host, \
+         cast(case when h.lease_ms > $1 then 1 else 0 end as bigint) as is_late {WHO} and {these} order by r.run_id{locking}"
+    ));
+    let rows = tx.fetch_all(lost.bind(tx.now).bind(ids)).await?;
+    rows.iter().filter_map(|row| read(row).transpose()).collect()
+}
+
+fn read(row: &Row) -> Result<Option<Lost>, StoreError> {
+    let order = row.bytes_or_none("order_key")?;
+    let Some(event) = EventId::from_bytes(&row.bytes("event_id")?) else {
+        return Ok(None);
+    };
+    let is_late = row.flag("is_late")?;
+    // At its first death nobody noted whether its guest had been started.
+    let was_executing = row.count("deaths")? == 0 || row.flag("is_executing")?;
+    Ok(Some(Lost {
+        run: RunId(row.int("run_id")?),
+        event,
+        plugin: PluginId(row.int("plugin_id")?),
+        order: order.as_deref().and_then(OrderKey::from_bytes),
+        attempt: row.count("attempt")?,
+        free_attempts: row.count("free_attempts")?,
+        lease_no: row.int("lease_no")?,
+        created_at: row.time("created_ms")?,
+        deaths: row.count("deaths")? + u32::from(was_executing && !is_late),
+        host: row.text("host")?,
+        error: if is_late {
+            "the host did not finish it in time"
+        } else {
+            "the host stopped while it held the run"
+        },
+    }))
+}
+
+fn tried_by(lost: &Lost, outcome: Outcome, now: Timestamp) -> Tried<'_> {
+    Tried {
+        run: lost.run,
+        n: lost.attempt,
+        digest: None,
+        host: &lost.host,
+        started_at: now,
+        duration_us: 0,
+        cpu_us: 0,
+        memory_bytes: 0,
+        outcome,
+        error: Some(lost.error),
+        logs: "[]",
+    }
+}
+
+fn over(lost: &Lost) -> Over<'_> {
+    Over {
+        run: lost.run,
+        event: lost.event,
+        plugin: lost.plugin,
+        order: lost.order,
+        state: RunState::Dead,
+        attempt: lost.attempt,
+        free_attempts: lost.free_attempts,
+        max_attempts: 0,
+        lease_no: lost.lease_no,
+        created_at: lost.created_at,
+        outcome: Outcome::KilledHost,
+        summary: None,
+        data: None,
+        error: Some("each of the hosts that executed it died"),
+    }
+}

@@ -1,0 +1,554 @@
+//! One way to speak SQL to either engine: statements with bound values, rows read
+//! by column, transactions that cannot leak.
+//!
+//! Text is shared wherever the dialects agree, which they do nearly everywhere:
+//! parameters are `$1`, `$2`, numbers are 64-bit integers, bytes are bytes. Where
+//! they do not, an operation asks for the [`Dialect`]. Not `sqlx::Any`: it knows
+//! no arrays, without which a batch on Postgres is not one statement.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{
+    AssertSqlSafe, ColumnIndex, Executor as _, PgPool, Postgres, Row as _, Sqlite,
+    SqliteConnection, SqlitePool, SqlSafeStr as _, SqlStr,
+};
+
+use crate::clock::Timestamp;
+
+use super::StoreError;
+
+/// Which SQL is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Dialect {
+    /// A condition that a column is one of the numbers bound at `parameter`
+    /// ([`Value::Ints`]).
+    pub(super) fn is_one_of(self, column: &str, parameter: u32) -> String {
+        match self {
+            Self::Sqlite => format!("{column} in (select value from json_each(${parameter}))"),
+            Self::Postgres => format!("{column} = any(${parameter})"),
+        }
+    }
+
+    /// What locks the rows that a select reads, where rows can be locked.
+    pub(super) const fn locking(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " for update",
+        }
+    }
+
+    /// The same, passing over rows that somebody else has locked.
+    pub(super) const fn locking_free(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " for update skip locked",
+        }
+    }
+}
+
+/// A bound value.
+#[derive(Clone, Debug)]
+pub(super) enum Value<'q> {
+    Int(Option<i64>),
+    Text(Option<Cow<'q, str>>),
+    Bytes(Option<Cow<'q, [u8]>>),
+    /// For [`Dialect::is_one_of`].
+    Ints(Vec<i64>),
+    /// A column of rows, on Postgres only.
+    Column(Column<'q>),
+}
+
+/// One column of many rows.
+#[derive(Clone, Debug)]
+pub(super) enum Column<'q> {
+    Ints(Vec<Option<i64>>),
+    Texts(Vec<Option<Cow<'q, str>>>),
+    Bytes(Vec<Option<Cow<'q, [u8]>>>),
+}
+
+impl From<i64> for Value<'_> {
+    fn from(value: i64) -> Self {
+        Self::Int(Some(value))
+    }
+}
+
+impl From<u32> for Value<'_> {
+    fn from(value: u32) -> Self {
+        Self::Int(Some(value.into()))
+    }
+}
+
+impl From<bool> for Value<'_> {
+    fn from(value: bool) -> Self {
+        Self::Int(Some(value.into()))
+    }
+}
+
+impl From<Option<i64>> for Value<'_> {
+    fn from(value: Option<i64>) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<Timestamp> for Value<'_> {
+    fn from(value: Timestamp) -> Self {
+        Self::Int(Some(value.millis()))
+    }
+}
+
+impl<'q> From<&'q str> for Value<'q> {
+    fn from(value: &'q str) -> Self {
+        Self::Text(Some(value.into()))
+    }
+}
+
+impl From<String> for Value<'_> {
+    fn from(value: String) -> Self {
+        Self::Text(Some(value.into()))
+    }
+}
+
+impl<'q> From<Option<&'q str>> for Value<'q> {
+    fn from(value: Option<&'q str>) -> Self {
+        Self::Text(value.map(Cow::Borrowed))
+    }
+}
+
+impl From<Option<String>> for Value<'_> {
+    fn from(value: Option<String>) -> Self {
+        Self::Text(value.map(Cow::Owned))
+    }
+}
+
+impl<'q> From<&'q [u8]> for Value<'q> {
+    fn from(value: &'q [u8]) -> Self {
+        Self::Bytes(Some(value.into()))
+    }
+}
+
+impl<'q> From<Option<&'q [u8]>> for Value<'q> {
+    fn from(value: Option<&'q [u8]>) -> Self {
+        Self::Bytes(value.map(Cow::Borrowed))
+    }
+}
+
+impl From<Vec<u8>> for Value<'_> {
+    fn from(value: Vec<u8>) -> Self {
+        Self::Bytes(Some(value.into()))
+    }
+}
+
+impl From<Vec<i64>> for Value<'_> {
+    fn from(value: Vec<i64>) -> Self {
+        Self::Ints(value)
+    }
+}
+
+/// A statement and what is bound to it. Its text is ours; every value is bound.
+pub(super) struct Statement<'q> {
+    text: SqlStr,
+    values: Vec<Value<'q>>,
+}
+
+/// A statement of this text.
+pub(super) fn sql<'q>(text: impl Into<Cow<'static, str>>) -> Statement<'q> {
+    Statement {
+        text: AssertSqlSafe(text.into()).into_sql_str(),
+        values: Vec::new(),
+    }
+}
+
+impl<'q> Statement<'q> {
+    /// Binds the next parameter.
+    pub(super) fn bind(mut self, value: impl Into<Value<'q>>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    /// A statement of a text made before, with all its values.
+    pub(super) fn made(text: Arc<str>, values: Vec<Value<'q>>) -> Self {
+        Self {
+            text: AssertSqlSafe(text).into_sql_str(),
+            values,
+        }
+    }
+
+    fn for_sqlite(self) -> Query<'q, Sqlite, SqliteArguments> {
+        let mut query = sqlx::query(self.text);
+        for value in self.values {
+            query = match value {
+                Value::Int(value) => query.bind(value),
+                Value::Text(value) => query.bind(value.map(Cow::into_owned)),
+                Value::Bytes(value) => query.bind(value.map(Cow::into_owned)),
+                Value::Ints(values) => query.bind(super::state::json(&values)),
+                // There are no arrays; `rows` makes none for SQLite.
+                Value::Column(_) => query.bind(None::<i64>),
+            };
+        }
+        query
+    }
+
+    fn for_postgres(self, is_pooled: bool) -> Query<'q, Postgres, PgArguments> {
+        let mut query = sqlx::query(self.text).persistent(!is_pooled);
+        for value in self.values {
+            query = match value {
+                Value::Int(value) => query.bind(value),
+                Value::Text(value) => query.bind(value.map(Cow::into_owned)),
+                Value::Bytes(value) => query.bind(value.map(Cow::into_owned)),
+                Value::Ints(values) => query.bind(values),
+                Value::Column(Column::Ints(values)) => query.bind(values),
+                Value::Column(Column::Texts(values)) => query.bind(values),
+                Value::Column(Column::Bytes(values)) => {
+                    let values: Vec<Option<&[u8]>> = values.iter().map(Option::as_deref).collect();
+                    query.bind(values)
+                }
+            };
+        }
+        query
+    }
+}
+
+/// A statement that is put together piece by piece. The pieces are ours; every
+/// value is bound.
+pub(super) struct Builder {
+    text: String,
+    values: Vec<Value<'static>>,
+}
+
+impl Builder {
+    pub(super) fn new(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            values: Vec::new(),
+        }
+    }
+
+    pub(super) fn push(&mut self, text: &str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// Puts a parameter here.
+    pub(super) fn bind(&mut self, value: impl Into<Value<'static>>) -> &mut Self {
+        self.values.push(value.into());
+        // Writing to a string cannot fail.
+        write!(self.text, "${}", self.values.len()).unwrap_or_default();
+        self
+    }
+
+    /// Puts a condition here that a column is one of these numbers.
+    pub(super) fn bind_one_of(
+        &mut self,
+        dialect: Dialect,
+        column: &str,
+        numbers: Vec<i64>,
+    ) -> &mut Self {
+        self.values.push(numbers.into());
+        let parameter = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
+        self.text.push_str(&dialect.is_one_of(column, parameter));
+        self
+    }
+
+    pub(super) fn build(self) -> Statement<'static> {
+        Statement {
+            text: AssertSqlSafe(self.text).into_sql_str(),
+            values: self.values,
+        }
+    }
+}
+
+/// A row of either engine.
+pub(super) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+impl Row {
+    fn get<'r, T, I>(&'r self, column: I) -> Result<T, StoreError>
+    where
+        T: sqlx::Decode<'r, Sqlite>
+            + sqlx::Type<Sqlite>
+            + sqlx::Decode<'r, Postgres>
+            + sqlx::Type<Postgres>,
+        I: ColumnIndex<SqliteRow> + ColumnIndex<PgRow>,
+    {
+        Ok(match self {
+            Self::Sqlite(row) => row.try_get(column)?,
+            Self::Postgres(row) => row.try_get(column)?,
+        })
+    }
+
+    pub(super) fn int(&self, column: &str) -> Result<i64, StoreError> {
+        self.get(column)
+    }
+
+    pub(super) fn int_or_none(&self, column: &str) -> Result<Option<i64>, StoreError> {
+        self.get(column)
+    }
+
+    /// A number that is never negative and small.
+    pub(super) fn count(&self, column: &str) -> Result<u32, StoreError> {
+        Ok(u32::try_from(self.int(column)?).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn time(&self, column: &str) -> Result<Timestamp, StoreError> {
+        self.int(column).map(Timestamp::from_millis)
+    }
+
+    pub(super) fn flag(&self, column: &str) -> Result<bool, StoreError> {
+        Ok(self.int(column)? != 0)
+    }
+
+    pub(super) fn text(&self, column: &str) -> Result<String, StoreError> {
+        self.get(column)
+    }
+
+    pub(super) fn text_or_none(&self, column: &str) -> Result<Option<String>, StoreError> {
+        self.get(column)
+    }
+
+    pub(super) fn bytes(&self, column: &str) -> Result<Vec<u8>, StoreError> {
+        self.get(column)
+    }
+
+    pub(super) fn bytes_or_none(&self, column: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.get(column)
+    }
+}
+
+/// A connection of either engine.
+enum Connection {
+    Sqlite(SqliteConnection),
+    Postgres(PoolConnection<Postgres>),
+}
+
+/// An open transaction. Unless it is committed, its connection is closed when it is
+/// dropped, whatever it was in the middle of: it never goes back to a pool with a
+/// transaction open, not even if the future that had it was dropped.
+pub(super) struct Tx {
+    /// None only after the end.
+    connection: Option<Connection>,
+    /// Whether a pooler stands between: a named statement may not be there any
+    /// more for the next transaction.
+    is_pooled: bool,
+    /// Whether each statement commits by itself.
+    is_single: bool,
+    /// The time that all of it happens at.
+    pub(super) now: Timestamp,
+}
+
+impl Tx {
+    /// Begins on SQLite, as its one writer.
+    pub(super) async fn begin_sqlite(
+        mut connection: SqliteConnection,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        connection.execute("begin immediate").await?;
+        Ok(Self {
+            connection: Some(Connection::Sqlite(connection)),
+            is_pooled: false,
+            is_single: false,
+            now,
+        })
+    }
+
+    /// Begins on Postgres with a statement such as `begin`.
+    pub(super) async fn begin_postgres(
+        connection: PoolConnection<Postgres>,
+        begin: &'static str,
+        is_pooled: bool,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let mut tx = Self {
+            connection: Some(Connection::Postgres(connection)),
+            is_pooled,
+            is_single: false,
+            now,
+        };
+        tx.command(begin).await?;
+        Ok(tx)
+    }
+
+    /// A connection of Postgres for one statement, which commits by itself.
+    pub(super) fn single_postgres(connection: PoolConnection<Postgres>, now: Timestamp) -> Self {
+        Self {
+            connection: Some(Connection::Postgres(connection)),
+            is_pooled: false,
+            is_single: true,
+            now,
+        }
+    }
+
+    /// Commits; a connection of SQLite is given back for the next.
+    pub(super) async fn commit(mut self) -> Result<Option<SqliteConnection>, StoreError> {
+        if !self.is_single {
+            self.command("commit").await?;
+        }
+        Ok(match self.connection.take() {
+            Some(Connection::Sqlite(connection)) => Some(connection),
+            // Dropped, it goes back to its pool.
+            Some(Connection::Postgres(_)) | None => None,
+        })
+    }
+
+    /// Rolls back, so that the connection can be used again.
+    pub(super) async fn roll_back(mut self) {
+        if self.command("rollback").await.is_ok() {
+            drop(self.connection.take());
+        }
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        match &self.connection {
+            Some(Connection::Postgres(_)) => Dialect::Postgres,
+            Some(Connection::Sqlite(_)) | None => Dialect::Sqlite,
+        }
+    }
+
+    /// Commands without parameters, several at once.
+    pub(super) async fn command(&mut self, text: &'static str) -> Result<(), StoreError> {
+        match self.connection()? {
+            Connection::Sqlite(connection) => connection.execute(text).await.map(drop)?,
+            Connection::Postgres(connection) => connection.execute(text).await.map(drop)?,
+        }
+        Ok(())
+    }
+
+    /// Executes; returns how many rows were touched.
+    pub(super) async fn execute(&mut self, statement: Statement<'_>) -> Result<u64, StoreError> {
+        let is_pooled = self.is_pooled;
+        Ok(match self.connection()? {
+            Connection::Sqlite(connection) => statement
+                .for_sqlite()
+                .execute(connection)
+                .await?
+                .rows_affected(),
+            Connection::Postgres(connection) => statement
+                .for_postgres(is_pooled)
+                .execute(&mut **connection)
+                .await?
+                .rows_affected(),
+        })
+    }
+
+    pub(super) async fn fetch_all(
+        &mut self,
+        statement: Statement<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let is_pooled = self.is_pooled;
+        Ok(match self.connection()? {
+            Connection::Sqlite(connection) => {
+                let rows = statement.for_sqlite().fetch_all(connection).await?;
+                rows.into_iter().map(Row::Sqlite).collect()
+            }
+            Connection::Postgres(connection) => {
+                let query = statement.for_postgres(is_pooled);
+                let rows = query.fetch_all(&mut **connection).await?;
+                rows.into_iter().map(Row::Postgres).collect()
+            }
+        })
+    }
+
+    /// The first row, if there is one.
+    pub(super) async fn fetch_optional(
+        &mut self,
+        statement: Statement<'_>,
+    ) -> Result<Option<Row>, StoreError> {
+        Ok(self.fetch_all(statement).await?.into_iter().next())
+    }
+
+    /// The first row of a statement that always has one.
+    pub(super) async fn fetch_one(&mut self, statement: Statement<'_>) -> Result<Row, StoreError> {
+        let row = self.fetch_optional(statement).await?;
+        row.ok_or(StoreError::Database(sqlx::Error::RowNotFound))
+    }
+
+    fn connection(&mut self) -> Result<&mut Connection, StoreError> {
+        self.connection
+            .as_mut()
+            .ok_or(StoreError::Unavailable("the transaction is over"))
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        if let Some(Connection::Postgres(connection)) = self.connection.take() {
+            // Out of the pool, and closed.
+            drop(connection.detach());
+        }
+    }
+}
+
+/// Connections that read committed data.
+#[derive(Clone)]
+pub(super) enum Readers {
+    Sqlite(SqlitePool),
+    Postgres {
+        pool: PgPool,
+        is_pooled: bool,
+    },
+}
+
+impl Readers {
+    pub(super) async fn fetch_all(&self, statement: Statement<'_>) -> Result<Vec<Row>, StoreError> {
+        Ok(match self {
+            Self::Sqlite(pool) => {
+                let rows = statement.for_sqlite().fetch_all(pool).await?;
+                rows.into_iter().map(Row::Sqlite).collect()
+            }
+            Self::Postgres {
+                pool,
+                is_pooled: false,
+            } => {
+                let rows = statement.for_postgres(false).fetch_all(pool).await?;
+                rows.into_iter().map(Row::Postgres).collect()
+            }
+            // A statement without a name lives from parse to execute only within a
+            // transaction: outside, the pooler may part the two.
+            Self::Postgres {
+                pool,
+                is_pooled: true,
+            } => {
+                let connection = pool.acquire().await?;
+                let now = Timestamp::default();
+                let mut tx = Tx::begin_postgres(connection, "begin read only", true, now).await?;
+                let rows = tx.fetch_all(statement).await?;
+                tx.commit().await?;
+                rows
+            }
+        })
+    }
+
+    /// The first row, if there is one.
+    pub(super) async fn fetch_optional(
+        &self,
+        statement: Statement<'_>,
+    ) -> Result<Option<Row>, StoreError> {
+        Ok(self.fetch_all(statement).await?.into_iter().next())
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgres { .. } => Dialect::Postgres,
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite(pool) => pool.close().await,
+            Self::Postgres { pool, .. } => pool.close().await,
+        }
+    }
+}
