@@ -105,7 +105,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::InUse`], [`StoreError::Open`] or [`StoreError::Migrate`].
     pub async fn open(database: &Database, clock: Clock) -> Result<Self, StoreError> {
-        let Database::Sqlite(path) = database;
+        let path = file_of(database)?;
         let opened = sqlite::open(path).await?;
         let statements = Arc::new(Statements {
             ingest: ingest::Statements::new(),
@@ -136,7 +136,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub async fn migrate(database: &Database) -> Result<(), StoreError> {
-        let Database::Sqlite(path) = database;
+        let path = file_of(database)?;
         let opened = sqlite::open(path).await?;
         opened.readers.close().await;
         opened.run_readers.close().await;
@@ -184,5 +184,16 @@ impl Store {
 
     fn statements(&self) -> &Statements {
         &self.0.statements
+    }
+}
+
+/// The file of a database that is one.
+fn file_of(database: &Database) -> Result<&std::path::Path, StoreError> {
+    match database {
+        Database::Sqlite(path) => Ok(path),
+        Database::Postgres(url) => Err(StoreError::Open {
+            path: url.to_string(),
+            reason: "Postgres is not supported by this version of Hookbay".to_owned(),
+        }),
     }
 }
