@@ -13,18 +13,22 @@ use std::time::Duration;
 use crate::name::PluginName;
 
 mod access;
+mod database;
 mod environment;
 mod plugin;
 pub(crate) mod provider;
 mod reader;
+mod retention;
 mod secret;
 mod source;
 pub(crate) mod units;
 
 pub use access::AdminAccess;
 pub(crate) use access::TOKEN_FILE;
+pub use database::{Database, PoolConfig, PostgresUrl, PostgresUrlError};
 pub use environment::Environment;
 pub use plugin::{Limits, Maxima, PluginConfig};
+pub use retention::Retention;
 pub use secret::Secret;
 pub use source::{Ack, SourceConfig};
 
@@ -42,6 +46,21 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// Where events and runs are kept.
     pub database: Database,
+    /// Connections to a Postgres server.
+    pub pool: PoolConfig,
+    /// Whether connections to Postgres go through a pooler that hands them from
+    /// client to client between transactions.
+    pub pooler: bool,
+    /// Whether a Postgres server that may lose what it committed (`fsync=off`) is
+    /// taken all the same.
+    pub allow_unsafe_database: bool,
+    /// How long a silent host keeps its runs, 1 second to 10 minutes.
+    pub lease: Duration,
+    /// How long what was stored is kept.
+    pub retention: Retention,
+    /// How old an event may be whose runs have not finished, 1 hour to 3650 days;
+    /// they then end `dead` with `expired`. Without it they wait for ever.
+    pub max_pending_age: Option<Duration>,
     /// The directory that plugins are dropped into.
     pub plugins_dir: PathBuf,
     /// Digests, compile cache, admin token.
@@ -60,13 +79,6 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// What is set for plugins, by name.
     pub plugins: BTreeMap<PluginName, PluginConfig>,
-}
-
-/// Where events and runs are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Database {
-    /// A file on this host.
-    Sqlite(PathBuf),
 }
 
 /// What is wrong with a configuration: one line per problem.
@@ -118,8 +130,8 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let (text, base) = read_file(file)?;
         let mut problems = Vec::new();
-        let mut root: toml::Table = toml::from_str(&text)
-            .map_err(|error| ConfigError::one(format!("not TOML: {error}")))?;
+        let mut root: toml::Table =
+            toml::from_str(&text).map_err(|error| ConfigError::one(not_toml(&error, &text)))?;
         let from_environment = environment.overlay(&mut root, &mut problems);
         overrides.overlay(&mut root);
         let reading = Reading {
@@ -145,6 +157,7 @@ impl Config {
     fn read(root: toml::Table, token: Option<&str>, reading: &Reading<'_>) -> Self {
         let mut table = Table::new(String::new(), root, reading);
         let maxima = plugin::read_maxima(table.table("limits"));
+        let retention = retention::read(table.table("retention"));
         let config = Self {
             listen: table
                 .parse("listen")
@@ -152,7 +165,18 @@ impl Config {
             admin_listen: table
                 .parse("admin_listen")
                 .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8081))),
-            database: database(&mut table),
+            database: database::read(&mut table),
+            pool: database::read_pool(table.table("pool")),
+            pooler: table.boolean("pooler").unwrap_or(false),
+            allow_unsafe_database: table.boolean("allow_unsafe_database").unwrap_or(false),
+            lease: table
+                .duration("lease", Duration::from_secs(1)..=Duration::from_mins(10))
+                .unwrap_or(Duration::from_secs(15)),
+            retention,
+            max_pending_age: table.duration(
+                "max_pending_age",
+                retention::SHORTEST_KEPT..=retention::LONGEST_KEPT,
+            ),
             plugins_dir: table
                 .path("plugins_dir")
                 .unwrap_or_else(|| reading.base.join("plugins.d")),
@@ -166,7 +190,7 @@ impl Config {
             admin_insecure: table.boolean("admin_insecure").unwrap_or(false),
             metrics_open: table.boolean("metrics_open").unwrap_or(false),
             admin_token: token.map(Secret::new),
-            sources: sources(&mut table),
+            sources: sources(&mut table, retention.events),
             plugins: table
                 .tables("plugins")
                 .into_iter()
@@ -183,14 +207,9 @@ impl Config {
         table.not_yet(&[
             "public_url",
             "trusted_proxies",
-            "retention",
             "tls",
             "admin_tls",
-            "lease",
-            "pooler",
-            "allow_unsafe_database",
             "trusted_keys",
-            "max_pending_age",
         ]);
         table.finish();
         config
@@ -245,6 +264,13 @@ fn absolute_database(url: &str) -> String {
     }
 }
 
+/// Where the text stops being TOML; not the line itself, which may hold a secret.
+fn not_toml(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.unwrap_or_default().matches('\n').count() + 1;
+    format!("not TOML at line {line}: {}", error.message())
+}
+
 /// The text of the configuration and the folder its paths are relative to.
 fn read_file(file: Option<&Path>) -> Result<(String, PathBuf), ConfigError> {
     let named = file.unwrap_or(Path::new(DEFAULT_FILE));
@@ -265,28 +291,8 @@ fn read_file(file: Option<&Path>) -> Result<(String, PathBuf), ConfigError> {
     }
 }
 
-fn database(table: &mut Table<'_>) -> Database {
-    let base = table.reading().base;
-    let url = table
-        .string("database")
-        .unwrap_or_else(|| "sqlite://hookbay.db".to_owned());
-    match url.split_once("://") {
-        Some(("sqlite", path)) if !path.is_empty() && !path.contains(['?', ':']) => {
-            return Database::Sqlite(base.join(path));
-        }
-        Some(("postgres" | "postgresql", _)) => {
-            table.problem(
-                "database",
-                "Postgres is not supported by this version of Hookbay; use `sqlite://FILE`",
-            );
-        }
-        _ => table.problem("database", "must be `sqlite://FILE`"),
-    }
-    Database::Sqlite(base.join("hookbay.db"))
-}
-
-fn sources(table: &mut Table<'_>) -> Vec<SourceConfig> {
-    let read = |(name, table): (String, Table<'_>)| source::read(&name, table);
+fn sources(table: &mut Table<'_>, events_kept: Duration) -> Vec<SourceConfig> {
+    let read = |(name, table): (String, Table<'_>)| source::read(&name, table, events_kept);
     let sources: Vec<SourceConfig> = table
         .tables("sources")
         .into_iter()

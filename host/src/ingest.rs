@@ -16,13 +16,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::clock::{Clock, Timestamp};
 use crate::dispatch::SharedBoard;
 use crate::event::{Event, EventId, Headers};
+use crate::json;
 use crate::metrics::Metrics;
 use crate::store::NewEvent;
 
 mod answer;
 mod batch;
 mod body;
-pub mod json;
 pub mod scheme;
 mod source;
 pub mod verify;

@@ -22,8 +22,10 @@
 // The words: pure, no I/O, no clock.
 pub mod clock;
 pub mod event;
+pub mod json;
 pub mod kv;
 pub mod name;
+pub mod rate;
 pub mod retry;
 pub mod run;
 pub mod trigger;

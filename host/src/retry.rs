@@ -2,6 +2,7 @@
 //!
 //! Pure: the time and the random number are arguments.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -24,6 +25,21 @@ pub struct RetryPolicy {
     /// How far a wait strays from its length at random, 0 to 1.
     pub jitter: f64,
 }
+
+/// What a dead run does to those that wait behind it for its ordering key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDead {
+    /// The next one runs.
+    #[default]
+    Skip,
+    /// They wait until it is retried and succeeds, or is cancelled.
+    Block,
+}
+
+/// Why a text is not an [`OnDead`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not one of `skip`, `block`")]
+pub struct OnDeadError(String);
 
 /// What becomes of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +77,28 @@ impl Default for RetryPolicy {
             factor: 4.0,
             max: Duration::from_hours(6),
             jitter: 0.1,
+        }
+    }
+}
+
+impl OnDead {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Skip => "skip",
+            Self::Block => "block",
+        }
+    }
+}
+
+impl FromStr for OnDead {
+    type Err = OnDeadError;
+
+    fn from_str(text: &str) -> Result<Self, OnDeadError> {
+        match text {
+            "skip" => Ok(Self::Skip),
+            "block" => Ok(Self::Block),
+            other => Err(OnDeadError(other.to_owned())),
         }
     }
 }
@@ -105,7 +143,9 @@ impl RetryPolicy {
 
 #[cfg(test)]
 mod tests {
-    use super::{AFTER_MAX, Duration, Next, Outcome, RetryPolicy, Timestamp, Tried, decide};
+    use super::{
+        AFTER_MAX, Duration, Next, OnDead, Outcome, RetryPolicy, Timestamp, Tried, decide,
+    };
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
@@ -167,6 +207,14 @@ mod tests {
             decide(&policy(), tried, NOW, 0.9),
             Next::RetryAt(NOW.plus(AFTER_MAX))
         );
+    }
+
+    #[test]
+    fn words_read_back() {
+        for on_dead in [OnDead::Skip, OnDead::Block] {
+            assert_eq!(on_dead.as_str().parse(), Ok(on_dead));
+        }
+        assert!("Skip".parse::<OnDead>().is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::event::Event;
+use crate::json::Pointer;
 use crate::name::SourceName;
 use crate::run::PluginId;
 
@@ -28,8 +29,8 @@ pub struct Trigger {
     pub origin: Origin,
     /// What its kind must look like.
     pub kind: KindPattern,
-    /// JSON Pointer to the value whose runs go one at a time.
-    pub ordering_key: Option<String>,
+    /// Where in the body the value stands whose runs go one at a time, in order.
+    pub ordering_key: Option<Pointer>,
 }
 
 /// Why a text is not a pattern.

@@ -14,8 +14,11 @@ pub(crate) struct Args {}
 
 pub(crate) async fn run(config_path: Option<&Path>, _args: Args) -> Result<(), CommandError> {
     let config = Config::load(config_path)?;
-    let Database::Sqlite(file) = &config.database;
-    let existed = file.exists();
+    // Only a file can be seen to be new.
+    let (name, existed) = match &config.database {
+        Database::Sqlite(file) => (file.display().to_string(), file.exists()),
+        Database::Postgres(url) => (url.to_string(), true),
+    };
     Store::migrate(&config.database)
         .await
         .map_err(|error| CommandError::Failed(error.to_string()))?;
@@ -24,7 +27,6 @@ pub(crate) async fn run(config_path: Option<&Path>, _args: Args) -> Result<(), C
     } else {
         "was created"
     };
-    let file = file.display().to_string();
-    print(&format!("database {} {done}\n", text::harmless(&file)))?;
+    print(&format!("database {} {done}\n", text::harmless(&name)))?;
     Ok(())
 }

@@ -7,10 +7,12 @@ use std::time::Duration;
 use toml::Value;
 
 use crate::name::{PluginName, SourceName};
-use crate::retry::RetryPolicy;
+use crate::rate::Rate;
+use crate::retry::{OnDead, RetryPolicy};
 use crate::trigger::{Origin, Trigger};
 
 use super::reader::Table;
+use super::retention::LONGEST_KEPT;
 
 /// What one attempt may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,13 @@ pub struct PluginConfig {
     pub retry: RetryPolicy,
     /// How many of its runs execute at once on this host.
     pub concurrency: u32,
+    /// How many of its runs start in a time, on all hosts together.
+    pub rate: Option<Rate>,
+    /// What a dead run does to those behind it with its ordering key.
+    pub on_dead: OnDead,
+    /// How far back stored events get a run when the plugin is seen for the
+    /// first time; none of them do without it.
+    pub catch_up: Option<Duration>,
 }
 
 /// What a plugin may have at most: `[limits]`.
@@ -81,6 +90,9 @@ impl PluginConfig {
             limits: Limits::DEFAULT.within(&maxima.limits),
             retry: RetryPolicy::default(),
             concurrency: 4,
+            rate: None,
+            on_dead: OnDead::default(),
+            catch_up: None,
         }
     }
 }
@@ -146,8 +158,11 @@ pub(super) fn read(
         concurrency: table
             .integer("concurrency", 1..=1024)
             .unwrap_or(default.concurrency),
+        rate: table.parse("rate"),
+        on_dead: table.parse("on_dead").unwrap_or_default(),
+        catch_up: table.duration("catch_up", millis(1000)..=LONGEST_KEPT),
     };
-    table.not_yet(&["http", "secrets", "rate", "on_dead", "catch_up", "journal"]);
+    table.not_yet(&["http", "secrets", "journal"]);
     table.finish();
     name.map(|name| (name, config))
 }
@@ -242,12 +257,12 @@ fn trigger(mut table: Table<'_>) -> Option<Trigger> {
     if kind.is_none() {
         table.problem("kind", "is missing; `**` is every kind");
     }
-    table.not_yet(&["ordering_key"]);
+    let ordering_key = table.parse("ordering_key");
     table.finish();
     Some(Trigger {
         origin: origin?,
         kind: kind?,
-        ordering_key: None,
+        ordering_key,
     })
 }
 

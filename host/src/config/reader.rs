@@ -168,14 +168,11 @@ impl<'a> Table<'a> {
         if bounds.contains(&duration) {
             return Some(duration);
         }
-        self.problem(
-            key,
-            format_args!(
-                "`{text}` is outside {:?} to {:?}",
-                bounds.start(),
-                bounds.end()
-            ),
+        let (least, most) = (
+            units::readable_duration(*bounds.start()),
+            units::readable_duration(*bounds.end()),
         );
+        self.problem(key, format_args!("`{text}` is outside {least} to {most}"));
         None
     }
 

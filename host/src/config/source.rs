@@ -7,6 +7,7 @@ use crate::name::SourceName;
 
 use super::provider;
 use super::reader::Table;
+use super::retention::{LONGEST_KEPT, SHORTEST_KEPT};
 use super::secret::{Secret, secrets};
 
 /// Largest body of a source that sets none (design, section 3.3).
@@ -28,10 +29,14 @@ pub struct SourceConfig {
     pub path: Option<String>,
     /// Largest body in bytes.
     pub max_body: u64,
-    /// How long a delivery id is remembered.
+    /// How long a delivery id is remembered: what was set, but never shorter than
+    /// this source's events are kept, so that no stored event is stored again.
     pub dedup_window: Duration,
     /// Whether an equal body within the window is a duplicate too.
     pub dedup_by_body: bool,
+    /// How long its events are kept, if not as long as those of other sources;
+    /// 1 hour to 3650 days.
+    pub retention: Option<Duration>,
     /// The answer to what was stored, instead of our own.
     pub ack: Option<Ack>,
 }
@@ -47,8 +52,13 @@ pub struct Ack {
     pub content_type: String,
 }
 
-/// Reads one source's table and notes its problems.
-pub(super) fn read(name: &str, mut table: Table<'_>) -> Option<SourceConfig> {
+/// Reads one source's table and notes its problems; `events_kept` is how long the
+/// events are kept of a source that does not say.
+pub(super) fn read(
+    name: &str,
+    mut table: Table<'_>,
+    events_kept: Duration,
+) -> Option<SourceConfig> {
     let parsed_name = table.noted("", name.parse::<SourceName>());
     let provider = match table.string("provider") {
         Some(slug) => provider::overlaid(&slug, &mut table),
@@ -59,14 +69,17 @@ pub(super) fn read(name: &str, mut table: Table<'_>) -> Option<SourceConfig> {
     };
     let secret = table.take("secret");
     let secrets = secret.map(|value| secrets(&table.path_of("secret"), value, table.reading()));
+    let retention = table.duration("retention", SHORTEST_KEPT..=LONGEST_KEPT);
+    let dedup_window = table
+        .duration("dedup_window", Duration::from_mins(1)..=365 * DAY)
+        .unwrap_or(30 * DAY);
     let source = SourceConfig {
         name: parsed_name?,
         path: path(&mut table),
         max_body: table.size("max_body", 1..=MAX_BODY_MAX).unwrap_or(MAX_BODY),
-        dedup_window: table
-            .duration("dedup_window", Duration::from_mins(1)..=365 * DAY)
-            .unwrap_or(30 * DAY),
+        dedup_window: dedup_window.max(retention.unwrap_or(events_kept)),
         dedup_by_body: replay_protection(&mut table),
+        retention,
         ack: table.table("ack").map(ack),
         secrets: Vec::new(),
         provider: match provider {

@@ -10,7 +10,7 @@ pub(crate) enum UnitError {
     )]
     Duration(String),
     #[error(
-        "`{0}` is not a size: write a number and one of `B`, `KiB`, `MiB`, `GiB`, such as `64MiB`"
+        "`{0}` is not a size: write a number and one of `B`, `KiB`, `MiB`, `GiB`, `TiB`, such as `64MiB`"
     )]
     Size(String),
 }
@@ -50,9 +50,31 @@ pub(crate) fn size(text: &str) -> Result<u64, UnitError> {
     number.checked_mul(unit_bytes).ok_or_else(wrong)
 }
 
+/// A duration as it would be set: `30s`, `365d`.
+pub(crate) fn readable_duration(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    let units = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1000, "s"),
+    ];
+    for (unit_ms, unit) in units {
+        if ms > 0 && ms.is_multiple_of(unit_ms) {
+            return format!("{}{unit}", ms / unit_ms);
+        }
+    }
+    format!("{ms}ms")
+}
+
 /// A size as people read it: `25 MiB`, `1.2 MiB`, `512 B`.
 pub(crate) fn readable_size(bytes: u64) -> String {
-    let units = [(1u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let units = [
+        (1u64 << 40, "TiB"),
+        (1 << 30, "GiB"),
+        (1 << 20, "MiB"),
+        (1 << 10, "KiB"),
+    ];
     for (unit_bytes, unit) in units {
         if bytes >= unit_bytes {
             let tenths = bytes.saturating_mul(10) / unit_bytes;
@@ -75,7 +97,7 @@ fn split(text: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Duration, duration, readable_size, size};
+    use super::{Duration, duration, readable_duration, readable_size, size};
 
     #[test]
     fn units_are_read() {
@@ -108,6 +130,14 @@ mod tests {
     }
 
     #[test]
+    fn durations_read_back() {
+        for text in ["0ms", "1ms", "1500ms", "90s", "5m", "25h", "3650d"] {
+            assert_eq!(readable_duration(duration(text).unwrap()), text);
+        }
+        assert_eq!(readable_duration(Duration::from_mins(60)), "1h");
+    }
+
+    #[test]
     fn sizes_read_well() {
         for (bytes, text) in [
             (0, "0 B"),
@@ -115,6 +145,7 @@ mod tests {
             (1024, "1 KiB"),
             (1_258_292, "1.2 MiB"),
             (25 << 20, "25 MiB"),
+            (1 << 50, "1024 TiB"),
         ] {
             assert_eq!(readable_size(bytes), text);
         }

@@ -10,10 +10,10 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use crate::config::units::readable_size;
 use crate::event::EventId;
 use crate::http::Problem;
+use crate::json::NotJson;
 use crate::metrics::{Metrics, Received};
 use crate::store::Ingested;
 
-use super::json::NotJson;
 use super::source::Source;
 use super::verify::Rejection;
 

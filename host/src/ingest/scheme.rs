@@ -15,8 +15,7 @@ use sha2::{Sha256, Sha384, Sha512};
 
 use crate::clock::Timestamp;
 use crate::config::Secret;
-
-use super::json::Pointer;
+use crate::json::Pointer;
 
 /// A sender's convention.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -211,17 +211,22 @@ impl TriggerText {
             ),
             (_, _) => return Err("it must name either a provider or a source".to_owned()),
         };
-        if self.ordering_key.is_some() {
-            return Err("ordering keys are not supported by this version of Hookbay".to_owned());
-        }
         let kind = self
             .kind
             .parse()
             .map_err(|error: crate::trigger::PatternError| error.to_string())?;
+        let ordering_key = match &self.ordering_key {
+            Some(pointer) => Some(
+                pointer
+                    .parse()
+                    .map_err(|error: crate::json::PointerError| error.to_string())?,
+            ),
+            None => None,
+        };
         Ok(Trigger {
             origin,
             kind,
-            ordering_key: None,
+            ordering_key,
         })
     }
 }
@@ -236,7 +241,7 @@ impl From<&Trigger> for TriggerText {
             provider,
             source,
             kind: trigger.kind.to_string(),
-            ordering_key: trigger.ordering_key.clone(),
+            ordering_key: trigger.ordering_key.as_ref().map(ToString::to_string),
         }
     }
 }
@@ -281,6 +286,38 @@ impl From<wit::ConfigWant> for ConfigWant {
             name: want.name,
             required: want.required,
             doc: want.doc,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Trigger, TriggerText};
+
+    fn text(ordering_key: Option<&str>) -> TriggerText {
+        TriggerText {
+            provider: None,
+            source: Some("orders".to_owned()),
+            kind: "order.*".to_owned(),
+            ordering_key: ordering_key.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn triggers_read_back() {
+        for ordering_key in [None, Some("/order/id"), Some("/a~1b/~0"), Some("/")] {
+            let written = text(ordering_key);
+            let trigger: Trigger = written.parse().unwrap();
+            assert_eq!(TriggerText::from(&trigger), written);
+        }
+    }
+
+    #[test]
+    fn an_ordering_key_is_a_json_pointer() {
+        for wrong in ["", "order.id", "$.order", "/a~2"] {
+            let problem = text(Some(wrong)).parse().unwrap_err();
+            let expected = format!("`{wrong}` is not a JSON Pointer");
+            assert!(problem.starts_with(&expected), "{problem}");
         }
     }
 }

@@ -14,7 +14,9 @@ const BANNED_NAMES: [&str; 10] = [
     "common", "helper", "helpers", "misc", "mod", "models", "shared", "types", "util", "utils",
 ];
 /// The words: what they may import of ours is each other.
-const WORDS: [&str; 7] = ["clock", "event", "kv", "name", "retry", "run", "trigger"];
+const WORDS: [&str; 9] = [
+    "clock", "event", "json", "kv", "name", "rate", "retry", "run", "trigger",
+];
 /// What a text file ends with.
 const TEXT: [&str; 10] = [
     "rs", "toml", "md", "sql", "wit", "json", "yml", "yaml", "sh", "lock",
@@ -38,10 +40,12 @@ fn files_under(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name();
+        // In a worktree `.git` is a file.
+        if name == "target" || name == ".git" {
+            continue;
+        }
         if entry.file_type().unwrap().is_dir() {
-            if name != "target" && name != ".git" {
-                files_under(&entry.path(), found);
-            }
+            files_under(&entry.path(), found);
         } else {
             found.push(entry.path());
         }
