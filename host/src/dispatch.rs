@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::{Id, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Timestamp};
@@ -22,20 +22,27 @@ use crate::store::{ClaimedRuns, Store, StoreError, Want};
 mod board;
 mod execute;
 mod lanes;
+mod lease;
+pub mod neighbours;
 mod presence;
 mod shelf;
 pub mod upkeep;
 mod wakeup;
 
 pub use board::{Board, Candidate, Entry, PluginState, SharedBoard};
+pub use lease::LeaseHolds;
 pub use presence::Presence;
 pub use wakeup::Wakeup;
 
 use execute::{ActivePlugin, Executor};
-use lanes::Lanes;
+use lanes::{Lanes, Share};
 
 /// Between looks at the queue without a reason: what no hint told of.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// The same where other hosts store runs too, whose hints may be lost.
+const LOOK_EVERY_SHARED: Duration = Duration::from_secs(1);
+/// What may come between a claim and a recorded end, beside what guests take.
+const HOLD_MARGIN: Duration = Duration::from_mins(2);
 /// Between claims while the database does not answer.
 const CLAIM_AGAIN: Duration = Duration::from_secs(1);
 
@@ -59,6 +66,8 @@ pub struct Dispatcher {
     pub slots: u32,
     /// How long a stop waits for attempts that execute.
     pub grace: Duration,
+    /// Whether what is claimed is ours to execute.
+    pub lease: LeaseHolds,
 }
 
 /// What was wanted, and what a claim got of it.
@@ -79,10 +88,29 @@ impl Drop for Slot {
     }
 }
 
-/// How many runs of a plugin may execute at once; none, if it cannot run now.
-fn concurrency(board: &Board, plugin: PluginId) -> Option<u32> {
-    let entry = board.by_id(plugin)?;
-    entry.active.as_ref().map(|_| entry.settings.concurrency)
+/// What a plugin may have of this host; none, if it cannot run now.
+fn share(board: &Board, plugin: PluginId) -> Option<Share> {
+    let entry = board.by_id(plugin).filter(|entry| entry.can_run())?;
+    let settings = &entry.settings;
+    // Claimed ahead, a run would start later than its rate counts it.
+    let ahead = if settings.rate.is_some() {
+        1
+    } else {
+        lanes::AHEAD
+    };
+    Some(Share {
+        concurrency: settings.concurrency,
+        ahead,
+        rate: settings.rate,
+        hold: settings.limits.wall * (ahead + 1) + HOLD_MARGIN,
+    })
+}
+
+/// An attempt under way.
+struct Attempt {
+    plugin: PluginId,
+    fence: Fence,
+    stop: AbortHandle,
 }
 
 /// The loop's state.
@@ -91,7 +119,7 @@ struct Loop {
     executor: Arc<Executor>,
     lanes: Lanes,
     attempts: JoinSet<Option<Timestamp>>,
-    fence_of: HashMap<Id, (PluginId, Fence)>,
+    under_way: HashMap<Id, Attempt>,
     /// Claimed runs that are to be given back and could not be yet.
     to_release: Vec<Fence>,
     ended: mpsc::Sender<PluginId>,
@@ -117,7 +145,7 @@ impl Dispatcher {
             executor: Arc::new(executor),
             lanes: Lanes::default(),
             attempts: JoinSet::new(),
-            fence_of: HashMap::new(),
+            under_way: HashMap::new(),
             to_release: Vec::new(),
             ended,
         };
@@ -133,7 +161,13 @@ impl Loop {
         mut guests_ended: mpsc::Receiver<PluginId>,
     ) {
         let mut claiming: Option<JoinSet<Claim>> = None;
-        let mut look = tokio::time::interval(LOOK_EVERY);
+        let look_every = if self.dispatcher.store.is_shared() {
+            LOOK_EVERY_SHARED
+        } else {
+            LOOK_EVERY
+        };
+        let mut look = tokio::time::interval(look_every);
+        let mut lease = self.dispatcher.lease.clone();
         loop {
             self.start();
             if claiming.as_ref().is_none_or(JoinSet::is_empty) {
@@ -150,9 +184,12 @@ impl Loop {
                 Some(joined) = self.attempts.join_next_with_id(), if !self.attempts.is_empty() => match joined {
                     Ok((task, due_again)) => self.recorded(task, due_again),
                     Err(error) => {
-                        tracing::error!(%error, "an attempt's task failed; its run is given back");
-                        let fence = self.fence_of.get(&error.id()).map(|(_, fence)| *fence);
-                        self.to_release.extend(fence);
+                        // One that was stopped has no run to give back.
+                        if !error.is_cancelled() {
+                            tracing::error!(%error, "an attempt's task failed; its run is given back");
+                            let fence = self.under_way.get(&error.id()).map(|one| one.fence);
+                            self.to_release.extend(fence);
+                        }
                         self.recorded(error.id(), None);
                     }
                 },
@@ -160,9 +197,18 @@ impl Loop {
                     claiming = None;
                     self.claimed(claimed).await;
                 }
-                plugins = self.dispatcher.wakeup.rung() => {
+                rung = self.dispatcher.wakeup.rung() => {
+                    self.stop_lost(|fence| rung.lost.contains(&fence.run));
                     self.give_back_what_cannot_run().await;
-                    plugins.into_iter().for_each(|plugin| self.lanes.look_at(plugin));
+                    rung.plugins.into_iter().for_each(|plugin| self.lanes.look_at(plugin));
+                }
+                Ok(()) = lease.changed() => {
+                    if !*lease.borrow_and_update() {
+                        tracing::error!("the lease could not be renewed in time; what runs is stopped, others will run it");
+                        self.lanes.give_back(|_| true);
+                        self.stop_lost(|_| true);
+                    }
+                    self.look_at_all();
                 }
                 () = tokio::time::sleep(due_in.unwrap_or(LOOK_EVERY)), if due_in.is_some() => {
                     self.lanes.look_at_due(self.dispatcher.clock.now());
@@ -181,9 +227,12 @@ impl Loop {
 
     /// Starts what may start now.
     fn start(&mut self) {
+        if !*self.dispatcher.lease.borrow() {
+            return;
+        }
         let board = self.dispatcher.board.load();
-        let concurrency = |plugin| concurrency(&board, plugin);
-        while let Some((claimed, event)) = self.lanes.start(self.dispatcher.slots, concurrency) {
+        let share = |plugin| share(&board, plugin);
+        while let Some((claimed, event)) = self.lanes.start(self.dispatcher.slots, share) {
             let (id, fence) = (claimed.plugin, claimed.fence);
             let Some(entry) = board.by_id(id) else {
                 continue;
@@ -204,14 +253,32 @@ impl Loop {
             let task = self
                 .attempts
                 .spawn(async move { executor.execute(claimed, event, plugin, slot).await });
-            self.fence_of.insert(task.id(), (id, fence));
+            let attempt = Attempt {
+                plugin: id,
+                fence,
+                stop: task.clone(),
+            };
+            self.under_way.insert(task.id(), attempt);
+        }
+    }
+
+    /// Stops the guests of runs that are not ours any more.
+    fn stop_lost(&mut self, is_lost: impl Fn(&Fence) -> bool) {
+        self.lanes.forget(&is_lost);
+        for attempt in self.under_way.values() {
+            if is_lost(&attempt.fence) {
+                attempt.stop.abort();
+            }
         }
     }
 
     /// Begins a claim for whoever wants one.
     fn claim(&mut self) -> Option<JoinSet<Claim>> {
+        if !*self.dispatcher.lease.borrow() {
+            return None;
+        }
         let board = self.dispatcher.board.load();
-        let wants = self.lanes.wants(|plugin| concurrency(&board, plugin));
+        let wants = self.lanes.wants(|plugin| share(&board, plugin));
         if wants.is_empty() {
             return None;
         }
@@ -244,8 +311,8 @@ impl Loop {
 
     /// An attempt's task has ended: its run is recorded, or given up.
     fn recorded(&mut self, task: Id, due_again: Option<Timestamp>) {
-        if let Some((plugin, _)) = self.fence_of.remove(&task) {
-            self.lanes.recorded(plugin, due_again);
+        if let Some(attempt) = self.under_way.remove(&task) {
+            self.lanes.recorded(attempt.plugin, due_again);
         }
     }
 
@@ -254,7 +321,7 @@ impl Loop {
         for id in board
             .entries
             .values()
-            .filter(|entry| entry.active.is_some())
+            .filter(|entry| entry.can_run())
             .filter_map(|entry| entry.id)
         {
             self.lanes.look_at(id);
@@ -267,7 +334,7 @@ impl Loop {
         let cannot_run = |plugin| {
             board
                 .by_id(plugin)
-                .is_none_or(|entry| entry.active.is_none())
+                .is_none_or(|entry| !entry.can_run())
         };
         self.to_release.extend(self.lanes.give_back(cannot_run));
         self.release().await;

@@ -158,6 +158,10 @@ pub struct Claimed {
     pub attempt: u32,
     /// Attempts so far that the retry policy does not count.
     pub free_attempts: u32,
+    /// Its ordering key.
+    pub order: Option<OrderKey>,
+    /// Hosts in a row that died while they held it.
+    pub deaths: u32,
     /// When the run was stored.
     pub created_at: Timestamp,
 }

@@ -18,6 +18,8 @@ use crate::trigger::{Trigger, TriggerIndex};
 pub enum PluginState {
     /// A version runs.
     Active,
+    /// An operator has paused it.
+    Paused,
     /// No version runs: the only one wants more than it is granted.
     Held,
     /// Its file is not here.
@@ -58,6 +60,8 @@ pub struct Entry {
     pub triggers: Vec<Trigger>,
     /// What the operator allows and sets.
     pub settings: Arc<PluginConfig>,
+    /// Whether an operator has paused it.
+    pub is_paused: bool,
     /// Whether its file is in the directory.
     pub(super) is_present: bool,
 }
@@ -82,6 +86,7 @@ impl PluginState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::Paused => "paused",
             Self::Held => "held",
             Self::Missing => "missing",
             Self::Broken => "broken",
@@ -108,13 +113,20 @@ impl Entry {
             manifest: None,
             triggers: Vec::new(),
             settings: Arc::new(settings),
+            is_paused: false,
             is_present: false,
         }
+    }
+
+    /// Whether this host may execute runs of it now.
+    pub fn can_run(&self) -> bool {
+        self.active.is_some() && !self.is_paused
     }
 
     /// How it stands.
     pub fn state(&self) -> PluginState {
         match (&self.active, &self.candidate) {
+            (Some(_), _) if self.is_paused => PluginState::Paused,
             (Some(_), _) => PluginState::Active,
             (None, _) if !self.is_present => PluginState::Missing,
             (None, Some(candidate)) if candidate.missing_grants.is_empty() => PluginState::Broken,
@@ -151,7 +163,7 @@ impl Board {
     pub fn blocked(&self) -> Vec<PluginId> {
         self.entries
             .values()
-            .filter(|entry| entry.active.is_none())
+            .filter(|entry| !entry.can_run())
             .filter_map(|entry| entry.id)
             .collect()
     }

@@ -60,6 +60,10 @@ impl Executor {
             Some(event) => Ok(event),
             None => self.read(&claimed).await?,
         };
+        if claimed.deaths > 0 && !self.note(&claimed).await? {
+            tracing::warn!(run.id = %claimed.fence.run, plugin = %plugin.name, "the run is no longer ours; it is not started");
+            return None;
+        }
         let max_attempts = plugin
             .settings
             .retry
@@ -110,6 +114,21 @@ impl Executor {
                 Err(StoreError::Damaged(damage)) => return Some(Err(damage.to_string())),
                 Err(error) => {
                     tracing::error!(%error, run.id = %claimed.fence.run, "an event cannot be read; trying again");
+                    self.pause().await?;
+                }
+            }
+        }
+    }
+
+    /// Notes that the guest of a run is about to execute that was there when a host
+    /// died: if this one does too, it was the run's doing. Whether it is still ours;
+    /// none, if we gave up asking.
+    async fn note(&self, claimed: &Claimed) -> Option<bool> {
+        loop {
+            match self.store.note_executing(claimed.fence).await {
+                Ok(is_ours) => return Some(is_ours),
+                Err(error) => {
+                    tracing::error!(%error, run.id = %claimed.fence.run, "a run cannot be started; trying again");
                     self.pause().await?;
                 }
             }
@@ -169,6 +188,8 @@ impl Executor {
                     return match next {
                         Next::RetryAt(due) => Some(due),
                         Next::Again => Some(self.clock.now()),
+                        // The one behind it is ready now.
+                        _ if finished.claimed.order.is_some() => Some(self.clock.now()),
                         Next::Succeeded | Next::Dead | Next::Cancelled => None,
                     };
                 }

@@ -6,17 +6,33 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::event::Event;
+use crate::rate::Rate;
 use crate::run::{Claimed, Fence, PluginId};
 use crate::store::Want;
 
-/// Runs claimed and not yet recorded, per run that may execute at once.
-const AHEAD: u32 = 16;
+/// Runs claimed and not yet recorded, per run that may execute at once, of a plugin
+/// that has no rate.
+pub(super) const AHEAD: u32 = 16;
 /// The most that a lane has claimed and not yet recorded, unless more than that
 /// may execute at once.
 const OUTSTANDING_MAX: u32 = 256;
+
+/// What a plugin may have of this host.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Share {
+    /// Runs that may execute at once.
+    pub(super) concurrency: u32,
+    /// Runs claimed and not yet recorded, for each of these.
+    pub(super) ahead: u32,
+    /// How often runs may start, on all hosts together.
+    pub(super) rate: Option<Rate>,
+    /// How long a claimed run may take until it is recorded.
+    pub(super) hold: Duration,
+}
 
 /// A claimed run, with its event where that is held in memory already.
 pub(super) type ClaimedRun = (Claimed, Option<Arc<Event>>);
@@ -66,16 +82,21 @@ impl Lanes {
     }
 
     /// What to claim: for lanes that may have more and have room for a good
-    /// batch of it. `concurrency` is none for plugins that cannot run now.
-    pub(super) fn wants(&self, concurrency: impl Fn(PluginId) -> Option<u32>) -> Vec<Want> {
+    /// batch of it. `share` is none for plugins that cannot run now.
+    pub(super) fn wants(&self, share: impl Fn(PluginId) -> Option<Share>) -> Vec<Want> {
         let want = |(plugin, lane): (&PluginId, &Lane)| {
-            let concurrency = concurrency(*plugin)?;
-            let most = (concurrency * AHEAD).min(OUTSTANDING_MAX).max(concurrency);
+            let share = share(*plugin)?;
+            let concurrency = share.concurrency;
+            let most = (concurrency * share.ahead)
+                .min(OUTSTANDING_MAX)
+                .max(concurrency);
             let room = most.saturating_sub(lane.outstanding);
             let is_worth_it = lane.claimed.is_empty() || room >= most / 2;
             (lane.may_have_more && room > 0 && is_worth_it).then_some(Want {
                 plugin: *plugin,
                 count: room,
+                rate: share.rate,
+                hold: share.hold,
             })
         };
         self.lanes.iter().filter_map(want).collect()
@@ -125,14 +146,14 @@ impl Lanes {
     pub(super) fn start(
         &mut self,
         slots: u32,
-        concurrency: impl Fn(PluginId) -> Option<u32>,
+        share: impl Fn(PluginId) -> Option<Share>,
     ) -> Option<ClaimedRun> {
         if self.executing >= slots {
             return None;
         }
         let is_free = |(plugin, lane): &(&PluginId, &Lane)| {
             !lane.claimed.is_empty()
-                && concurrency(**plugin).is_some_and(|most| lane.executing < most)
+                && share(**plugin).is_some_and(|share| lane.executing < share.concurrency)
         };
         let after = self.lanes.range((
             self.turn
@@ -173,5 +194,16 @@ impl Lanes {
             }
         }
         fences
+    }
+
+    /// Drops what was claimed and not started and is lost; nothing is to be given
+    /// back.
+    pub(super) fn forget(&mut self, is_lost: impl Fn(&Fence) -> bool) {
+        for lane in self.lanes.values_mut() {
+            let before = lane.claimed.len();
+            lane.claimed.retain(|(claimed, _)| !is_lost(&claimed.fence));
+            let gone = before - lane.claimed.len();
+            lane.outstanding -= u32::try_from(gone).unwrap_or(lane.outstanding);
+        }
     }
 }

@@ -1,17 +1,21 @@
-//! What has its time: saying that the host is alive, writing the minute's counts,
-//! forgetting old deliveries.
+//! What has its time: saying that the host is alive, rescuing the runs of those that
+//! are not, writing the minute's counts, forgetting what is over.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::run::PluginId;
 use crate::store::Store;
 
-/// Between signs of life.
-const BEAT_EVERY: Duration = Duration::from_secs(5);
+use super::lease::{Lease, LeaseHolds};
+use super::{SharedBoard, Wakeup};
+
+/// Between tries to renew a lease that could not be.
+const BEAT_AGAIN: Duration = Duration::from_millis(500);
 /// Between writes of the minute's counts.
 const COUNTS_EVERY: Duration = Duration::from_secs(5);
 /// Between looks for deliveries to forget.
@@ -19,25 +23,123 @@ const FORGET_EVERY: Duration = Duration::from_mins(1);
 /// Deliveries forgotten in one transaction.
 const FORGET_SLICE: u32 = 1000;
 
-/// Runs until `stop`, and writes the last counts then.
-pub async fn run(
-    store: Store,
-    metrics: Arc<Metrics>,
-    clock: Clock,
-    host_name: Arc<str>,
-    stop: CancellationToken,
-) {
-    let mut beat = tokio::time::interval(BEAT_EVERY);
+/// Keeps this host's lease.
+pub struct Heartbeat {
+    /// Where leases are.
+    pub store: Store,
+    /// Which versions this host can run.
+    pub board: SharedBoard,
+    /// Rung for rescued runs, and for runs that are not ours any more.
+    pub wakeup: Arc<Wakeup>,
+    /// This host's name, for people.
+    pub host_name: Arc<str>,
+    lease: Lease,
+}
+
+impl Heartbeat {
+    /// A heartbeat, and what says whether it is heard.
+    pub fn new(
+        store: Store,
+        board: SharedBoard,
+        wakeup: Arc<Wakeup>,
+        host_name: Arc<str>,
+        length: Duration,
+    ) -> (Self, LeaseHolds) {
+        let (lease, holds) = Lease::new(length, store.is_shared());
+        let heartbeat = Self {
+            store,
+            board,
+            wakeup,
+            host_name,
+            lease,
+        };
+        (heartbeat, holds)
+    }
+
+    /// Runs until `stop`; the lease ends with it.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let is_renewed = self.beat().await;
+            if is_renewed {
+                self.rescue().await;
+            }
+            let pause = if is_renewed {
+                self.lease.every()
+            } else {
+                BEAT_AGAIN
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => break,
+            }
+        }
+        if let Err(error) = self.store.end_lease().await {
+            tracing::debug!(%error, "the lease could not be ended; it ends by itself");
+        }
+    }
+
+    async fn beat(&mut self) -> bool {
+        let began = Instant::now();
+        let board = self.board.load_full();
+        let loaded = board.entries.values().filter_map(|entry| {
+            let digest = entry.active.as_ref()?.digest.to_string();
+            Some((entry.id?, digest))
+        });
+        let beat = self
+            .store
+            .beat(&self.host_name, self.lease_length(), loaded.collect());
+        // A database that hangs is as good as none.
+        let beat = tokio::time::timeout(self.lease.every(), beat).await;
+        match beat {
+            Ok(Ok(())) => {
+                self.lease.renewed(began);
+                true
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the database cannot be written; webhooks are not taken");
+                self.lease.not_renewed();
+                false
+            }
+            Err(_) => {
+                tracing::error!("the database does not answer; webhooks are not taken");
+                self.lease.not_renewed();
+                false
+            }
+        }
+    }
+
+    fn lease_length(&self) -> Duration {
+        self.lease.every() * 3
+    }
+
+    async fn rescue(&self) {
+        loop {
+            match self.store.rescue().await {
+                Ok(rescued) if rescued.due + rescued.dead == 0 => return,
+                Ok(rescued) => {
+                    tracing::warn!(
+                        due = rescued.due,
+                        dead = rescued.dead,
+                        "runs whose host is gone are due again"
+                    );
+                    self.wakeup.ring(&rescued.plugins);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "runs of hosts that are gone cannot be rescued now");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Counts and forgets until `stop`, and writes the last counts then.
+pub async fn run(store: Store, metrics: Arc<Metrics>, clock: Clock, stop: CancellationToken) {
     let mut counts = tokio::time::interval(COUNTS_EVERY);
     let mut forget = tokio::time::interval(FORGET_EVERY);
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            _ = beat.tick() => {
-                if let Err(error) = store.beat(&host_name).await {
-                    tracing::error!(%error, "the database cannot be written; webhooks are not taken");
-                }
-            }
             _ = counts.tick() => write_counts(&store, &metrics, &clock).await,
             _ = forget.tick() => forget_deliveries(&store, &stop).await,
         }
