@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, FromRow, QueryBuilder, Row, Sqlite};
 
 use crate::clock::Timestamp;
 use crate::event::{Event, EventId};
-use crate::run::{PluginId, RunId, RunState};
+use crate::run::{NewRun, PluginId, RunId, RunState};
 use crate::trigger::KindPattern;
 
 use super::request::{KeptRequest, read};
@@ -294,21 +294,21 @@ impl Store {
             .map(|event| event.received_at))
     }
 
-    /// Starts a new run of a stored event for each plugin; they go last.
+    /// Starts new runs of a stored event; they go last.
     ///
     /// # Errors
     /// [`StoreError`] if none was started.
     pub async fn replay(
         &self,
         event: EventId,
-        plugins: Vec<PluginId>,
+        runs: Vec<NewRun>,
     ) -> Result<Vec<RunId>, StoreError> {
         let now = self.now_ms();
         self.0.writer.write(move |tx| {
-            let plugins = plugins.clone();
+            let wanted = runs.clone();
             Box::pin(async move {
-                let mut runs = Vec::with_capacity(plugins.len());
-                for plugin in plugins {
+                let mut runs = Vec::with_capacity(wanted.len());
+                for NewRun { plugin, .. } in wanted {
                     let run: i64 = sqlx::query_scalar(
                         "insert into runs (event_id, plugin_id, due_ms, created_ms) values (?1, ?2, ?3, ?3) \
                          returning run_id",

@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 use crate::clock::{Timestamp, millis};
 use crate::event::{DedupKey, Event, EventId, body_sha256};
 use crate::name::SourceName;
-use crate::run::PluginId;
+use crate::run::{NewRun, PluginId};
 
 use super::request::{KeptRequest, keep};
 use super::rows::ManyRows;
@@ -28,7 +28,7 @@ pub struct NewEvent {
     delivery_key: Option<DedupKey>,
     body_key: Option<DedupKey>,
     window: Duration,
-    plugins: Vec<PluginId>,
+    runs: Vec<NewRun>,
     no_run_reason: Option<&'static str>,
 }
 
@@ -53,7 +53,7 @@ impl NewEvent {
         key: Option<&str>,
         by_body: bool,
         window: Duration,
-        plugins: Vec<PluginId>,
+        runs: Vec<NewRun>,
     ) -> Self {
         let is_keyed = key.is_some() || by_body;
         let body_sha256 = if is_keyed {
@@ -61,7 +61,7 @@ impl NewEvent {
         } else {
             [0; 32]
         };
-        let no_run_reason = match (event.is_handshake, plugins.is_empty()) {
+        let no_run_reason = match (event.is_handshake, runs.is_empty()) {
             (true, _) => Some("handshake"),
             (false, true) => Some("no_trigger"),
             (false, false) => None,
@@ -73,7 +73,7 @@ impl NewEvent {
             body_key: by_body.then(|| DedupKey::of_body(&body_sha256)),
             body_sha256,
             window,
-            plugins,
+            runs,
             no_run_reason,
             // It is in the kept request now; one copy is enough to wait with.
             event: Event {
@@ -89,8 +89,8 @@ impl NewEvent {
     }
 
     /// The plugins that get a run of it.
-    pub fn plugins(&self) -> &[PluginId] {
-        &self.plugins
+    pub fn plugins(&self) -> impl Iterator<Item = PluginId> {
+        self.runs.iter().map(|run| run.plugin)
     }
 
     fn keys(&self) -> impl Iterator<Item = DedupKey> {
@@ -316,7 +316,7 @@ impl Statements {
         let runs: Vec<(EventId, PluginId)> = stored
             .iter()
             .filter(|(_, is_conflict)| !is_conflict)
-            .flat_map(|(new, _)| new.plugins.iter().map(|plugin| (new.event.id, *plugin)))
+            .flat_map(|(new, _)| new.plugins().map(|plugin| (new.event.id, plugin)))
             .collect();
         for (sql, piece) in self.runs.split(&runs) {
             let mut query = sqlx::query(AssertSqlSafe(sql));
