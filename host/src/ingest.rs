@@ -150,9 +150,9 @@ fn prepare(
         delivery_id: event.delivery_id.clone(),
         is_handshake: event.is_handshake,
     };
-    let plugins = board.load().triggers.plugins_for(&event);
+    let runs = board.load().triggers.runs_for(&event);
     let (by_body, window) = (config.dedup_by_body, config.dedup_window);
-    let new = NewEvent::new(event, dedup_key.as_deref(), by_body, window, plugins);
+    let new = NewEvent::new(event, dedup_key.as_deref(), by_body, window, runs);
     Ok(Prepared { new, part, about })
 }
 

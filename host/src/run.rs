@@ -16,6 +16,7 @@
 use std::fmt;
 
 use serde::{Serialize, Serializer};
+use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
 use crate::event::EventId;
@@ -27,6 +28,20 @@ pub struct RunId(pub i64);
 /// Names a plugin in the store, for as long as the store exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PluginId(pub i64);
+
+/// What the runs of a plugin have in common that go one at a time, in the order in
+/// which their events were stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderKey([u8; 16]);
+
+/// A run that is to be stored with its event, or for a stored one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewRun {
+    /// The plugin.
+    pub plugin: PluginId,
+    /// Behind which others of the plugin it waits; none waits for nobody.
+    pub order: Option<OrderKey>,
+}
 
 /// Names one start of one host: random, so that a restart never looks alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -166,6 +181,36 @@ pub struct Claimed {
     pub created_at: Timestamp,
 }
 
+impl OrderKey {
+    /// The key of the value that an ordering key points at, however long it is.
+    pub fn of(value: &str) -> Self {
+        let full = Sha256::digest(value.as_bytes());
+        let mut key = [0; 16];
+        key.copy_from_slice(&full[..16]);
+        Self(key)
+    }
+
+    /// The key from the sixteen bytes the store keeps.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// The sixteen bytes the store keeps.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl NewRun {
+    /// A run that waits for no other.
+    pub const fn unordered(plugin: PluginId) -> Self {
+        Self {
+            plugin,
+            order: None,
+        }
+    }
+}
+
 impl RunState {
     /// The word for it, in the store, the API and on pages.
     pub const fn as_str(self) -> &'static str {
@@ -299,5 +344,25 @@ impl Serialize for RunId {
     /// A string: ids are opaque to users of the API.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OrderKey;
+
+    #[test]
+    fn order_keys_are_equal_with_their_values() {
+        let key = OrderKey::of("order-1");
+        assert_eq!(key, OrderKey::of("order-1"));
+        assert_ne!(key, OrderKey::of("order-2"));
+        assert_ne!(key, OrderKey::of(""));
+        // The first half of the value's SHA-256, so that every host has the same.
+        assert_eq!(
+            hex::encode(OrderKey::of("abc").as_bytes()),
+            "ba7816bf8f01cfea414140de5dae2223"
+        );
+        assert_eq!(OrderKey::from_bytes(key.as_bytes()), Some(key));
+        assert_eq!(OrderKey::from_bytes(&[0; 15]), None);
     }
 }

@@ -1,13 +1,13 @@
-//! Which events a plugin wants: matching, pure and indexed.
+//! Which events a plugin wants, and in what order: matching, pure and indexed.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
 use crate::event::Event;
-use crate::json::Pointer;
+use crate::json::{self, Pointer};
 use crate::name::SourceName;
-use crate::run::PluginId;
+use crate::run::{NewRun, OrderKey, PluginId};
 
 /// A kind with wildcards: `*` is one segment, `**` the rest.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,8 +48,18 @@ pub enum PatternError {
 /// not look at plugins that listen elsewhere.
 #[derive(Clone, Debug, Default)]
 pub struct TriggerIndex {
-    by_provider: HashMap<String, Vec<(KindPattern, PluginId)>>,
-    by_source: HashMap<SourceName, Vec<(KindPattern, PluginId)>>,
+    by_provider: HashMap<String, Vec<Listed>>,
+    by_source: HashMap<SourceName, Vec<Listed>>,
+}
+
+/// A trigger as the index has it.
+#[derive(Clone, Debug)]
+struct Listed {
+    kind: KindPattern,
+    plugin: PluginId,
+    /// Its place among the plugin's triggers.
+    position: usize,
+    ordering_key: Option<Pointer>,
 }
 
 impl KindPattern {
@@ -100,42 +110,211 @@ impl fmt::Display for KindPattern {
 }
 
 impl TriggerIndex {
-    /// Adds a plugin's triggers.
+    /// Adds a plugin's triggers, in the order in which they are declared.
     pub fn insert(&mut self, plugin: PluginId, triggers: &[Trigger]) {
-        for trigger in triggers {
-            let entry = (trigger.kind.clone(), plugin);
-            match &trigger.origin {
-                Origin::Provider(name) => {
-                    self.by_provider
-                        .entry(name.clone())
-                        .or_default()
-                        .push(entry);
-                }
-                Origin::Source(name) => self.by_source.entry(name.clone()).or_default().push(entry),
-            }
+        for (position, trigger) in triggers.iter().enumerate() {
+            let listed = match &trigger.origin {
+                Origin::Provider(name) => self.by_provider.entry(name.clone()).or_default(),
+                Origin::Source(name) => self.by_source.entry(name.clone()).or_default(),
+            };
+            listed.push(Listed {
+                kind: trigger.kind.clone(),
+                plugin,
+                position,
+                ordering_key: trigger.ordering_key.clone(),
+            });
         }
     }
 
-    /// The plugins that want this event, each once, in order of their ids.
-    pub fn plugins_for(&self, event: &Event) -> Vec<PluginId> {
-        if event.is_handshake {
-            return Vec::new();
-        }
-        let listed = self.by_provider.get(&event.provider).into_iter();
-        let listed = listed.chain(self.by_source.get(&event.source)).flatten();
-        let mut plugins: Vec<PluginId> = listed
-            .filter(|(pattern, _)| pattern.matches(&event.kind))
-            .map(|(_, plugin)| *plugin)
-            .collect();
-        plugins.sort_unstable();
-        plugins.dedup();
-        plugins
+    /// The plugins that want this event, each once, in order of their ids, with
+    /// the ordering key of the first of its triggers that matches.
+    pub fn plugins_for(&self, event: &Event) -> Vec<(PluginId, Option<&Pointer>)> {
+        let mut matching: Vec<&Listed> = self.matching(event).collect();
+        matching.sort_unstable_by_key(|listed| (listed.plugin, listed.position));
+        matching.dedup_by_key(|listed| listed.plugin);
+        matching
+            .into_iter()
+            .map(|listed| (listed.plugin, listed.ordering_key.as_ref()))
+            .collect()
     }
+
+    /// The runs that an event gets: one for each plugin that wants it, in order of
+    /// their ids, each with its place in an order if its trigger asks for one.
+    ///
+    /// Reads the body once for each distinct ordering key.
+    pub fn runs_for(&self, event: &Event) -> Vec<NewRun> {
+        let mut read: Vec<(&Pointer, Option<OrderKey>)> = Vec::new();
+        let mut order = |pointer| match read.iter().find(|(known, _)| *known == pointer) {
+            Some((_, order)) => *order,
+            None => {
+                let order = order_of(event, pointer);
+                read.push((pointer, order));
+                order
+            }
+        };
+        let plugins = self.plugins_for(event).into_iter();
+        let run = |(plugin, pointer): (PluginId, Option<_>)| NewRun {
+            plugin,
+            order: pointer.and_then(&mut order),
+        };
+        plugins.map(run).collect()
+    }
+
+    /// The run of one plugin, which need not want the event: in its order if it
+    /// does, else in none.
+    pub fn run_for(&self, event: &Event, plugin: PluginId) -> NewRun {
+        let first = self
+            .matching(event)
+            .filter(|listed| listed.plugin == plugin)
+            .min_by_key(|listed| listed.position);
+        let pointer = first.and_then(|listed| listed.ordering_key.as_ref());
+        NewRun {
+            plugin,
+            order: pointer.and_then(|pointer| order_of(event, pointer)),
+        }
+    }
+
+    fn matching(&self, event: &Event) -> impl Iterator<Item = &Listed> {
+        let by_provider = self.by_provider.get(&event.provider).into_iter();
+        let listed = by_provider
+            .chain(self.by_source.get(&event.source))
+            .flatten();
+        // A handshake matches no trigger.
+        listed.filter(|listed| !event.is_handshake && listed.kind.matches(&event.kind))
+    }
+}
+
+/// The order that an event's run belongs to; none if the value is missing or null,
+/// or the body is not JSON.
+fn order_of(event: &Event, pointer: &Pointer) -> Option<OrderKey> {
+    let value = json::pick_any(&event.body, pointer).ok()??;
+    Some(OrderKey::of(&value))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::KindPattern;
+    use bytes::Bytes;
+
+    use super::{KindPattern, NewRun, OrderKey, Origin, PluginId, Trigger, TriggerIndex};
+    use crate::clock::Timestamp;
+    use crate::event::{Event, EventId, Headers};
+
+    /// An event of source `orders` and provider `generic`.
+    fn event(kind: &str, body: &str) -> Event {
+        Event {
+            id: EventId::new(Timestamp::from_millis(0)),
+            source: "orders".parse().unwrap(),
+            provider: "generic".to_owned(),
+            kind: kind.to_owned(),
+            delivery_id: None,
+            received_at: Timestamp::from_millis(0),
+            content_type: None,
+            headers: Headers::default(),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            is_handshake: false,
+        }
+    }
+
+    fn of_source(kind: &str, ordering_key: Option<&str>) -> Trigger {
+        Trigger {
+            origin: Origin::Source("orders".parse().unwrap()),
+            kind: kind.parse().unwrap(),
+            ordering_key: ordering_key.map(|pointer| pointer.parse().unwrap()),
+        }
+    }
+
+    fn of_provider(kind: &str, ordering_key: Option<&str>) -> Trigger {
+        Trigger {
+            origin: Origin::Provider("generic".to_owned()),
+            ..of_source(kind, ordering_key)
+        }
+    }
+
+    /// Plugin 2 orders by `/id`, plugin 1 by its first matching trigger, plugin 3
+    /// not at all; plugin 4 listens elsewhere.
+    fn index() -> TriggerIndex {
+        let mut index = TriggerIndex::default();
+        index.insert(PluginId(2), &[of_source("order.*", Some("/id"))]);
+        index.insert(
+            PluginId(1),
+            &[
+                of_source("order.made", Some("/customer")),
+                of_provider("order.*", Some("/id")),
+                of_source("**", None),
+            ],
+        );
+        index.insert(
+            PluginId(3),
+            &[of_provider("**", None), of_source("**", None)],
+        );
+        let elsewhere = Trigger {
+            origin: Origin::Provider("github".to_owned()),
+            ..of_source("**", Some("/id"))
+        };
+        index.insert(PluginId(4), &[elsewhere]);
+        index
+    }
+
+    #[test]
+    fn each_plugin_comes_once_with_its_first_matching_key() {
+        for (kind, expected) in [
+            ("order.made", "1:/customer 2:/id 3:-"),
+            ("order.sent", "1:/id 2:/id 3:-"),
+            ("refund", "1:- 3:-"),
+        ] {
+            let index = index();
+            let event = event(kind, "");
+            let plugins: Vec<String> = index
+                .plugins_for(&event)
+                .into_iter()
+                .map(|(plugin, pointer)| match pointer {
+                    Some(pointer) => format!("{}:{pointer}", plugin.0),
+                    None => format!("{}:-", plugin.0),
+                })
+                .collect();
+            assert_eq!(plugins.join(" "), expected, "{kind}");
+        }
+        let handshake = Event {
+            is_handshake: true,
+            ..event("order.made", "{}")
+        };
+        assert!(index().plugins_for(&handshake).is_empty());
+        assert!(index().runs_for(&handshake).is_empty());
+    }
+
+    #[test]
+    fn runs_have_the_order_of_their_value() {
+        for (body, by_id, by_customer) in [
+            (r#"{"id":"a","customer":7}"#, Some("a"), Some("7")),
+            (r#"{"id":true,"customer":1.0}"#, Some("true"), Some("1.0")),
+            (r#"{"id":[1, 2],"customer":{ }}"#, Some("[1,2]"), Some("{}")),
+            (r#"{"id":"","customer":null}"#, Some(""), None),
+            (r#"{"customer":"c"}"#, None, Some("c")),
+            (r#"["id"]"#, None, None),
+            ("id=a", None, None),
+            (r#"{"id":"a"} trailing"#, None, None),
+            ("", None, None),
+        ] {
+            let event = event("order.made", body);
+            let order = |value: Option<&str>| value.map(OrderKey::of);
+            let expected = [(1, order(by_customer)), (2, order(by_id)), (3, None)];
+            let expected = expected.map(|(plugin, order)| NewRun {
+                plugin: PluginId(plugin),
+                order,
+            });
+            assert_eq!(index().runs_for(&event), expected, "{body}");
+            for run in expected {
+                assert_eq!(index().run_for(&event, run.plugin), run, "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_plugin_that_does_not_want_the_event_runs_in_no_order() {
+        let plugin = PluginId(2);
+        let run = index().run_for(&event("refund", r#"{"id":"a"}"#), plugin);
+        assert_eq!(run, NewRun::unordered(plugin));
+    }
 
     #[test]
     fn patterns_match_by_segment() {

@@ -15,8 +15,8 @@ use crate::clock::Timestamp;
 use crate::dispatch::Board;
 use crate::event::{Event, EventId};
 use crate::name::PluginName;
-use crate::run::{PluginId, RunState};
-use crate::store::{EventFilter, EventRow, RunCounts, RunFilter};
+use crate::run::{NewRun, PluginId, RunState};
+use crate::store::{EventFilter, EventRow, RunCounts, RunFilter, StoreError};
 
 use super::page::{Page, Parameters};
 use super::runs::{RunJson, runs_json};
@@ -146,18 +146,18 @@ pub(super) async fn replay(
     };
     let (_, event) = stored(&admin, &id).await?;
     let board = admin.board.load_full();
-    let plugins = match &wanted.plugin {
-        Some(name) => vec![plugin_id(&board, name)?],
-        None => board.triggers.plugins_for(&event),
-    };
-    if plugins.is_empty() {
+    let plugin = wanted.plugin.as_deref();
+    let plugin = plugin.map(|name| plugin_id(&board, name)).transpose()?;
+    let new = new_runs(&board, &event, plugin).await?;
+    if new.is_empty() {
         let kind = &event.kind;
         return Err(AdminError::NotNow(format!(
             "no plugin's trigger matches `{kind}` from source `{}`",
             event.source
         )));
     }
-    let runs = admin.store.replay(event.id, plugins.clone()).await?;
+    let plugins: Vec<PluginId> = new.iter().map(|run| run.plugin).collect();
+    let runs = admin.store.replay(event.id, new).await?;
     admin.wakeup.ring(&plugins);
     let mut items = Vec::with_capacity(runs.len());
     for run in runs {
@@ -173,6 +173,22 @@ pub(super) async fn replay(
         StatusCode::ACCEPTED,
         Json(serde_json::json!({ "runs": items })),
     ))
+}
+
+/// The runs of a replay. Ordering keys are read out of the body, which may be
+/// large: not on the async threads.
+async fn new_runs(
+    board: &Arc<Board>,
+    event: &Arc<Event>,
+    plugin: Option<PluginId>,
+) -> Result<Vec<NewRun>, AdminError> {
+    let (board, event) = (Arc::clone(board), Arc::clone(event));
+    let new = tokio::task::spawn_blocking(move || match plugin {
+        Some(plugin) => vec![board.triggers.run_for(&event, plugin)],
+        None => board.triggers.runs_for(&event),
+    });
+    new.await
+        .map_err(|_| StoreError::Unavailable("the host is stopping").into())
 }
 
 /// The number of a plugin by its name.

@@ -136,11 +136,7 @@ fn fill(
 
 /// Commits a batch and answers everybody in it.
 async fn commit(store: &Store, wakeup: &Wakeup, batch: Vec<Waiting>) {
-    let mut plugins: Vec<PluginId> = batch
-        .iter()
-        .flat_map(|one| one.new.plugins())
-        .copied()
-        .collect();
+    let mut plugins: Vec<PluginId> = batch.iter().flat_map(|one| one.new.plugins()).collect();
     plugins.sort_unstable();
     plugins.dedup();
     let mut replies = Vec::with_capacity(batch.len());

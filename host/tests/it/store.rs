@@ -13,7 +13,7 @@ use hookbay::config::Database;
 use hookbay::event::{Event, EventId, Headers};
 use hookbay::kv::{KvEffects, KvWrite};
 use hookbay::retry::Next;
-use hookbay::run::{AttemptRecord, Claimed, Outcome, PluginId, RunState};
+use hookbay::run::{AttemptRecord, Claimed, NewRun, Outcome, PluginId, RunState};
 use hookbay::store::{
     Finished, Ingested, NewEvent, RegisterPlugin, RunFilter, Settled, Store, Want,
 };
@@ -114,7 +114,7 @@ impl Bench {
     ) -> (EventId, Ingested) {
         let event = self.event(body);
         let id = event.id;
-        let new = NewEvent::new(event, key, by_body, WINDOW, plugins.to_vec());
+        let new = NewEvent::new(event, key, by_body, WINDOW, unordered(plugins));
         let ingested = self.store.ingest(vec![new]).await.unwrap();
         assert_eq!(ingested.len(), 1);
         (id, ingested[0])
@@ -194,6 +194,11 @@ impl Bench {
             .map(|run| run.state)
             .collect()
     }
+}
+
+/// A run of each of these plugins, in no order.
+fn unordered(plugins: &[PluginId]) -> Vec<NewRun> {
+    plugins.iter().copied().map(NewRun::unordered).collect()
 }
 
 fn clock(now_ms: &Arc<AtomicI64>) -> Clock {

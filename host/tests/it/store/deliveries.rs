@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use hookbay::store::{Ingested, NewEvent};
 
-use super::{Bench, WINDOW};
+use super::{Bench, WINDOW, unordered};
 
 pub(super) async fn deliveries_are_known_for_their_window(bench: &Bench) {
     let (first, ingested) = bench.deliver(Some("k"), false, "a", &[]).await;
@@ -51,7 +51,15 @@ pub(super) async fn equal_bodies_are_the_same_where_that_is_wanted(bench: &Bench
 
 pub(super) async fn a_batch_knows_itself(bench: &Bench) {
     let plugin = bench.plugin("p").await;
-    let new = |body: &str| NewEvent::new(bench.event(body), Some("k"), false, WINDOW, vec![plugin]);
+    let new = |body: &str| {
+        NewEvent::new(
+            bench.event(body),
+            Some("k"),
+            false,
+            WINDOW,
+            unordered(&[plugin]),
+        )
+    };
     let batch = vec![new("a"), new("a"), new("b"), new("b")];
     let decided = bench.store.ingest(batch).await.unwrap();
     assert!(
