@@ -51,6 +51,51 @@ impl Addresses {
     }
 }
 
+/// Where a host stores, and the settings that go with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Database {
+    url: String,
+    settings: Vec<(&'static str, String)>,
+}
+
+impl Database {
+    /// A file in the folder of the configuration.
+    pub(crate) fn sqlite() -> Self {
+        Self {
+            url: "sqlite://hookbay.db".to_owned(),
+            settings: Vec::new(),
+        }
+    }
+
+    /// A database on a server, which several hosts may share.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "hosts that measure and fail on a server come next"
+        )
+    )]
+    pub(crate) fn postgres(url: String) -> Self {
+        Self {
+            url,
+            settings: Vec::new(),
+        }
+    }
+
+    /// Adds the top-level setting `key`; `value` is TOML, as in `true` or `"1s"`.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "hosts that measure and fail on a server come next"
+        )
+    )]
+    pub(crate) fn with(mut self, key: &'static str, value: &str) -> Self {
+        self.settings.push((key, value.to_owned()));
+        self
+    }
+}
+
 /// 32 random bytes from the kernel, as hex.
 pub(crate) fn random_secret() -> Result<String> {
     let mut bytes = [0; 32];
@@ -68,7 +113,7 @@ pub(crate) fn development() -> Result<String> {
         "# Written by `cargo xtask serve` on first use, and yours from then on: it is never\n\
          # overwritten. Relative paths are relative to this file.\n",
     );
-    text.push_str(&top_level(Addresses::DEFAULT));
+    text.push_str(&top_level(Addresses::DEFAULT, &Database::sqlite()));
     text.push_str(&source("github", "github", &github));
     text.push_str(&source("generic", "generic", &generic));
     text.push_str("kind_header = \"x-event-type\"\nid_header = \"x-delivery-id\"\n");
@@ -76,8 +121,8 @@ pub(crate) fn development() -> Result<String> {
 }
 
 /// The configuration of a throw-away host with one GitHub source.
-pub(crate) fn throw_away(addresses: Addresses, github_secret: &str) -> String {
-    top_level(addresses) + &source("github", "github", github_secret)
+pub(crate) fn throw_away(addresses: Addresses, database: &Database, github_secret: &str) -> String {
+    top_level(addresses, database) + &source("github", "github", github_secret)
 }
 
 /// Writes `text` to a new `file` that only its owner can read.
@@ -95,15 +140,20 @@ pub(crate) fn write_private(file: &Path, text: &str) -> Result<()> {
         .with_context(|| format!("cannot write {}", file.display()))
 }
 
-fn top_level(addresses: Addresses) -> String {
+fn top_level(addresses: Addresses, database: &Database) -> String {
     let Addresses { public, admin } = addresses;
-    format!(
+    let url = &database.url;
+    let mut text = format!(
         "listen = \"{public}\"\n\
          admin_listen = \"{admin}\"\n\
-         database = \"sqlite://hookbay.db\"\n\
+         database = \"{url}\"\n\
          plugins_dir = \"plugins.d\"\n\
          data_dir = \"data\"\n"
-    )
+    );
+    for (key, value) in &database.settings {
+        text.push_str(&format!("{key} = {value}\n"));
+    }
+    text
 }
 
 fn source(name: &str, provider: &str, secret: &str) -> String {
@@ -121,6 +171,16 @@ mod tests {
         fs::remove_file(&file).expect("the file was just written");
         assert_eq!(found.public.to_string(), public, "{text}");
         assert_eq!(found.admin.to_string(), admin, "{text}");
+    }
+
+    #[test]
+    fn writes_the_database_with_its_settings() {
+        let database = Database::postgres("postgres://u:p@127.0.0.1:5/d".to_owned())
+            .with("pooler", "true")
+            .with("lease", "\"1s\"");
+        let text = throw_away(Addresses::DEFAULT, &database, "secret");
+        assert!(text.contains("database = \"postgres://u:p@127.0.0.1:5/d\"\n"));
+        assert!(text.contains("pooler = true\nlease = \"1s\"\n\n[sources.github]"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::acked::Comparison;
 use crate::arguments::Arguments;
+use crate::config::Database;
 use crate::faults::component::{Component, Variant};
 use crate::guests;
 use crate::host::{Host, Load, acked_count};
@@ -72,7 +73,7 @@ struct Campaign {
 
 impl Campaign {
     fn start(workspace: &Workspace, profile: Profile) -> Result<Self> {
-        let mut host = Host::prepare(workspace, profile, "faults")?;
+        let mut host = Host::prepare(workspace, profile, "faults", &Database::sqlite())?;
         let component = Component::read(PLUGIN, &workspace.plugin_files(), host.plugin_folder())?;
         let mut digests = Vec::new();
         digests.extend(component.install(Variant::Renumbered(0))?);

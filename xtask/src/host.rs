@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::admin::{Admin, RunStates};
 use crate::announce::is_ready;
-use crate::config::{self, Addresses};
+use crate::config::{self, Addresses, Database};
 use crate::load::Summary;
 use crate::workspace::{Profile, Workspace};
 
@@ -42,7 +42,14 @@ pub(crate) struct Load<'a> {
 
 impl Host {
     /// Prepares an empty directory below the target directory. Nothing runs yet.
-    pub(crate) fn prepare(workspace: &Workspace, profile: Profile, name: &str) -> Result<Self> {
+    ///
+    /// Hosts of different names share nothing but what `database` lets them share.
+    pub(crate) fn prepare(
+        workspace: &Workspace,
+        profile: Profile,
+        name: &str,
+        database: &Database,
+    ) -> Result<Self> {
         let folder = workspace.target.join("bench").join(name);
         if folder.exists() {
             fs::remove_dir_all(&folder)
@@ -60,7 +67,7 @@ impl Host {
         let secret = config::random_secret()?;
         config::write_private(
             &folder.join("hookbay.toml"),
-            &config::throw_away(addresses, &secret),
+            &config::throw_away(addresses, database, &secret),
         )?;
         config::write_private(&folder.join("secret"), &secret)?;
         fs::create_dir_all(folder.join("plugins.d"))?;

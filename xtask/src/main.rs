@@ -16,6 +16,7 @@ mod guests;
 mod host;
 mod http;
 mod load;
+mod postgres;
 mod serve;
 mod test;
 mod workspace;
@@ -29,8 +30,11 @@ use crate::arguments::{Arguments, Usage};
 const USAGE: &str = "\
 cargo xtask <command>
 
-  serve [--release] [-- HOOKBAY-ARGS]   build host and plugins, serve them on SQLite from dev/
-  test [-- TEST-ARGS]                   build what the tests need and run everything
+  serve [--release] [--postgres] [-- HOOKBAY-ARGS]
+                                        build host and plugins, serve them from dev/ on SQLite,
+                                        or on a PostgreSQL that is removed when the host ends
+  test [-- TEST-ARGS]                   build what the tests need and run everything, on a
+                                        PostgreSQL of its own or on $HOOKBAY_TEST_POSTGRES
   plugins [--test-guests]               build every plugin to target/plugins/<name>.wasm
   bench [ingest|end-to-end|plugin|all] [--requests N]
                                         measure a release build, print Markdown tables

@@ -1,7 +1,10 @@
-//! `cargo xtask serve`: builds host and plugins and serves them on SQLite from `dev/`.
+//! `cargo xtask serve`: builds host and plugins and serves them from `dev/`, on SQLite or on
+//! a throw-away PostgreSQL.
 //!
 //! The host takes this process's place, so that Ctrl-C, SIGTERM and the exit status are the
-//! host's own; what to do next is printed by [`crate::announce`] once the host is ready.
+//! host's own; what to do next is printed by [`crate::announce`] once the host is ready. The
+//! host inherits the cluster's lifeline as its standard input, which it does not read: the
+//! cluster stops after it, however it ends.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -13,17 +16,24 @@ use crate::announce::Announcement;
 use crate::arguments::{Arguments, Usage};
 use crate::config::{self, Addresses};
 use crate::guests;
+use crate::postgres::{Cluster, Durability};
 use crate::workspace::{Profile, Workspace};
+
+/// The database on a throw-away cluster.
+const DATABASE: &str = "hookbay";
 
 /// Builds, prepares `dev/`, and becomes the host.
 pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
-    if arguments.flag("--postgres") {
-        return Err(Usage::new(
-            "Postgres comes with the next release; `serve` runs on SQLite",
-        ));
-    }
+    let is_on_postgres = arguments.flag("--postgres");
     let profile = Profile::from_flag(arguments.flag("--release"));
     let extra = arguments.finish()?;
+    if is_on_postgres
+        && Arguments::new(extra.iter().cloned())
+            .value("--database")?
+            .is_some()
+    {
+        return Err(Usage::new("--postgres and --database both name a database"));
+    }
     // Asked before the build, which replaces this program's file.
     let own_program = std::env::current_exe().context("cannot find this program's file")?;
     let workspace = Workspace::find()?;
@@ -39,8 +49,20 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
         host: workspace.binary(profile, "hookbay"),
         config,
     };
+    let cluster = is_on_postgres.then(start_cluster).transpose()?;
     announcement.start(&own_program)?;
-    become_host(&announcement, &extra)
+    become_host(&announcement, &extra, cluster)
+}
+
+fn start_cluster() -> Result<Cluster> {
+    let cluster = Cluster::start(Durability::Real, &[])?;
+    cluster.create_database(DATABASE)?;
+    println!(
+        "PostgreSQL {} runs in {}.\nBoth it and what it stores are removed when the host ends.",
+        cluster.psql(DATABASE, "show server_version")?,
+        cluster.folder().display()
+    );
+    Ok(cluster)
 }
 
 fn prepare(workspace: &Workspace, config: &Path) -> Result<()> {
@@ -70,12 +92,22 @@ fn addresses(config: &Path, extra: &[String]) -> Result<Addresses> {
     Ok(found)
 }
 
-fn become_host(announcement: &Announcement, extra: &[String]) -> Result<()> {
-    let error = Command::new(&announcement.host)
+fn become_host(
+    announcement: &Announcement,
+    extra: &[String],
+    cluster: Option<Cluster>,
+) -> Result<()> {
+    let mut command = Command::new(&announcement.host);
+    command
         .arg("--config")
         .arg(&announcement.config)
         .arg("serve")
-        .args(extra)
-        .exec();
+        .args(extra);
+    if let Some(cluster) = cluster {
+        // Not as an argument, which every user of the machine could read, password included.
+        command.env("HOOKBAY_DATABASE", cluster.url(DATABASE));
+        command.stdin(cluster.into_lifeline()?);
+    }
+    let error = command.exec();
     Err(error).with_context(|| format!("cannot start {}", announcement.host.display()))
 }

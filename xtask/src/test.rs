@@ -1,14 +1,22 @@
 //! `cargo xtask test`: builds what the tests need and runs everything.
 //!
-//! A step that fails ends the command; each says how long it took.
+//! A step that fails ends the command; each says how long it took. The tests run on a
+//! throw-away PostgreSQL, with a PgBouncer beside it, unless a server is given.
 
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::Result;
 
 use crate::arguments::Arguments;
 use crate::guests;
+use crate::postgres::{Cluster, Durability, FIRST_DATABASE, Pooler};
 use crate::workspace::{self, Workspace};
+
+/// Where the host's tests find a server on which they may create databases.
+const SERVER: &str = "HOOKBAY_TEST_POSTGRES";
+/// Where they find the same server behind a pooler.
+const POOLED_SERVER: &str = "HOOKBAY_TEST_PGBOUNCER";
 
 /// Runs every step. Words after `--` go to the first `cargo test`.
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
@@ -19,6 +27,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     step("compile target", guests::add_target)?;
     step("plugins", || guests::build_plugins(&workspace))?;
     step("test guests", || guests::build_test_guests(&workspace))?;
+    let mut servers = None;
+    step("PostgreSQL", || {
+        servers = Servers::start()?;
+        Ok(())
+    })?;
     step("tests of host, SDK and tasks", || {
         let mut command = workspace.cargo();
         command
@@ -26,12 +39,51 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
             .args(&extra)
             .env("HOOKBAY_TEST_PLUGINS", workspace.plugin_files())
             .env("HOOKBAY_TEST_GUESTS", workspace.test_guest_files());
+        if let Some(servers) = &servers {
+            servers.add_to(&mut command);
+        }
         workspace::run(&mut command)
     })?;
+    drop(servers);
     step("plugins' own tests", || test_plugins(&workspace))?;
 
     println!("\nAll passed in {:.0} s.", started.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// What the tests connect to. The pooler stands first: it is to stop before its server.
+struct Servers {
+    pooler: Option<Pooler>,
+    cluster: Cluster,
+}
+
+impl Servers {
+    /// None where the caller names a server.
+    fn start() -> Result<Option<Self>> {
+        if std::env::var_os(SERVER).is_some_and(|url| !url.is_empty()) {
+            println!("{SERVER} names a server; it is used as it is.");
+            return Ok(None);
+        }
+        let cluster = Cluster::start(Durability::Fast, &[])?;
+        let version = cluster.psql(FIRST_DATABASE, "show server_version")?;
+        println!("PostgreSQL {version} in {}", cluster.folder().display());
+        let pooler = match Pooler::start(&cluster) {
+            Ok(pooler) => Some(pooler),
+            // Not everybody may install it, and all but a few tests do without.
+            Err(error) => {
+                println!("skipped: tests behind a pooler. {error:#}");
+                None
+            }
+        };
+        Ok(Some(Self { pooler, cluster }))
+    }
+
+    fn add_to(&self, command: &mut Command) {
+        command.env(SERVER, self.cluster.url(FIRST_DATABASE));
+        if let Some(pooler) = &self.pooler {
+            command.env(POOLED_SERVER, pooler.url(FIRST_DATABASE));
+        }
+    }
 }
 
 fn test_plugins(workspace: &Workspace) -> Result<()> {

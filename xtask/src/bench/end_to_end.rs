@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
+use crate::config::Database;
 use crate::guests;
 use crate::host::{Host, Load};
 use crate::workspace::{Profile, Workspace};
@@ -35,6 +36,7 @@ fn measure_one(workspace: &Workspace, requests: u64, concurrency: usize) -> Resu
         workspace,
         Profile::Release,
         &format!("end-to-end-{concurrency}"),
+        &Database::sqlite(),
     )?;
     let file = format!("{PLUGIN}.wasm");
     let component = workspace.plugin_files().join(&file);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::config::Database;
 use crate::host::{Host, Load};
 use crate::workspace::{Profile, Workspace};
 
@@ -26,6 +27,7 @@ pub(crate) fn measure(workspace: &Workspace, requests: Option<u64>) -> Result<()
             workspace,
             Profile::Release,
             &format!("ingest-{concurrency}"),
+            &Database::sqlite(),
         )?;
         host.start()?;
         let load = host.start_load(&Load {
