@@ -8,19 +8,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, Secret, TOKEN_FILE};
-use crate::dispatch::{Dispatcher, Presence, SharedBoard, Wakeup, upkeep};
+use crate::dispatch::upkeep::Heartbeat;
+use crate::dispatch::{Dispatcher, LeaseHolds, Presence, SharedBoard, Wakeup, neighbours, upkeep};
 use crate::http::{Public, admin_routes, public_routes, serve};
 use crate::ingest::{Batcher, BatcherTask, Budget, Door, Sources};
 use crate::metrics::Metrics;
 use crate::plugin::{Directory, EngineError, PluginHost, Rescan};
-use crate::store::{Store, StoreError};
+use crate::store::{Settings, Store, StoreError};
 
 /// Memory for bodies that are being received or wait for their commit.
 const BODIES_BYTES: u64 = 512 << 20;
@@ -84,7 +85,9 @@ impl App {
     ) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let token = prepare_data_dir(&config)?;
-        let store = Store::open(&config.database, clock.clone()).await?;
+        let store = Store::open(&Settings::of(&config), clock).await?;
+        // Every host of one database goes by that database's clock.
+        let clock = store.clock();
         let cache_dir = config.data_dir.join("cache");
         let host = PluginHost::start(config.maxima, clock.clone(), Some(&cache_dir))?;
         let shared = Shared {
@@ -96,10 +99,11 @@ impl App {
             metrics: Arc::new(Metrics::new()),
             clock,
             host_name: host_name().into(),
+            registry_changed: Arc::default(),
         };
         let (presence, rescan) = shared.start_presence().await?;
-        let dispatch = shared.start_dispatch();
-        let upkeep = shared.start_upkeep();
+        let (upkeep, lease) = shared.start_upkeep();
+        let dispatch = shared.start_dispatch(lease);
         let (batcher, batcher_task) = Batcher::start(store.clone(), Arc::clone(&shared.wakeup));
         let addresses = shared.serve(listeners, batcher, rescan, token);
         Ok(Self {
@@ -140,6 +144,8 @@ struct Shared {
     metrics: Arc<Metrics>,
     clock: Clock,
     host_name: Arc<str>,
+    /// Rung when another host has changed the registry.
+    registry_changed: Arc<Notify>,
 }
 
 impl Shared {
@@ -171,7 +177,7 @@ impl Shared {
         Ok((stage, rescan))
     }
 
-    fn start_dispatch(&self) -> Stage {
+    fn start_dispatch(&self, lease: LeaseHolds) -> Stage {
         let dispatcher = Dispatcher {
             store: self.store.clone(),
             host: Arc::clone(&self.host),
@@ -182,22 +188,32 @@ impl Shared {
             host_name: Arc::clone(&self.host_name),
             slots: self.config.maxima.concurrent_runs,
             grace: self.config.shutdown_grace,
+            lease,
         };
         Stage::of(|stop| vec![tokio::spawn(dispatcher.run(stop))])
     }
 
-    fn start_upkeep(&self) -> Stage {
-        let (store, metrics) = (self.store.clone(), Arc::clone(&self.metrics));
-        let host_name = Arc::clone(&self.host_name);
-        Stage::of(|stop| {
-            vec![tokio::spawn(upkeep::run(
-                store,
-                metrics,
-                self.clock.clone(),
-                host_name,
-                stop,
-            ))]
-        })
+    fn start_upkeep(&self) -> (Stage, LeaseHolds) {
+        let (heartbeat, lease) = Heartbeat::new(
+            self.store.clone(),
+            Arc::clone(&self.board),
+            Arc::clone(&self.wakeup),
+            Arc::clone(&self.host_name),
+            self.config.lease,
+        );
+        let store = || self.store.clone();
+        let wakeup = || Arc::clone(&self.wakeup);
+        let registry = Arc::clone(&self.registry_changed);
+        let (metrics, clock) = (Arc::clone(&self.metrics), self.clock.clone());
+        let stage = Stage::of(|stop| {
+            vec![
+                tokio::spawn(heartbeat.run(stop.clone())),
+                tokio::spawn(upkeep::run(store(), metrics, clock, stop.clone())),
+                tokio::spawn(neighbours::tell(store(), wakeup(), stop.clone())),
+                tokio::spawn(neighbours::hear(store(), wakeup(), registry, stop)),
+            ]
+        });
+        (stage, lease)
     }
 
     /// Both addresses.

@@ -331,11 +331,7 @@ impl Loop {
     /// Gives back what was claimed for plugins that have gone since.
     async fn give_back_what_cannot_run(&mut self) {
         let board = self.dispatcher.board.load_full();
-        let cannot_run = |plugin| {
-            board
-                .by_id(plugin)
-                .is_none_or(|entry| !entry.can_run())
-        };
+        let cannot_run = |plugin| board.by_id(plugin).is_none_or(|entry| !entry.can_run());
         self.to_release.extend(self.lanes.give_back(cannot_run));
         self.release().await;
     }

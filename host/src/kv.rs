@@ -59,6 +59,11 @@ pub struct KvEffects {
 }
 
 impl KvEffects {
+    /// Whether it neither read nor wrote.
+    pub fn is_empty(&self) -> bool {
+        self.reads.is_empty() && self.writes.is_empty()
+    }
+
     /// The keys that were read or written, some of them more than once.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         let read = self.reads.iter().filter_map(|read| match read {

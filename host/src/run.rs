@@ -10,8 +10,9 @@
 //!     └──── retry ───── dead ◀
 //! ```
 //!
-//! Stored are only `ready` and `running`; `waiting` is a `ready` run whose time
-//! has not come, `blocked` one whose plugin cannot take it now.
+//! Stored are only `ready`, `running` and, behind its ordering key, `blocked`;
+//! `waiting` is a `ready` run whose time has not come, and one whose plugin cannot
+//! take it now is shown as `blocked` too.
 
 use std::fmt;
 
@@ -211,7 +212,19 @@ impl NewRun {
     }
 }
 
+/// Hosts in a row that a run may have taken down while its guest executed; then it is
+/// dead (`killed_host`).
+pub const DEATHS_MAX: u32 = 3;
+
 impl RunState {
+    /// Whether a run in it is still to be executed, or is.
+    pub const fn is_live(self) -> bool {
+        match self {
+            Self::Ready | Self::Running | Self::Waiting | Self::Blocked => true,
+            Self::Succeeded | Self::Dead | Self::Cancelled => false,
+        }
+    }
+
     /// The word for it, in the store, the API and on pages.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -262,6 +262,11 @@ impl Store {
         self.0.epoch
     }
 
+    /// Whether other hosts may use the same database.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.0.engine, Engine::Postgres(_))
+    }
+
     /// The clock that the store goes by: on Postgres the database's, so that hosts
     /// whose own clocks differ agree on what is due and whose lease is over.
     pub fn clock(&self) -> Clock {
@@ -297,9 +302,7 @@ impl Store {
     async fn write<T, F>(&self, apply: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'c> FnMut(&'c mut sql::Tx) -> BoxFuture<'c, Result<T, StoreError>>
-            + Send
-            + 'static,
+        F: for<'c> FnMut(&'c mut sql::Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         match &self.0.engine {
             Engine::Sqlite(engine) => engine.writer.write(apply).await,

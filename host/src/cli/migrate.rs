@@ -7,7 +7,7 @@ use std::path::Path;
 use super::table::print;
 use super::{CommandError, text};
 use crate::config::{Config, Database};
-use crate::store::Store;
+use crate::store::{Settings, Store};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
@@ -19,7 +19,7 @@ pub(crate) async fn run(config_path: Option<&Path>, _args: Args) -> Result<(), C
         Database::Sqlite(file) => (file.display().to_string(), file.exists()),
         Database::Postgres(url) => (url.to_string(), true),
     };
-    Store::migrate(&config.database)
+    Store::migrate(&Settings::of(&config))
         .await
         .map_err(|error| CommandError::Failed(error.to_string()))?;
     let done = if existed {

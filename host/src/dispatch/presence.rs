@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::name::PluginName;
 use crate::plugin::{Digest, Found, LoadError, Loaded, PluginHost, TriggerText};
+use crate::retry::OnDead;
 use crate::run::PluginId;
 use crate::store::{RegisterPlugin, Store, StoreError};
 
@@ -295,7 +296,8 @@ impl Presence {
         loaded: &Loaded,
         digest: Option<Digest>,
     ) -> Result<PluginId, StoreError> {
-        let triggers = triggers_in_force(&self.config.plugin(name), Some(&loaded.manifest));
+        let settings = self.config.plugin(name);
+        let triggers = triggers_in_force(&settings, Some(&loaded.manifest));
         let texts: Vec<TriggerText> = triggers.iter().map(TriggerText::from).collect();
         let row = RegisterPlugin {
             name: name.to_string(),
@@ -303,6 +305,7 @@ impl Presence {
             digest: digest.map(|digest| digest.to_string()),
             manifest: serde_json::to_string(&loaded.manifest).unwrap_or_default(),
             triggers: serde_json::to_string(&texts).unwrap_or_default(),
+            blocks_on_dead: settings.on_dead == OnDead::Block,
         };
         self.store.register(row).await
     }

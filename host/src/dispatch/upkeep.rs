@@ -8,7 +8,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::run::PluginId;
 use crate::store::Store;
 
 use super::lease::{Lease, LeaseHolds};

@@ -67,7 +67,9 @@ impl Wakeup {
     /// Waits for something that other hosts are to hear.
     pub(super) async fn untold(&self) -> Vec<PluginId> {
         self.tell.notified().await;
-        std::mem::take(&mut *locked(&self.untold)).into_iter().collect()
+        std::mem::take(&mut *locked(&self.untold))
+            .into_iter()
+            .collect()
     }
 }
 

@@ -155,7 +155,7 @@ async fn commit(store: &Store, wakeup: &Wakeup, batch: Vec<Waiting>) {
             vec![None; count]
         }
     };
-    wakeup.ring(&plugins);
+    wakeup.ring_everywhere(&plugins);
     drop(parts);
     for (reply, ingested) in replies.into_iter().zip(ingested) {
         if reply.send(ingested).is_err() {

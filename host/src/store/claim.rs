@@ -261,7 +261,12 @@ async fn take(tx: &mut Tx, wants: &[Want], owner: Epoch) -> Result<Vec<Row>, Sto
     let take = sql(TAKE_POSTGRES)
         .bind(owner.0)
         .bind(wants.iter().map(|want| want.plugin.0).collect::<Vec<_>>())
-        .bind(wants.iter().map(|want| want.count.into()).collect::<Vec<_>>())
+        .bind(
+            wants
+                .iter()
+                .map(|want| i64::from(want.count))
+                .collect::<Vec<_>>(),
+        )
         .bind(now)
         .bind(deadline(hold));
     tx.fetch_all(take).await
@@ -322,9 +327,11 @@ async fn next_due(
             due.extend(tx.fetch_all(next.bind(plugin)).await?);
         }
     } else {
-        let next = sql("select r.plugin_id, r.due_ms from unnest($1) as w (plugin_id) \
+        let next = sql(
+            "select r.plugin_id, r.due_ms from unnest($1) as w (plugin_id) \
              cross join lateral (select plugin_id, due_ms from runs \
-             where plugin_id = w.plugin_id and state = 0 order by due_ms, run_id limit 1) r");
+             where plugin_id = w.plugin_id and state = 0 order by due_ms, run_id limit 1) r",
+        );
         due = tx.fetch_all(next.bind(plugins)).await?;
     }
     due.iter()
@@ -334,7 +341,9 @@ async fn next_due(
 
 /// When the plugin's rate allows the next run, locked until the transaction ends.
 async fn rate_now(tx: &mut Tx, plugin: PluginId) -> Result<i64, StoreError> {
-    let first = sql("insert into rates (plugin_id, tat_us) values ($1, 0) on conflict (plugin_id) do nothing");
+    let first = sql(
+        "insert into rates (plugin_id, tat_us) values ($1, 0) on conflict (plugin_id) do nothing",
+    );
     tx.execute(first.bind(plugin.0)).await?;
     let locking = tx.dialect().locking();
     let read = sql(format!(

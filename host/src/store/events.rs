@@ -4,14 +4,14 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use crate::clock::Timestamp;
 use crate::event::{Event, EventId};
 use crate::run::{NewRun, PluginId, RunId, RunState};
 use crate::trigger::KindPattern;
+use bytes::Bytes;
 
-use super::request::{KeptRequest, read};
 use super::order;
+use super::request::{KeptRequest, read};
 use super::rows::{Kind, ManyRows};
 use super::sql::{Builder, Dialect, Row, Tx, sql};
 use super::{Store, StoreError};
@@ -198,7 +198,10 @@ impl Store {
         let one = sql(format!(
             "select {COLUMNS}, encoding, header_bytes, request from events where id = $1"
         ));
-        let row = self.readers().fetch_optional(one.bind(id.as_bytes())).await?;
+        let row = self
+            .readers()
+            .fetch_optional(one.bind(id.as_bytes()))
+            .await?;
         let loaded = row.map(|row| Loaded::read(&row)).transpose()?;
         loaded
             .map(|row| Ok((row.about.clone(), Arc::new(row.into_event()?))))

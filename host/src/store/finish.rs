@@ -7,7 +7,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
 use crate::kv::KvEffects;
 use crate::retry::Next;
 use crate::run::{AttemptRecord, Claimed, LogLine, Outcome, RunId, RunState};
@@ -201,7 +200,11 @@ impl super::Statements {
                 Next::Again => (now.plus(pause(claimed.free_attempts)), 1),
                 Next::Succeeded | Next::Dead | Next::Cancelled => return None,
             };
-            Some([claimed.fence.run.0.into(), due.into(), i64::from(free).into()])
+            Some([
+                claimed.fence.run.0.into(),
+                due.into(),
+                i64::from(free).into(),
+            ])
         });
         self.finish.put_back.with(rows).execute(tx).await?;
         Ok(())

@@ -154,12 +154,19 @@ impl Statements {
                 one.summary.into(),
                 one.data.into(),
                 one.error.into(),
-                one.order.as_ref().map(|key| key.as_bytes().as_slice()).into(),
+                one.order
+                    .as_ref()
+                    .map(|key| key.as_bytes().as_slice())
+                    .into(),
             ]
         });
         self.insert.with(rows).execute(tx).await?;
-        self.count(tx, counted_by, over.iter().map(|one| (one.plugin, one.state, 1)))
-            .await?;
+        self.count(
+            tx,
+            counted_by,
+            over.iter().map(|one| (one.plugin, one.state, 1)),
+        )
+        .await?;
         let dead: Vec<(order::Key, RunId)> = over
             .iter()
             .filter(|one| one.state == RunState::Dead)

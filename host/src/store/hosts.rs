@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::event::EventId;
-use crate::run::{DEATHS_MAX, Outcome, OrderKey, PluginId, RunId, RunState};
+use crate::run::{DEATHS_MAX, OrderKey, Outcome, PluginId, RunId, RunState};
 
 use super::history::{Over, Tried};
 use super::order;
@@ -152,10 +152,7 @@ impl Store {
     /// [`StoreError`] if the database does not answer.
     pub async fn live_hosts(&self) -> Result<Vec<HostRow>, StoreError> {
         let live = sql("select epoch, name, loaded from hosts where lease_ms > $1 order by epoch");
-        let rows = self
-            .run_readers()
-            .fetch_all(live.bind(self.now()))
-            .await?;
+        let rows = self.run_readers().fetch_all(live.bind(self.now())).await?;
         let read = |row: &Row| {
             let loaded: Vec<(i64, String)> =
                 serde_json::from_str(&row.text("loaded")?).unwrap_or_default();
@@ -194,9 +191,9 @@ impl Store {
                     .record_attempts(tx, tried.into_iter())
                     .await?;
                 let now = tx.now;
-                let rows = due.iter().map(|one| {
-                    [one.run.0.into(), now.into(), one.deaths.into()]
-                });
+                let rows = due
+                    .iter()
+                    .map(|one| [one.run.0.into(), now.into(), one.deaths.into()]);
                 statements.hosts.put_back.with(rows).execute(tx).await?;
                 let over: Vec<Over<'_>> = dead.iter().map(over).collect();
                 statements
@@ -258,7 +255,9 @@ async fn lost(tx: &mut Tx) -> Result<Vec<Lost>, StoreError> {
     const WHO: &str = "from runs r left join hosts h on h.epoch = r.owner where r.state = 1 \
                        and (r.deadline_ms < $1 or h.epoch is null or h.lease_ms <= $1)";
     if tx.dialect() == Dialect::Postgres {
-        let turn = sql("select cast(case when pg_try_advisory_xact_lock($1) then 1 else 0 end as bigint) as ours");
+        let turn = sql(
+            "select cast(case when pg_try_advisory_xact_lock($1) then 1 else 0 end as bigint) as ours",
+        );
         if !tx.fetch_one(turn.bind(RESCUE)).await?.flag("ours")? {
             return Ok(Vec::new());
         }
@@ -289,7 +288,9 @@ async fn lost(tx: &mut Tx) -> Result<Vec<Lost>, StoreError> {
          cast(case when h.lease_ms > $1 then 1 else 0 end as bigint) as is_late {WHO} and {these} order by r.run_id{locking}"
     ));
     let rows = tx.fetch_all(lost.bind(tx.now).bind(ids)).await?;
-    rows.iter().filter_map(|row| read(row).transpose()).collect()
+    rows.iter()
+        .filter_map(|row| read(row).transpose())
+        .collect()
 }
 
 fn read(row: &Row) -> Result<Option<Lost>, StoreError> {

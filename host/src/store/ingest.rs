@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bytes::Bytes;
 use crate::clock::millis;
 use crate::event::{DedupKey, Event, EventId, body_sha256};
 use crate::name::SourceName;
 use crate::run::{NewRun, PluginId};
+use bytes::Bytes;
 
 use super::request::{KeptRequest, keep};
 use super::rows::{Kind, ManyRows};
@@ -284,7 +284,8 @@ impl super::Statements {
         self.ingest.insert_events(tx, &stored).await?;
         let started = stored.iter().filter(|(_, is_conflict)| !is_conflict);
         let runs = started.flat_map(|(new, _)| new.runs.iter().map(|run| (new.event.id, *run)));
-        self.start_runs(tx, &runs.collect::<Vec<_>>()).await
+        self.start_runs(tx, &runs.collect::<Vec<_>>())
+            .await
             .map(|()| decided)
     }
 
@@ -304,7 +305,10 @@ impl super::Statements {
                 run.plugin.0.into(),
                 state.into(),
                 now.into(),
-                run.order.as_ref().map(|key| key.as_bytes().as_slice()).into(),
+                run.order
+                    .as_ref()
+                    .map(|key| key.as_bytes().as_slice())
+                    .into(),
                 now.into(),
             ]
         });

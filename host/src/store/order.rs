@@ -64,11 +64,7 @@ impl Statements {
     }
 
     /// Blocks the keys of runs that died, where their plugins want it so.
-    pub(super) async fn block(
-        &self,
-        tx: &mut Tx,
-        dead: &[(Key, RunId)],
-    ) -> Result<(), StoreError> {
+    pub(super) async fn block(&self, tx: &mut Tx, dead: &[(Key, RunId)]) -> Result<(), StoreError> {
         let rows = dead.iter().map(|((plugin, key), run)| {
             [
                 plugin.0.into(),

@@ -93,7 +93,9 @@ pub(super) async fn open(
         .map_err(failed)?;
     check_server(url, settings, &mut connection).await?;
     migrate::run(&mut connection).await?;
-    let heard = clock.is_system().then(|| Arc::new(HeardClock::new(clock.now())));
+    let heard = clock
+        .is_system()
+        .then(|| Arc::new(HeardClock::new(clock.now())));
     let clock = match &heard {
         Some(heard) => {
             heard.hear(time_of(&mut connection).await?);
@@ -183,10 +185,15 @@ async fn check_server(
     }
     if shown.try_get::<Option<bool>, _>("may_create")? != Some(true) {
         return Err(refuse(
-            "the user may not create tables: `grant create on schema public to …` is missing".to_owned(),
+            "the user may not create tables: `grant create on schema public to …` is missing"
+                .to_owned(),
         ));
     }
-    for (setting, column) in [("fsync", "fsync"), ("full_page_writes", "pages"), ("synchronous_commit", "synchronous")] {
+    for (setting, column) in [
+        ("fsync", "fsync"),
+        ("full_page_writes", "pages"),
+        ("synchronous_commit", "synchronous"),
+    ] {
         let value: String = shown.try_get(column)?;
         if value == "off" && !settings.allow_unsafe {
             return Err(refuse(format!(
@@ -199,11 +206,10 @@ async fn check_server(
 }
 
 async fn time_of(connection: &mut PgConnection) -> Result<Timestamp, StoreError> {
-    let row = sqlx::raw_sql(
-        "select (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms",
-    )
-    .fetch_one(connection)
-    .await?;
+    let row =
+        sqlx::raw_sql("select (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms")
+            .fetch_one(connection)
+            .await?;
     Ok(Timestamp::from_millis(row.try_get("now_ms")?))
 }
 
@@ -228,7 +234,8 @@ impl Engine {
             return Ok(());
         };
         let mut tx = self.sessions.single().await?;
-        let now = sql("select cast(extract(epoch from clock_timestamp()) * 1000 as bigint) as now_ms");
+        let now =
+            sql("select cast(extract(epoch from clock_timestamp()) * 1000 as bigint) as now_ms");
         let now = tx.fetch_one(now).await?.time("now_ms")?;
         tx.commit().await?;
         heard.hear(now);

@@ -181,7 +181,10 @@ mod tests {
         let statement = ManyRows::new("insert into t", &[Kind::Int, Kind::Text], "returning a");
         for (count, sqlite, postgres) in [(0, 0, 0), (1, 1, 1), (128, 1, 1), (300, 3, 1)] {
             let rows = || (0..count).map(|n| [i64::from(n).into(), "x".into()]);
-            assert_eq!(statement.with(rows()).statements(Dialect::Sqlite).len(), sqlite);
+            assert_eq!(
+                statement.with(rows()).statements(Dialect::Sqlite).len(),
+                sqlite
+            );
             let one = statement.with(rows()).statements(Dialect::Postgres);
             assert_eq!(one.len(), postgres);
         }

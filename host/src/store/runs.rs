@@ -172,7 +172,9 @@ impl Store {
             conditions(&mut query, filter, "h.");
             query.push(") f");
         }
-        query.push(" order by run_id desc limit ").bind(filter.limit);
+        query
+            .push(" order by run_id desc limit ")
+            .bind(filter.limit);
         query.push(") page left join events e on e.id = page.event_id order by page.run_id desc");
         let rows = self.readers().fetch_all(query.build()).await?;
         rows.iter().map(RunRow::read).collect()
@@ -244,8 +246,14 @@ fn is_live_as(query: &mut Builder, state: RunState, now: i64, is_blocked: impl F
             query.push(")");
         }
         _ => {
-            let comparison = if state == RunState::Ready { "<= " } else { "> " };
-            query.push(" and r.state = 0 and r.due_ms ").push(comparison);
+            let comparison = if state == RunState::Ready {
+                "<= "
+            } else {
+                "> "
+            };
+            query
+                .push(" and r.state = 0 and r.due_ms ")
+                .push(comparison);
             query.bind(now).push(" and not (");
             is_blocked(query);
             query.push(")");
@@ -337,7 +345,9 @@ impl super::Statements {
         let insert = insert.bind(run.0).bind(row.bytes("event_id")?);
         let insert = insert.bind(plugin.0).bind(state).bind(tx.now);
         let insert = insert.bind(attempt).bind(attempt);
-        let insert = insert.bind(row.int("lease_no")?).bind(row.int("created_ms")?);
+        let insert = insert
+            .bind(row.int("lease_no")?)
+            .bind(row.int("created_ms")?);
         tx.execute(insert.bind(key.as_deref())).await?;
         tx.execute(sql("delete from history where run_id = $1").bind(run.0))
             .await?;
@@ -435,7 +445,10 @@ impl super::Statements {
         }
         let cancel = sql("update history set state = 'cancelled' where run_id = $1");
         tx.execute(cancel.bind(run.0)).await?;
-        let moved = [(plugin, RunState::Dead, -1), (plugin, RunState::Cancelled, 1)];
+        let moved = [
+            (plugin, RunState::Dead, -1),
+            (plugin, RunState::Cancelled, 1),
+        ];
         self.history
             .count(tx, counted_by, moved.into_iter())
             .await?;
@@ -460,9 +473,8 @@ async fn forget_block(
 impl RunRow {
     fn read(row: &Row) -> Result<Self, StoreError> {
         let count = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
-        let time = |column| {
-            Ok::<_, StoreError>(row.int_or_none(column)?.map(Timestamp::from_millis))
-        };
+        let time =
+            |column| Ok::<_, StoreError>(row.int_or_none(column)?.map(Timestamp::from_millis));
         let max_attempts = row.int_or_none("max_attempts")?;
         Ok(Self {
             id: RunId(row.int("run_id")?),

@@ -15,8 +15,8 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{
-    AssertSqlSafe, ColumnIndex, Executor as _, PgPool, Postgres, Row as _, Sqlite,
-    SqliteConnection, SqlitePool, SqlSafeStr as _, SqlStr,
+    AssertSqlSafe, ColumnIndex, Executor as _, PgPool, Postgres, Row as _, SqlSafeStr as _, SqlStr,
+    Sqlite, SqliteConnection, SqlitePool,
 };
 
 use crate::clock::Timestamp;
@@ -494,10 +494,7 @@ impl Drop for Tx {
 #[derive(Clone)]
 pub(super) enum Readers {
     Sqlite(SqlitePool),
-    Postgres {
-        pool: PgPool,
-        is_pooled: bool,
-    },
+    Postgres { pool: PgPool, is_pooled: bool },
 }
 
 impl Readers {

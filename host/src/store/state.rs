@@ -6,13 +6,13 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
 use crate::clock::Timestamp;
 use crate::kv::{CounterError, KvEffects, KvRead, KvWrite, Version, incremented};
 use crate::run::{PluginId, RunId};
+use serde::Serialize;
 
 use super::rows::{Kind, ManyRows};
-use super::sql::{Tx, Statement, sql};
+use super::sql::{Statement, Tx, sql};
 use super::{Store, StoreError};
 
 /// A value with the version it was read at.

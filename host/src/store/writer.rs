@@ -49,10 +49,7 @@ pub(super) enum Work {
 
 /// A rare write, such as a replay: applied within a cycle, answered after it.
 pub(super) trait OtherWork: Send {
-    fn apply<'a>(
-        &'a mut self,
-        tx: &'a mut Tx,
-    ) -> BoxFuture<'a, Result<(), StoreError>>;
+    fn apply<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), StoreError>>;
     fn answer(self: Box<Self>, result: Result<(), StoreError>);
 }
 
@@ -126,9 +123,7 @@ impl Writer {
     pub(super) async fn write<T, F>(&self, apply: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'c> FnMut(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>>
-            + Send
-            + 'static,
+        F: for<'c> FnMut(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         self.submit(|reply| {
             Work::Other(Box::new(ByFunction {
@@ -165,10 +160,7 @@ where
     T: Send,
     F: for<'c> FnMut(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send,
 {
-    fn apply<'a>(
-        &'a mut self,
-        tx: &'a mut Tx,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn apply<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             self.output = Some((self.apply)(tx).await?);
             Ok(())
@@ -315,11 +307,7 @@ impl Cycle {
     }
 
     /// Applies everything within one transaction.
-    async fn apply(
-        &mut self,
-        tx: &mut Tx,
-        statements: &Statements,
-    ) -> Result<Applied, StoreError> {
+    async fn apply(&mut self, tx: &mut Tx, statements: &Statements) -> Result<Applied, StoreError> {
         let batches: Vec<&[NewEvent]> = self
             .ingests
             .iter()

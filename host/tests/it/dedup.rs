@@ -145,7 +145,7 @@ async fn deliveries_at_the_same_time_are_one_event_and_one_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_forgets_no_delivery() {
-    let folder = Folder::new(SOURCES, &[]);
+    let folder = Folder::new(SOURCES, &[]).await;
     let host = Host::over(folder).await;
     let key = [("idempotency-key", "k")];
     let first = host.send("misbehave", &key, OK).await.event();

@@ -22,7 +22,7 @@ fn noise(seed: u64) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_and_recovers() {
-    let folder = Folder::new(TOML, &[]);
+    let folder = Folder::new(TOML, &[]).await;
     let program = Program::start_on_a_small_disk(&folder).await;
     let mut acknowledged = Vec::new();
     let mut refused = 0;

@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hookbay::app::{App, Listeners, StartError};
@@ -17,6 +18,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use crate::components::{self, Component};
+use crate::database::{Engine, TestDatabase};
 use crate::http::{Answer, Client};
 use crate::signing::{self, Headers};
 
@@ -31,11 +33,14 @@ const EVERYWHERE: &str = "limits = { concurrent_runs = 8, memory = \"64MiB\", cp
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where a host keeps everything; it outlives the host, so that another can follow.
-pub(crate) struct Folder(TempDir);
+pub(crate) struct Folder {
+    files: TempDir,
+    pub(crate) database: TestDatabase,
+}
 
 /// A host that runs.
 pub(crate) struct Host {
-    pub(crate) folder: Folder,
+    pub(crate) folder: Arc<Folder>,
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
     client: Client,
@@ -61,9 +66,14 @@ pub(crate) async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -
 
 impl Folder {
     /// A folder with this configuration and these components in `plugins.d`.
-    pub(crate) fn new(toml: &str, plugins: &[&str]) -> Self {
-        let folder = Self(TempDir::with_prefix("hookbay-it-").unwrap());
-        fs::write(folder.config_file(), format!("{EVERYWHERE}{toml}")).unwrap();
+    pub(crate) async fn new(toml: &str, plugins: &[&str]) -> Self {
+        let folder = Self::empty().await;
+        let database = folder.database.toml();
+        fs::write(
+            folder.config_file(),
+            format!("{EVERYWHERE}{database}{toml}"),
+        )
+        .unwrap();
         fs::create_dir(folder.plugins_dir()).unwrap();
         fs::create_dir(folder.path().join("data")).unwrap();
         components::share_compiled(&folder.path().join("data"));
@@ -73,8 +83,15 @@ impl Folder {
         folder
     }
 
+    async fn empty() -> Self {
+        Self {
+            files: TempDir::with_prefix("hookbay-it-").unwrap(),
+            database: TestDatabase::new(Engine::of_hosts()).await,
+        }
+    }
+
     pub(crate) fn path(&self) -> &Path {
-        self.0.path()
+        self.files.path()
     }
 
     pub(crate) fn config_file(&self) -> PathBuf {
@@ -128,11 +145,12 @@ impl Folder {
 impl Host {
     /// A host with this configuration and these components, that has looked at them all.
     pub(crate) async fn start(toml: &str, plugins: &[&str]) -> Self {
-        Self::over(Folder::new(toml, plugins)).await
+        Self::over(Folder::new(toml, plugins).await).await
     }
 
     /// A host over a folder that another may have used before.
-    pub(crate) async fn over(folder: Folder) -> Self {
+    pub(crate) async fn over(folder: impl Into<Arc<Folder>>) -> Self {
+        let folder = folder.into();
         let (app, public, admin) = folder.start().await.unwrap();
         let host = Self {
             folder,
@@ -150,10 +168,9 @@ impl Host {
 
     /// Stops, and checks that nothing is left: the database is free for another host, and
     /// neither address answers.
-    pub(crate) async fn stop(mut self) -> Folder {
+    pub(crate) async fn stop(mut self) -> Arc<Folder> {
         self.end().await;
-        let spare = TempDir::new().unwrap();
-        std::mem::replace(&mut self.folder, Folder(spare))
+        Arc::clone(&self.folder)
     }
 
     async fn end(&mut self) {
@@ -161,8 +178,15 @@ impl Host {
         self.client = Client::new();
         app.stop().await;
         eventually("the host gives its database back", async || {
-            let lock = File::open(self.folder.lock_file()).unwrap();
-            lock.try_lock().is_ok().then_some(())
+            match self.folder.database.engine() {
+                Engine::Sqlite => {
+                    let lock = File::open(self.folder.lock_file()).unwrap();
+                    lock.try_lock().is_ok().then_some(())
+                }
+                Engine::Postgres | Engine::Pooled => {
+                    (self.folder.database.connections().await == 0).then_some(())
+                }
+            }
         })
         .await;
         for address in [self.public, self.admin] {

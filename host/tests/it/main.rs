@@ -13,6 +13,7 @@ mod admin;
 mod components;
 mod concurrency;
 mod conventions;
+mod database;
 mod dedup;
 mod full_disk;
 mod grants;

@@ -192,7 +192,7 @@ async fn a_broken_file_is_a_candidate_and_the_older_version_runs_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_never_loaded_are_broken_and_harm_nobody() {
-    let folder = Folder::new(SOURCES, &["noop"]);
+    let folder = Folder::new(SOURCES, &["noop"]).await;
     Component(b"\0asm\x0d\0\x01\0".to_vec()).place(&folder.plugins_dir(), "empty.wasm");
     named("misbehave")
         .truncated()

@@ -77,7 +77,7 @@ async fn an_attempt_that_outlasts_the_grace_is_run_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_host_loses_nothing_that_it_acknowledged() {
     const MANY: usize = 200;
-    let folder = Folder::new(CONFIG, &["misbehave"]);
+    let folder = Folder::new(CONFIG, &["misbehave"]).await;
     let program = Program::start(&folder).await;
     let asleep = program
         .send("misbehave", &json!({ "do": "sleep", "ms": 4000 }))
@@ -123,7 +123,7 @@ async fn a_killed_host_loses_nothing_that_it_acknowledged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_program_drains_when_it_is_told_to_stop() {
-    let folder = Folder::new(CONFIG, &["misbehave"]);
+    let folder = Folder::new(CONFIG, &["misbehave"]).await;
     let program = Program::start(&folder).await;
     let event = program
         .send("misbehave", &json!({ "do": "sleep", "ms": 1500 }))

@@ -30,7 +30,7 @@ provider = "none"
 
 /// Does `what` on a host that then has to be as well as before.
 async fn reaches(source: &str, rows: &[(Value, &str, &str)]) {
-    let folder = Folder::new(CONFIG, &["misbehave", "github-push"]);
+    let folder = Folder::new(CONFIG, &["misbehave", "github-push"]).await;
     crate::components::named("misbehave").place(&folder.plugins_dir(), "patient.wasm");
     let host = Host::over(folder).await;
     for (what, outcome, message) in rows {

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hookbay::clock::{Clock, Timestamp};
-use hookbay::config::Database;
 use hookbay::event::{Event, EventId, Headers};
 use hookbay::kv::{KvEffects, KvWrite};
 use hookbay::retry::Next;
@@ -18,6 +17,8 @@ use hookbay::store::{
     Finished, Ingested, NewEvent, RegisterPlugin, RunFilter, Settled, Store, Want,
 };
 use tempfile::TempDir;
+
+use crate::database::{Engine, TestDatabase};
 
 mod claims;
 mod deliveries;
@@ -32,16 +33,17 @@ const START_MS: i64 = 1_000_000_000_000;
 struct Bench {
     store: Store,
     now_ms: Arc<AtomicI64>,
-    database: Database,
+    database: TestDatabase,
     folder: TempDir,
 }
 
 impl Bench {
-    async fn sqlite() -> Self {
+    async fn on(engine: Engine) -> Self {
         let folder = TempDir::new().unwrap();
-        let database = Database::Sqlite(folder.path().join("hookbay.db"));
+        let database = TestDatabase::new(engine).await;
         let now_ms = Arc::new(AtomicI64::new(START_MS));
-        let store = Store::open(&database, clock(&now_ms)).await.unwrap();
+        let settings = database.settings(folder.path());
+        let store = Store::open(&settings, clock(&now_ms)).await.unwrap();
         Self {
             store,
             now_ms,
@@ -50,7 +52,8 @@ impl Bench {
         }
     }
 
-    /// The same database after another start; the one before ended without a word.
+    /// The same database after another start; the one before ended without a word, and
+    /// its lease, if it had one, is over.
     async fn reopened(self) -> Self {
         let Self {
             store,
@@ -60,13 +63,24 @@ impl Bench {
         } = self;
         store.close().await;
         drop(store);
-        let store = Store::open(&database, clock(&now_ms)).await.unwrap();
+        let settings = database.settings(folder.path());
+        let store = Store::open(&settings, clock(&now_ms)).await.unwrap();
+        store.rescue().await.unwrap();
         Self {
             store,
             now_ms,
             database,
             folder,
         }
+    }
+
+    /// Another host on the same database, where there can be one.
+    async fn neighbour(&self) -> Option<Store> {
+        if self.database.engine() == Engine::Sqlite {
+            return None;
+        }
+        let settings = self.database.settings(self.folder.path());
+        Some(Store::open(&settings, clock(&self.now_ms)).await.unwrap())
     }
 
     fn now(&self) -> Timestamp {
@@ -85,6 +99,7 @@ impl Bench {
             digest: None,
             manifest: "{}".to_owned(),
             triggers: "[]".to_owned(),
+            blocks_on_dead: false,
         };
         self.store.register(plugin).await.unwrap()
     }
@@ -128,11 +143,7 @@ impl Bench {
     }
 
     async fn claim(&self, plugin: PluginId, count: u32) -> (Vec<Claimed>, Option<Timestamp>) {
-        let got = self
-            .store
-            .claim(vec![Want { plugin, count }])
-            .await
-            .unwrap();
+        let got = self.store.claim(vec![want(plugin, count)]).await.unwrap();
         let next_due = got
             .next_due
             .iter()
@@ -206,6 +217,15 @@ fn clock(now_ms: &Arc<AtomicI64>) -> Clock {
     Clock::from_fn(move || Timestamp::from_millis(now_ms.load(Ordering::SeqCst)))
 }
 
+fn want(plugin: PluginId, count: u32) -> Want {
+    Want {
+        plugin,
+        count,
+        rate: None,
+        hold: Duration::from_secs(300),
+    }
+}
+
 fn increment(key: &str) -> KvEffects {
     KvEffects {
         reads: Vec::new(),
@@ -223,37 +243,66 @@ fn set(key: &str, value: &str) -> KvWrite {
     }
 }
 
-/// All of it on SQLite.
-mod sqlite {
-    use super::{Bench, claims, deliveries, ends};
+/// All of it on one engine; nothing, where there is no server for it.
+macro_rules! conformance {
+    ($name:ident, $engine:expr) => {
+        mod $name {
+            use super::{Bench, Engine, claims, deliveries, ends};
 
-    #[tokio::test]
-    async fn ingest() {
-        deliveries::deliveries_are_known_for_their_window(&Bench::sqlite().await).await;
-        deliveries::equal_bodies_are_the_same_where_that_is_wanted(&Bench::sqlite().await).await;
-        deliveries::a_batch_knows_itself(&Bench::sqlite().await).await;
-        deliveries::many_deliveries_at_once_are_decided_alike(&Bench::sqlite().await).await;
-        deliveries::what_is_over_is_forgotten_in_slices(&Bench::sqlite().await).await;
-    }
+            async fn bench() -> Bench {
+                Bench::on($engine).await
+            }
 
-    #[tokio::test]
-    async fn claims() {
-        claims::claims_take_what_is_due_oldest_first(&Bench::sqlite().await).await;
-        claims::what_is_given_back_has_used_up_nothing(&Bench::sqlite().await).await;
-        claims::a_dead_hosts_runs_are_due_at_once(Bench::sqlite().await).await;
-    }
+            fn is_here() -> bool {
+                let engine: Engine = $engine;
+                engine.is_here()
+            }
 
-    #[tokio::test]
-    async fn states() {
-        claims::a_run_waits_by_the_stores_own_clock(&Bench::sqlite().await).await;
-    }
+            #[tokio::test(flavor = "multi_thread")]
+            async fn ingest() {
+                if !is_here() {
+                    return;
+                }
+                deliveries::deliveries_are_known_for_their_window(&bench().await).await;
+                deliveries::equal_bodies_are_the_same_where_that_is_wanted(&bench().await).await;
+                deliveries::a_batch_knows_itself(&bench().await).await;
+                deliveries::many_deliveries_at_once_are_decided_alike(&bench().await).await;
+                deliveries::what_is_over_is_forgotten_in_slices(&bench().await).await;
+            }
 
-    #[tokio::test]
-    async fn ends() {
-        ends::who_has_lost_a_run_changes_nothing(&Bench::sqlite().await).await;
-        ends::writes_are_kept_only_with_their_run(&Bench::sqlite().await).await;
-        ends::what_was_read_must_still_stand(&Bench::sqlite().await).await;
-        ends::ends_at_the_same_time_all_count(&Bench::sqlite().await).await;
-        ends::a_dead_run_lives_again_and_a_finished_one_does_not(&Bench::sqlite().await).await;
-    }
+            #[tokio::test(flavor = "multi_thread")]
+            async fn claims() {
+                if !is_here() {
+                    return;
+                }
+                claims::claims_take_what_is_due_oldest_first(&bench().await).await;
+                claims::what_is_given_back_has_used_up_nothing(&bench().await).await;
+                claims::a_dead_hosts_runs_are_due_at_once(bench().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn states() {
+                if !is_here() {
+                    return;
+                }
+                claims::a_run_waits_by_the_stores_own_clock(&bench().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn ends() {
+                if !is_here() {
+                    return;
+                }
+                ends::who_has_lost_a_run_changes_nothing(&bench().await).await;
+                ends::writes_are_kept_only_with_their_run(&bench().await).await;
+                ends::what_was_read_must_still_stand(&bench().await).await;
+                ends::ends_at_the_same_time_all_count(&bench().await).await;
+                ends::a_dead_run_lives_again_and_a_finished_one_does_not(&bench().await).await;
+            }
+        }
+    };
 }
+
+conformance!(sqlite, Engine::Sqlite);
+conformance!(postgres, Engine::Postgres);
+conformance!(pooled, Engine::Pooled);

@@ -250,7 +250,9 @@ impl super::super::Statements {
                 tx.roll_back().await;
                 continue;
             }
-            self.ingest.insert_events(&mut tx, &[(new, is_conflict)]).await?;
+            self.ingest
+                .insert_events(&mut tx, &[(new, is_conflict)])
+                .await?;
             if !is_conflict {
                 let runs: Vec<_> = new.runs().iter().map(|run| (new.id(), *run)).collect();
                 self.start_runs(&mut tx, &runs).await?;
@@ -258,10 +260,16 @@ impl super::super::Statements {
             tx.commit().await?;
             return Ok(decided);
         }
-        Err(StoreError::Unavailable("others keep changing the keys of an event"))
+        Err(StoreError::Unavailable(
+            "others keep changing the keys of an event",
+        ))
     }
 
-    async fn known_now(&self, sessions: &Sessions, events: &[&NewEvent]) -> Result<Known, StoreError> {
+    async fn known_now(
+        &self,
+        sessions: &Sessions,
+        events: &[&NewEvent],
+    ) -> Result<Known, StoreError> {
         let mut tx = sessions.single().await?;
         let known = self.known(&mut tx, events).await?;
         tx.commit().await?;
@@ -319,7 +327,10 @@ fn new_statement<'q>(tx: &Tx, batch: &[&'q NewEvent]) -> super::super::sql::Stat
                 new.id_bytes().into(),
                 run.plugin.0.into(),
                 state.into(),
-                run.order.as_ref().map(|key| key.as_bytes().as_slice()).into(),
+                run.order
+                    .as_ref()
+                    .map(|key| key.as_bytes().as_slice())
+                    .into(),
             ]
         })
     });

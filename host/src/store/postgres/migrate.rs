@@ -24,7 +24,11 @@ pub(super) async fn run(connection: &mut PgConnection) -> Result<(), StoreError>
         )
         .await?;
     let applied = apply(connection).await;
-    let end = if applied.is_ok() { "commit" } else { "rollback" };
+    let end = if applied.is_ok() {
+        "commit"
+    } else {
+        "rollback"
+    };
     connection.execute(end).await?;
     applied
 }

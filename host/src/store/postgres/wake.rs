@@ -63,8 +63,14 @@ impl Store {
     pub async fn tell_runs(&self, plugins: &[PluginId]) -> Result<(), StoreError> {
         let ids: Vec<String> = plugins.iter().map(|plugin| plugin.0.to_string()).collect();
         // A payload has 8,000 bytes at most; whoever is left out looks by itself.
-        self.tell(ids.iter().take(400).map(String::as_str).collect::<Vec<_>>().join(","))
-            .await
+        self.tell(
+            ids.iter()
+                .take(400)
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(","),
+        )
+        .await
     }
 
     /// Tells other hosts that the registry has changed.
