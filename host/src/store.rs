@@ -30,6 +30,8 @@ mod runs;
 mod sql;
 mod sqlite;
 mod state;
+mod steer;
+mod tx;
 mod upkeep;
 mod writer;
 
@@ -42,8 +44,9 @@ pub use postgres::{Wake, WakeListener};
 pub use registry::{PluginRow, PluginRuns, RegisterPlugin};
 pub use request::DamagedRequest;
 pub use rollups::{PluginMinute, SourceMinute};
-pub use runs::{AttemptRow, Cancelled, Retried, RunFilter, RunRow};
+pub use runs::{AttemptRow, RunFilter, RunRow};
 pub use state::{KvItem, KvValue};
+pub use steer::{Cancelled, Retried};
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -124,9 +127,9 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     engine: Engine,
     /// For operators.
-    readers: sql::Readers,
+    readers: tx::Readers,
     /// For what runs and probes need, so that no page of an operator holds them up.
-    run_readers: sql::Readers,
+    run_readers: tx::Readers,
     /// Names this start of this host; every claim carries it.
     epoch: Epoch,
     clock: Clock,
@@ -191,8 +194,8 @@ impl Store {
                         writer,
                         _lock: opened.lock,
                     }),
-                    readers: sql::Readers::Sqlite(opened.readers),
-                    run_readers: sql::Readers::Sqlite(opened.run_readers),
+                    readers: tx::Readers::Sqlite(opened.readers),
+                    run_readers: tx::Readers::Sqlite(opened.run_readers),
                     epoch: Epoch(rand::random::<i64>()),
                     clock,
                     statements,
@@ -302,7 +305,7 @@ impl Store {
     async fn write<T, F>(&self, apply: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'c> FnMut(&'c mut sql::Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+        F: for<'c> FnMut(&'c mut tx::Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         match &self.0.engine {
             Engine::Sqlite(engine) => engine.writer.write(apply).await,
@@ -310,11 +313,11 @@ impl Store {
         }
     }
 
-    fn readers(&self) -> &sql::Readers {
+    fn readers(&self) -> &tx::Readers {
         &self.0.readers
     }
 
-    fn run_readers(&self) -> &sql::Readers {
+    fn run_readers(&self) -> &tx::Readers {
         &self.0.run_readers
     }
 }

@@ -32,13 +32,22 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         servers = Servers::start()?;
         Ok(())
     })?;
-    step("tests of host, SDK and tasks", || {
+    let tests = || {
         let mut command = workspace.cargo();
         command
             .arg("test")
-            .args(&extra)
             .env("HOOKBAY_TEST_PLUGINS", workspace.plugin_files())
             .env("HOOKBAY_TEST_GUESTS", workspace.test_guest_files());
+        command
+    };
+    step("tests of host, SDK and tasks, on SQLite", || {
+        let mut command = tests();
+        command.args(&extra).env_remove(SERVER);
+        workspace::run(&mut command)
+    })?;
+    step("tests of the whole host, on Postgres", || {
+        let mut command = tests();
+        command.args(["--test", "it"]);
         if let Some(servers) = &servers {
             servers.add_to(&mut command);
         }

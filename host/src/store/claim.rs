@@ -16,7 +16,8 @@ use crate::rate::Rate;
 use crate::run::{Claimed, Epoch, Fence, OrderKey, PluginId, RunId};
 
 use super::rows::{Kind, ManyRows};
-use super::sql::{Dialect, Row, Tx, sql};
+use super::sql::{Dialect, Row, sql};
+use super::tx::Tx;
 use super::writer::Work;
 use super::{Engine, Store, StoreError};
 

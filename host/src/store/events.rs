@@ -13,7 +13,8 @@ use bytes::Bytes;
 use super::order;
 use super::request::{KeptRequest, read};
 use super::rows::{Kind, ManyRows};
-use super::sql::{Builder, Dialect, Row, Tx, sql};
+use super::sql::{Builder, Dialect, Row, sql};
+use super::tx::Tx;
 use super::{Store, StoreError};
 
 const COLUMNS: &str = "id, source, provider, kind, received_ms, delivery_id, content_type, size_bytes, \

@@ -14,8 +14,8 @@ use crate::run::{AttemptRecord, Claimed, LogLine, Outcome, RunId, RunState};
 use super::history::{Over, Tried};
 use super::order;
 use super::rows::{Kind, ManyRows};
-use super::sql::Tx;
 use super::state::{self, Session, Unwritable};
+use super::tx::Tx;
 use super::writer::Work;
 use super::{Store, StoreError};
 

@@ -10,7 +10,7 @@ use crate::run::{Epoch, OrderKey, Outcome, PluginId, RunId, RunState};
 use super::StoreError;
 use super::order;
 use super::rows::{Kind, ManyRows};
-use super::sql::Tx;
+use super::tx::Tx;
 
 /// A run that is over.
 pub(super) struct Over<'a> {

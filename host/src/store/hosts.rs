@@ -14,7 +14,8 @@ use crate::run::{DEATHS_MAX, OrderKey, Outcome, PluginId, RunId, RunState};
 use super::history::{Over, Tried};
 use super::order;
 use super::rows::{Kind, ManyRows};
-use super::sql::{Dialect, Row, Tx, sql};
+use super::sql::{Dialect, Row, sql};
+use super::tx::Tx;
 use super::{Store, StoreError};
 
 /// Runs rescued in one transaction.

@@ -14,7 +14,8 @@ use bytes::Bytes;
 
 use super::request::{KeptRequest, keep};
 use super::rows::{Kind, ManyRows};
-use super::sql::{Dialect, Tx, Value};
+use super::sql::{Dialect, Value};
+use super::tx::Tx;
 use super::writer::Work;
 use super::{Engine, Store, StoreError};
 

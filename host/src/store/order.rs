@@ -10,7 +10,8 @@ use crate::run::{OrderKey, PluginId, RunId};
 
 use super::StoreError;
 use super::rows::{Kind, ManyRows};
-use super::sql::{Dialect, Tx, sql};
+use super::sql::{Dialect, sql};
+use super::tx::Tx;
 
 /// A key of a plugin.
 pub(super) type Key = (PluginId, OrderKey);

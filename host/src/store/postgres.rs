@@ -15,7 +15,8 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, Row as _}
 use crate::clock::{Clock, HeardClock, Timestamp};
 use crate::config::PostgresUrl;
 
-use super::sql::{Readers, Tx, sql};
+use super::sql::sql;
+use super::tx::{Readers, Tx};
 use super::writer::Writer;
 use super::{Settings, StoreError};
 

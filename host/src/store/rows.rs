@@ -9,7 +9,8 @@ use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
 use super::StoreError;
-use super::sql::{Column, Dialect, Row, Statement, Tx, Value};
+use super::sql::{Column, Dialect, Row, Statement, Value};
+use super::tx::Tx;
 
 /// Most rows of one statement on SQLite; with the widest rows well under its bound
 /// of 32,766 values.

@@ -1,5 +1,5 @@
-//! One way to speak SQL to either engine: statements with bound values, rows read
-//! by column, transactions that cannot leak.
+//! One way to speak SQL to either engine: statements with bound values, rows read by
+//! column. [`super::tx`] executes them.
 //!
 //! Text is shared wherever the dialects agree, which they do nearly everywhere:
 //! parameters are `$1`, `$2`, numbers are 64-bit integers, bytes are bytes. Where
@@ -10,14 +10,10 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{
-    AssertSqlSafe, ColumnIndex, Executor as _, PgPool, Postgres, Row as _, SqlSafeStr as _, SqlStr,
-    Sqlite, SqliteConnection, SqlitePool,
-};
+use sqlx::{AssertSqlSafe, ColumnIndex, Postgres, Row as _, SqlSafeStr as _, SqlStr, Sqlite};
 
 use crate::clock::Timestamp;
 
@@ -45,14 +41,6 @@ impl Dialect {
         match self {
             Self::Sqlite => "",
             Self::Postgres => " for update",
-        }
-    }
-
-    /// The same, passing over rows that somebody else has locked.
-    pub(super) const fn locking_free(self) -> &'static str {
-        match self {
-            Self::Sqlite => "",
-            Self::Postgres => " for update skip locked",
         }
     }
 }
@@ -184,7 +172,7 @@ impl<'q> Statement<'q> {
         }
     }
 
-    fn for_sqlite(self) -> Query<'q, Sqlite, SqliteArguments> {
+    pub(super) fn for_sqlite(self) -> Query<'q, Sqlite, SqliteArguments> {
         let mut query = sqlx::query(self.text);
         for value in self.values {
             query = match value {
@@ -199,7 +187,7 @@ impl<'q> Statement<'q> {
         query
     }
 
-    fn for_postgres(self, is_pooled: bool) -> Query<'q, Postgres, PgArguments> {
+    pub(super) fn for_postgres(self, is_pooled: bool) -> Query<'q, Postgres, PgArguments> {
         let mut query = sqlx::query(self.text).persistent(!is_pooled);
         for value in self.values {
             query = match value {
@@ -324,228 +312,5 @@ impl Row {
 
     pub(super) fn bytes_or_none(&self, column: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.get(column)
-    }
-}
-
-/// A connection of either engine.
-enum Connection {
-    Sqlite(SqliteConnection),
-    Postgres(PoolConnection<Postgres>),
-}
-
-/// An open transaction. Unless it is committed, its connection is closed when it is
-/// dropped, whatever it was in the middle of: it never goes back to a pool with a
-/// transaction open, not even if the future that had it was dropped.
-pub(super) struct Tx {
-    /// None only after the end.
-    connection: Option<Connection>,
-    /// Whether a pooler stands between: a named statement may not be there any
-    /// more for the next transaction.
-    is_pooled: bool,
-    /// Whether each statement commits by itself.
-    is_single: bool,
-    /// The time that all of it happens at.
-    pub(super) now: Timestamp,
-}
-
-impl Tx {
-    /// Begins on SQLite, as its one writer.
-    pub(super) async fn begin_sqlite(
-        mut connection: SqliteConnection,
-        now: Timestamp,
-    ) -> Result<Self, StoreError> {
-        connection.execute("begin immediate").await?;
-        Ok(Self {
-            connection: Some(Connection::Sqlite(connection)),
-            is_pooled: false,
-            is_single: false,
-            now,
-        })
-    }
-
-    /// Begins on Postgres with a statement such as `begin`.
-    pub(super) async fn begin_postgres(
-        connection: PoolConnection<Postgres>,
-        begin: &'static str,
-        is_pooled: bool,
-        now: Timestamp,
-    ) -> Result<Self, StoreError> {
-        let mut tx = Self {
-            connection: Some(Connection::Postgres(connection)),
-            is_pooled,
-            is_single: false,
-            now,
-        };
-        tx.command(begin).await?;
-        Ok(tx)
-    }
-
-    /// A connection of Postgres for one statement, which commits by itself.
-    pub(super) fn single_postgres(connection: PoolConnection<Postgres>, now: Timestamp) -> Self {
-        Self {
-            connection: Some(Connection::Postgres(connection)),
-            is_pooled: false,
-            is_single: true,
-            now,
-        }
-    }
-
-    /// Commits; a connection of SQLite is given back for the next.
-    pub(super) async fn commit(mut self) -> Result<Option<SqliteConnection>, StoreError> {
-        if !self.is_single {
-            self.command("commit").await?;
-        }
-        Ok(match self.connection.take() {
-            Some(Connection::Sqlite(connection)) => Some(connection),
-            // Dropped, it goes back to its pool.
-            Some(Connection::Postgres(_)) | None => None,
-        })
-    }
-
-    /// Rolls back, so that the connection can be used again.
-    pub(super) async fn roll_back(mut self) {
-        if self.command("rollback").await.is_ok() {
-            drop(self.connection.take());
-        }
-    }
-
-    pub(super) fn dialect(&self) -> Dialect {
-        match &self.connection {
-            Some(Connection::Postgres(_)) => Dialect::Postgres,
-            Some(Connection::Sqlite(_)) | None => Dialect::Sqlite,
-        }
-    }
-
-    /// Commands without parameters, several at once.
-    pub(super) async fn command(&mut self, text: &'static str) -> Result<(), StoreError> {
-        match self.connection()? {
-            Connection::Sqlite(connection) => connection.execute(text).await.map(drop)?,
-            Connection::Postgres(connection) => connection.execute(text).await.map(drop)?,
-        }
-        Ok(())
-    }
-
-    /// Executes; returns how many rows were touched.
-    pub(super) async fn execute(&mut self, statement: Statement<'_>) -> Result<u64, StoreError> {
-        let is_pooled = self.is_pooled;
-        Ok(match self.connection()? {
-            Connection::Sqlite(connection) => statement
-                .for_sqlite()
-                .execute(connection)
-                .await?
-                .rows_affected(),
-            Connection::Postgres(connection) => statement
-                .for_postgres(is_pooled)
-                .execute(&mut **connection)
-                .await?
-                .rows_affected(),
-        })
-    }
-
-    pub(super) async fn fetch_all(
-        &mut self,
-        statement: Statement<'_>,
-    ) -> Result<Vec<Row>, StoreError> {
-        let is_pooled = self.is_pooled;
-        Ok(match self.connection()? {
-            Connection::Sqlite(connection) => {
-                let rows = statement.for_sqlite().fetch_all(connection).await?;
-                rows.into_iter().map(Row::Sqlite).collect()
-            }
-            Connection::Postgres(connection) => {
-                let query = statement.for_postgres(is_pooled);
-                let rows = query.fetch_all(&mut **connection).await?;
-                rows.into_iter().map(Row::Postgres).collect()
-            }
-        })
-    }
-
-    /// The first row, if there is one.
-    pub(super) async fn fetch_optional(
-        &mut self,
-        statement: Statement<'_>,
-    ) -> Result<Option<Row>, StoreError> {
-        Ok(self.fetch_all(statement).await?.into_iter().next())
-    }
-
-    /// The first row of a statement that always has one.
-    pub(super) async fn fetch_one(&mut self, statement: Statement<'_>) -> Result<Row, StoreError> {
-        let row = self.fetch_optional(statement).await?;
-        row.ok_or(StoreError::Database(sqlx::Error::RowNotFound))
-    }
-
-    fn connection(&mut self) -> Result<&mut Connection, StoreError> {
-        self.connection
-            .as_mut()
-            .ok_or(StoreError::Unavailable("the transaction is over"))
-    }
-}
-
-impl Drop for Tx {
-    fn drop(&mut self) {
-        if let Some(Connection::Postgres(connection)) = self.connection.take() {
-            // Out of the pool, and closed.
-            drop(connection.detach());
-        }
-    }
-}
-
-/// Connections that read committed data.
-#[derive(Clone)]
-pub(super) enum Readers {
-    Sqlite(SqlitePool),
-    Postgres { pool: PgPool, is_pooled: bool },
-}
-
-impl Readers {
-    pub(super) async fn fetch_all(&self, statement: Statement<'_>) -> Result<Vec<Row>, StoreError> {
-        Ok(match self {
-            Self::Sqlite(pool) => {
-                let rows = statement.for_sqlite().fetch_all(pool).await?;
-                rows.into_iter().map(Row::Sqlite).collect()
-            }
-            Self::Postgres {
-                pool,
-                is_pooled: false,
-            } => {
-                let rows = statement.for_postgres(false).fetch_all(pool).await?;
-                rows.into_iter().map(Row::Postgres).collect()
-            }
-            // A statement without a name lives from parse to execute only within a
-            // transaction: outside, the pooler may part the two.
-            Self::Postgres {
-                pool,
-                is_pooled: true,
-            } => {
-                let connection = pool.acquire().await?;
-                let now = Timestamp::default();
-                let mut tx = Tx::begin_postgres(connection, "begin read only", true, now).await?;
-                let rows = tx.fetch_all(statement).await?;
-                tx.commit().await?;
-                rows
-            }
-        })
-    }
-
-    /// The first row, if there is one.
-    pub(super) async fn fetch_optional(
-        &self,
-        statement: Statement<'_>,
-    ) -> Result<Option<Row>, StoreError> {
-        Ok(self.fetch_all(statement).await?.into_iter().next())
-    }
-
-    pub(super) fn dialect(&self) -> Dialect {
-        match self {
-            Self::Sqlite(_) => Dialect::Sqlite,
-            Self::Postgres { .. } => Dialect::Postgres,
-        }
-    }
-
-    pub(super) async fn close(&self) {
-        match self {
-            Self::Sqlite(pool) => pool.close().await,
-            Self::Postgres { pool, .. } => pool.close().await,
-        }
     }
 }

@@ -12,7 +12,8 @@ use crate::run::{PluginId, RunId};
 use serde::Serialize;
 
 use super::rows::{Kind, ManyRows};
-use super::sql::{Statement, Tx, sql};
+use super::sql::{Statement, sql};
+use super::tx::Tx;
 use super::{Store, StoreError};
 
 /// A value with the version it was read at.

@@ -26,7 +26,7 @@ use super::claim::{self, Claim, Claims};
 use super::finish::{Finish, Settled};
 use super::ingest::{Ingested, NewEvent};
 use super::postgres::Sessions;
-use super::sql::Tx;
+use super::tx::Tx;
 use super::{Statements, StoreError};
 
 /// Operations that may wait; beyond it callers wait for room.

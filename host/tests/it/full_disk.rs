@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::database::Engine;
 use crate::harness::{Folder, eventually};
 use crate::program::Program;
 
@@ -22,7 +23,7 @@ fn noise(seed: u64) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_and_recovers() {
-    let folder = Folder::new(TOML, &[]).await;
+    let folder = Folder::on(Engine::Sqlite, TOML, &[]).await;
     let program = Program::start_on_a_small_disk(&folder).await;
     let mut acknowledged = Vec::new();
     let mut refused = 0;

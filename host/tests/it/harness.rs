@@ -67,7 +67,15 @@ pub(crate) async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -
 impl Folder {
     /// A folder with this configuration and these components in `plugins.d`.
     pub(crate) async fn new(toml: &str, plugins: &[&str]) -> Self {
-        let folder = Self::empty().await;
+        Self::on(Engine::of_hosts(), toml, plugins).await
+    }
+
+    /// The same on one engine, for what only that has.
+    pub(crate) async fn on(engine: Engine, toml: &str, plugins: &[&str]) -> Self {
+        let folder = Self {
+            files: TempDir::with_prefix("hookbay-it-").unwrap(),
+            database: TestDatabase::new(engine).await,
+        };
         let database = folder.database.toml();
         fs::write(
             folder.config_file(),
@@ -81,13 +89,6 @@ impl Folder {
             components::named(name).place(&folder.plugins_dir(), &format!("{name}.wasm"));
         }
         folder
-    }
-
-    async fn empty() -> Self {
-        Self {
-            files: TempDir::with_prefix("hookbay-it-").unwrap(),
-            database: TestDatabase::new(Engine::of_hosts()).await,
-        }
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -5,6 +5,7 @@ use hookbay::app::StartError;
 use hookbay::store::StoreError;
 use serde_json::json;
 
+use crate::database::Engine;
 use crate::harness::{Folder, Host, eventually, outcomes};
 use crate::program::{Program, refused_serve};
 
@@ -144,8 +145,9 @@ async fn the_program_drains_when_it_is_told_to_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_host_on_the_same_database_is_refused() {
-    let host = Host::start(CONFIG, &["misbehave"]).await;
+async fn a_second_host_on_the_same_file_is_refused() {
+    let folder = Folder::on(Engine::Sqlite, CONFIG, &["misbehave"]).await;
+    let host = Host::over(folder).await;
     let refusal = host.folder.refusal().await;
     assert!(
         matches!(refusal, StartError::Store(StoreError::InUse { .. })),

@@ -15,7 +15,8 @@ use super::super::StoreError;
 use super::super::ingest::{Ingested, Known, NewEvent, classify};
 use super::super::order;
 use super::super::rows::{Kind, ManyRows, columns};
-use super::super::sql::{Tx, Value, sql};
+use super::super::sql::{Value, sql};
+use super::super::tx::Tx;
 use super::Sessions;
 
 /// Times that an event is looked at whose keys others change meanwhile.
