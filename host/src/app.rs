@@ -159,6 +159,7 @@ impl Shared {
             clock: self.clock.clone(),
             metrics: Arc::clone(&self.metrics),
             wakeup: Arc::clone(&self.wakeup),
+            registry_changed: Arc::clone(&self.registry_changed),
         };
         presence.read_registry().await?;
         let directory = Directory::new(&self.config.plugins_dir);
