@@ -182,6 +182,7 @@ impl Bench {
             next,
             max_attempts: 3,
             effects,
+            emitted: Vec::new(),
         };
         self.store.finish(Arc::new(finished)).await.unwrap()
     }
