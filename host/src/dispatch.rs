@@ -5,7 +5,7 @@
 //! does what has its time. `Err` here means that the host itself failed: what a
 //! plugin does wrong is an outcome.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,6 +121,10 @@ struct Loop {
     lanes: Lanes,
     attempts: JoinSet<Option<Timestamp>>,
     under_way: HashMap<Id, Attempt>,
+    /// What was ours at the last look by our account only.
+    missing: HashSet<Fence>,
+    /// Whether a claim failed of which nobody knows what it took.
+    is_unsure: bool,
     /// Claimed runs that are to be given back and could not be yet.
     to_release: Vec<Fence>,
     ended: mpsc::Sender<PluginId>,
@@ -147,6 +151,8 @@ impl Dispatcher {
             lanes: Lanes::default(),
             attempts: JoinSet::new(),
             under_way: HashMap::new(),
+            missing: HashSet::new(),
+            is_unsure: false,
             to_release: Vec::new(),
             ended,
         };
@@ -217,6 +223,9 @@ impl Loop {
                 _ = look.tick() => {
                     self.look_at_all();
                     self.release().await;
+                    if claiming.is_none() {
+                        self.compare().await;
+                    }
                 }
             }
         }
@@ -305,6 +314,7 @@ impl Loop {
                 wants
                     .iter()
                     .for_each(|want| self.lanes.look_at(want.plugin));
+                self.is_unsure = true;
             }
         }
         self.give_back_what_cannot_run().await;
@@ -334,6 +344,31 @@ impl Loop {
         let board = self.dispatcher.board.load_full();
         let cannot_run = |plugin| board.by_id(plugin).is_none_or(|entry| !entry.can_run());
         self.to_release.extend(self.lanes.give_back(cannot_run));
+        self.release().await;
+    }
+
+    /// Compares what this host holds by the database's account with its own, while no
+    /// claim is under way: what was taken from it is stopped, what it did not know of
+    /// is given back.
+    async fn compare(&mut self) {
+        if !self.is_unsure && !self.dispatcher.store.is_shared() {
+            return;
+        }
+        let Ok(held) = self.dispatcher.store.held().await else {
+            return;
+        };
+        self.is_unsure = false;
+        let held: HashSet<Fence> = held.into_iter().collect();
+        let known = self.under_way.values().map(|attempt| attempt.fence);
+        let known = known.chain(self.lanes.unstarted());
+        let known: HashSet<Fence> = known.chain(self.to_release.iter().copied()).collect();
+        // An end that was just recorded looks the same: only what is still there at the
+        // next look was taken from us.
+        let missing: HashSet<Fence> = known.difference(&held).copied().collect();
+        let lost: HashSet<Fence> = missing.intersection(&self.missing).copied().collect();
+        self.missing = missing;
+        self.stop_lost(|fence| lost.contains(fence));
+        self.to_release.extend(held.difference(&known));
         self.release().await;
     }
 

@@ -196,6 +196,12 @@ impl Lanes {
         fences
     }
 
+    /// The fences of what was claimed and not started.
+    pub(super) fn unstarted(&self) -> impl Iterator<Item = Fence> {
+        let claimed = self.lanes.values().flat_map(|lane| &lane.claimed);
+        claimed.map(|(claimed, _)| claimed.fence)
+    }
+
     /// Drops what was claimed and not started and is lost; nothing is to be given
     /// back.
     pub(super) fn forget(&mut self, is_lost: impl Fn(&Fence) -> bool) {

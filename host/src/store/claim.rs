@@ -6,7 +6,7 @@
 //! ordering key are not in the index, and plugins that cannot run are not asked
 //! for. A claim's fence is what [`super::finish`] asks for.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -169,28 +169,22 @@ impl Store {
         .await
     }
 
-    /// Of claimed runs, those that are no longer this host's.
+    /// The runs that this host holds, by the database's account.
     ///
     /// # Errors
     /// [`StoreError`] if the database does not answer.
-    pub async fn lost(&self, fences: &[Fence]) -> Result<Vec<RunId>, StoreError> {
-        let Some(first) = fences.first() else {
-            return Ok(Vec::new());
+    pub async fn held(&self) -> Result<Vec<Fence>, StoreError> {
+        let owner = self.epoch();
+        let held = sql("select run_id, lease_no from runs where state = 1 and owner = $1");
+        let rows = self.run_readers().fetch_all(held.bind(owner.0)).await?;
+        let fence = |row: &Row| {
+            Ok(Fence {
+                run: RunId(row.int("run_id")?),
+                owner,
+                lease_no: row.int("lease_no")?,
+            })
         };
-        let ours = sql("select run_id, lease_no from runs where state = 1 and owner = $1");
-        let rows = self
-            .run_readers()
-            .fetch_all(ours.bind(first.owner.0))
-            .await?;
-        let ours = rows
-            .iter()
-            .map(|row| Ok((row.int("run_id")?, row.int("lease_no")?)))
-            .collect::<Result<HashSet<_>, StoreError>>()?;
-        Ok(fences
-            .iter()
-            .filter(|fence| !ours.contains(&(fence.run.0, fence.lease_no)))
-            .map(|fence| fence.run)
-            .collect())
+        rows.iter().map(fence).collect()
     }
 }
 

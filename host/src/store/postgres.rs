@@ -6,32 +6,30 @@
 
 use std::str::FromStr as _;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, Row as _};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _};
 
 use crate::clock::{Clock, HeardClock, Timestamp};
 use crate::config::PostgresUrl;
 
 use super::sql::sql;
-use super::tx::{Readers, Tx};
+use super::tx::Readers;
 use super::writer::Writer;
 use super::{Settings, StoreError};
 
 mod ingest;
 mod migrate;
 mod partitions;
+mod sessions;
 mod wake;
 
 pub(super) use ingest::Statements;
+pub(super) use sessions::{Lent, Sessions};
 pub use wake::{Wake, WakeListener};
 
 /// The oldest server that is known to work (`server_version_num`).
 const VERSION_MIN: i32 = 140_000;
-/// Times that a transaction is tried which others got in the way of.
-const TRIES: u32 = 5;
 /// What every session of ours is like. Plans are pinned to indexes: each statement
 /// of the hot path touches few rows of tables that may be huge, and a plan made
 /// while they were small must not scan them later. A transaction whose host was
@@ -54,14 +52,6 @@ pub(super) struct Engine {
     /// The database's clock, unless a test set one.
     heard: Option<Arc<HeardClock>>,
     url: PostgresUrl,
-}
-
-/// Where transactions come from.
-#[derive(Clone)]
-pub(super) struct Sessions {
-    pool: PgPool,
-    is_pooled: bool,
-    clock: Clock,
 }
 
 /// What [`open`] made.
@@ -107,37 +97,29 @@ pub(super) async fn open(
     };
     partitions::prepare(&mut connection, clock.now()).await?;
     connection.close().await.map_err(failed)?;
-    let pool = |connections: u32| {
-        PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(settings.pool.acquire_timeout)
-            .idle_timeout(Duration::from_mins(5))
+    let statement_timeout = settings.pool.statement_timeout.as_millis().to_string();
+    let bounded = if settings.is_pooled {
+        options
+    } else {
+        options.options([("statement_timeout", statement_timeout)])
     };
-    let statement_timeout = format!("{}", settings.pool.statement_timeout.as_millis());
-    let bounded = |options: PgConnectOptions| {
-        if settings.is_pooled {
-            options
-        } else {
-            options.options([("statement_timeout", statement_timeout.as_str())])
-        }
+    let sessions = |connections: u32| {
+        let patience = settings.pool.acquire_timeout;
+        Sessions::new(
+            bounded.clone(),
+            connections.max(1),
+            patience,
+            settings.is_pooled,
+            clock.clone(),
+        )
     };
     // A third for operators, so that no page of theirs holds runs up.
-    let for_operators = (settings.pool.connections / 3).max(1);
-    let for_runs = (settings.pool.connections - for_operators).max(1);
-    let runs = pool(for_runs).connect_lazy_with(bounded(options.clone()));
-    let operators = pool(for_operators).connect_lazy_with(bounded(options));
-    let readers = |pool: &PgPool| Readers::Postgres {
-        pool: pool.clone(),
-        is_pooled: settings.is_pooled,
-    };
+    let for_operators = settings.pool.connections / 3;
+    let for_runs = sessions(settings.pool.connections - for_operators);
     Ok(Opened {
-        readers: readers(&operators),
-        run_readers: readers(&runs),
-        sessions: Sessions {
-            pool: runs,
-            is_pooled: settings.is_pooled,
-            clock: clock.clone(),
-        },
+        readers: Readers::Postgres(sessions(for_operators)),
+        run_readers: Readers::Postgres(for_runs.clone()),
+        sessions: for_runs,
         heard,
         clock,
     })
@@ -246,82 +228,9 @@ impl Engine {
     /// Listens for what other hosts say; none behind a pooler, which has no sessions
     /// to listen in.
     pub(super) async fn listen(&self) -> Result<Option<WakeListener>, StoreError> {
-        if self.sessions.is_pooled {
+        if self.sessions.is_pooled() {
             return Ok(None);
         }
         WakeListener::connect(&self.url).await.map(Some)
-    }
-}
-
-impl Sessions {
-    /// Begins a transaction.
-    pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
-        let begin = if self.is_pooled {
-            "begin; set local idle_in_transaction_session_timeout = '10s'"
-        } else {
-            "begin"
-        };
-        let connection = self.pool.acquire().await?;
-        Tx::begin_postgres(connection, begin, self.is_pooled, self.clock.now()).await
-    }
-
-    /// A connection for one statement, which commits by itself.
-    pub(super) async fn single(&self) -> Result<Tx, StoreError> {
-        if self.is_pooled {
-            return self.begin().await;
-        }
-        let connection = self.pool.acquire().await?;
-        Ok(Tx::single_postgres(connection, self.clock.now()))
-    }
-
-    /// Applies a function in a transaction of its own, again where others got in
-    /// its way.
-    pub(super) async fn write<T, F>(&self, mut apply: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'c> FnMut(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send,
-    {
-        let mut tried = 1;
-        loop {
-            let mut tx = self.begin().await?;
-            let applied = match apply(&mut tx).await {
-                Ok(output) => tx.commit().await.map(|_| output),
-                Err(error) => {
-                    tx.roll_back().await;
-                    Err(error)
-                }
-            };
-            match applied {
-                Err(error) if tried < TRIES && self.is_worth_another(&error).await => tried += 1,
-                applied => return applied,
-            }
-        }
-    }
-
-    /// Whether a failed transaction may succeed the next time; makes it so where a
-    /// partition was missing.
-    pub(super) async fn is_worth_another(&self, error: &StoreError) -> bool {
-        let StoreError::Database(sqlx::Error::Database(error)) = error else {
-            return false;
-        };
-        match error.code().as_deref() {
-            // serialization_failure, deadlock_detected
-            Some("40001" | "40P01") => true,
-            // check_violation: no partition for a row.
-            Some("23514") => match self.pool.acquire().await {
-                Ok(mut connection) => {
-                    let now = self.clock.now();
-                    partitions::prepare(&mut connection, now).await.is_ok()
-                }
-                Err(_) => false,
-            },
-            _ => false,
-        }
-    }
-
-    /// Makes the partitions of the days to come.
-    pub(super) async fn prepare_partitions(&self) -> Result<(), StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        partitions::prepare(&mut connection, self.clock.now()).await
     }
 }

@@ -1,21 +1,21 @@
 //! Transactions that cannot leak, and connections that read.
 
-use sqlx::pool::PoolConnection;
-use sqlx::{Executor as _, PgPool, Postgres, SqliteConnection, SqlitePool};
+use sqlx::{Executor as _, SqliteConnection, SqlitePool};
 
 use crate::clock::Timestamp;
 
 use super::StoreError;
+use super::postgres::{Lent, Sessions};
 use super::sql::{Dialect, Row, Statement};
 
 /// A connection of either engine.
 enum Connection {
     Sqlite(SqliteConnection),
-    Postgres(PoolConnection<Postgres>),
+    Postgres(Box<Lent>),
 }
 
 /// An open transaction. Unless it is committed, its connection is closed when it is
-/// dropped, whatever it was in the middle of: it never goes back to a pool with a
+/// dropped, whatever it was in the middle of: it is never used again with a
 /// transaction open, not even if the future that had it was dropped.
 pub(super) struct Tx {
     /// None only after the end.
@@ -46,13 +46,13 @@ impl Tx {
 
     /// Begins on Postgres with a statement such as `begin`.
     pub(super) async fn begin_postgres(
-        connection: PoolConnection<Postgres>,
+        connection: Lent,
         begin: &'static str,
         is_pooled: bool,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         let mut tx = Self {
-            connection: Some(Connection::Postgres(connection)),
+            connection: Some(Connection::Postgres(Box::new(connection))),
             is_pooled,
             is_single: false,
             now,
@@ -62,9 +62,9 @@ impl Tx {
     }
 
     /// A connection of Postgres for one statement, which commits by itself.
-    pub(super) fn single_postgres(connection: PoolConnection<Postgres>, now: Timestamp) -> Self {
+    pub(super) fn single_postgres(connection: Lent, now: Timestamp) -> Self {
         Self {
-            connection: Some(Connection::Postgres(connection)),
+            connection: Some(Connection::Postgres(Box::new(connection))),
             is_pooled: false,
             is_single: true,
             now,
@@ -78,15 +78,21 @@ impl Tx {
         }
         Ok(match self.connection.take() {
             Some(Connection::Sqlite(connection)) => Some(connection),
-            // Dropped, it goes back to its pool.
-            Some(Connection::Postgres(_)) | None => None,
+            Some(Connection::Postgres(lent)) => {
+                lent.give_back();
+                None
+            }
+            None => None,
         })
     }
 
     /// Rolls back, so that the connection can be used again.
     pub(super) async fn roll_back(mut self) {
-        if self.command("rollback").await.is_ok() {
-            drop(self.connection.take());
+        if !self.is_single && self.command("rollback").await.is_err() {
+            return;
+        }
+        if let Some(Connection::Postgres(lent)) = self.connection.take() {
+            lent.give_back();
         }
     }
 
@@ -101,7 +107,10 @@ impl Tx {
     pub(super) async fn command(&mut self, text: &'static str) -> Result<(), StoreError> {
         match self.connection()? {
             Connection::Sqlite(connection) => connection.execute(text).await.map(drop)?,
-            Connection::Postgres(connection) => connection.execute(text).await.map(drop)?,
+            Connection::Postgres(lent) => {
+                let done = lent.connection().execute(text).await;
+                lent.noted(done)?;
+            }
         }
         Ok(())
     }
@@ -115,11 +124,11 @@ impl Tx {
                 .execute(connection)
                 .await?
                 .rows_affected(),
-            Connection::Postgres(connection) => statement
-                .for_postgres(is_pooled)
-                .execute(&mut **connection)
-                .await?
-                .rows_affected(),
+            Connection::Postgres(lent) => {
+                let query = statement.for_postgres(is_pooled);
+                let done = query.execute(lent.connection()).await;
+                lent.noted(done)?.rows_affected()
+            }
         })
     }
 
@@ -133,10 +142,10 @@ impl Tx {
                 let rows = statement.for_sqlite().fetch_all(connection).await?;
                 rows.into_iter().map(Row::Sqlite).collect()
             }
-            Connection::Postgres(connection) => {
+            Connection::Postgres(lent) => {
                 let query = statement.for_postgres(is_pooled);
-                let rows = query.fetch_all(&mut **connection).await?;
-                rows.into_iter().map(Row::Postgres).collect()
+                let rows = query.fetch_all(lent.connection()).await;
+                lent.noted(rows)?.into_iter().map(Row::Postgres).collect()
             }
         })
     }
@@ -162,20 +171,11 @@ impl Tx {
     }
 }
 
-impl Drop for Tx {
-    fn drop(&mut self) {
-        if let Some(Connection::Postgres(connection)) = self.connection.take() {
-            // Out of the pool, and closed.
-            drop(connection.detach());
-        }
-    }
-}
-
 /// Connections that read committed data.
 #[derive(Clone)]
 pub(super) enum Readers {
     Sqlite(SqlitePool),
-    Postgres { pool: PgPool, is_pooled: bool },
+    Postgres(Sessions),
 }
 
 impl Readers {
@@ -185,22 +185,8 @@ impl Readers {
                 let rows = statement.for_sqlite().fetch_all(pool).await?;
                 rows.into_iter().map(Row::Sqlite).collect()
             }
-            Self::Postgres {
-                pool,
-                is_pooled: false,
-            } => {
-                let rows = statement.for_postgres(false).fetch_all(pool).await?;
-                rows.into_iter().map(Row::Postgres).collect()
-            }
-            // A statement without a name lives from parse to execute only within a
-            // transaction: outside, the pooler may part the two.
-            Self::Postgres {
-                pool,
-                is_pooled: true,
-            } => {
-                let connection = pool.acquire().await?;
-                let now = Timestamp::default();
-                let mut tx = Tx::begin_postgres(connection, "begin read only", true, now).await?;
+            Self::Postgres(sessions) => {
+                let mut tx = sessions.single().await?;
                 let rows = tx.fetch_all(statement).await?;
                 tx.commit().await?;
                 rows
@@ -219,14 +205,14 @@ impl Readers {
     pub(super) fn dialect(&self) -> Dialect {
         match self {
             Self::Sqlite(_) => Dialect::Sqlite,
-            Self::Postgres { .. } => Dialect::Postgres,
+            Self::Postgres(_) => Dialect::Postgres,
         }
     }
 
     pub(super) async fn close(&self) {
         match self {
             Self::Sqlite(pool) => pool.close().await,
-            Self::Postgres { pool, .. } => pool.close().await,
+            Self::Postgres(sessions) => sessions.close().await,
         }
     }
 }

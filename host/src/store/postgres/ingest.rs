@@ -17,7 +17,7 @@ use super::super::order;
 use super::super::rows::{Kind, ManyRows, columns};
 use super::super::sql::{Value, sql};
 use super::super::tx::Tx;
-use super::Sessions;
+use super::{Sessions, sessions};
 
 /// Times that an event is looked at whose keys others change meanwhile.
 const LOOKS: u32 = 10;
@@ -288,12 +288,7 @@ fn is_known(known: &Known, new: &NewEvent) -> bool {
 }
 
 fn is_cut_off(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::Database(sqlx::Error::Io(_) | sqlx::Error::Protocol(_))
-    ) || matches!(error, StoreError::Database(sqlx::Error::Database(error))
-        // admin_shutdown, crash_shutdown, cannot_connect_now
-        if matches!(error.code().as_deref(), Some("57P01" | "57P02" | "57P03")))
+    matches!(error, StoreError::Database(error) if sessions::is_cut_off(error))
 }
 
 fn new_statement<'q>(tx: &Tx, batch: &[&'q NewEvent]) -> super::super::sql::Statement<'q> {
