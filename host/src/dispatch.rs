@@ -24,6 +24,7 @@ mod execute;
 mod lanes;
 mod lease;
 pub mod neighbours;
+mod operations;
 mod presence;
 mod shelf;
 pub mod upkeep;
@@ -31,6 +32,7 @@ mod wakeup;
 
 pub use board::{Board, Candidate, Entry, PluginState, SharedBoard};
 pub use lease::LeaseHolds;
+pub use operations::{Operations, new_runs};
 pub use presence::Presence;
 pub use wakeup::Wakeup;
 
