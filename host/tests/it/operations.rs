@@ -1,6 +1,4 @@
-//! Bulk work: replay and retry by filter, once each.
-
-use std::collections::BTreeSet;
+//! Bulk work: replay and retry by filter.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -9,6 +7,7 @@ use crate::harness::{Host, SECRET, TOKEN, eventually, outcomes};
 use crate::http::Answer;
 use crate::signing;
 
+mod asked;
 mod unbroken;
 
 const CONFIG: &str = r#"
@@ -288,130 +287,4 @@ async fn waiting_and_cancelled_runs_are_retried_if_they_are_named() {
         );
     }
     assert_ne!(waiting["id"], cancelled["id"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_is_refused_and_named() {
-    let host = host().await;
-    let (replay, retry) = ("events/replay", "runs/retry");
-    for (path, body, status, named) in [
-        (replay, json!({}), 400, "filter"),
-        (replay, json!({ "filter": [] }), 400, "sequence"),
-        (replay, json!({ "filter": {}, "dry": true }), 400, "dry"),
-        (
-            replay,
-            json!({ "filter": {}, "dry_run": "yes" }),
-            400,
-            "boolean",
-        ),
-        (replay, json!({ "filter": { "sorce": "a" } }), 400, "sorce"),
-        (replay, json!({ "filter": { "limit": "5" } }), 400, "limit"),
-        (replay, json!({ "filter": { "source": "" } }), 400, "source"),
-        (
-            replay,
-            json!({ "filter": { "source": null } }),
-            400,
-            "source",
-        ),
-        (replay, json!({ "filter": { "kind": "a..b" } }), 400, "kind"),
-        (
-            replay,
-            json!({ "filter": { "since": "yesterday" } }),
-            400,
-            "since",
-        ),
-        (
-            replay,
-            json!({ "filter": { "state": "dead" } }),
-            400,
-            "state",
-        ),
-        (
-            replay,
-            json!({ "filter": {}, "plugin": "nobody" }),
-            404,
-            "nobody",
-        ),
-        (
-            retry,
-            json!({ "filter": { "plugin": "nobody" } }),
-            404,
-            "nobody",
-        ),
-        (
-            retry,
-            json!({ "filter": {}, "plugin": "misbehave" }),
-            400,
-            "plugin",
-        ),
-        (
-            retry,
-            json!({ "filter": { "state": "succeeded" } }),
-            400,
-            "state",
-        ),
-        (
-            retry,
-            json!({ "filter": { "state": "lost" } }),
-            400,
-            "state",
-        ),
-        (
-            retry,
-            json!({ "filter": { "event": "nonsense" } }),
-            400,
-            "event",
-        ),
-        (retry, json!({ "filter": { "source": "a" } }), 400, "source"),
-    ] {
-        let answer = bulk(&host, path, &body, None).await;
-        assert_eq!(answer.status, status, "{path} {body}: {}", answer.text());
-        assert_eq!(answer.header("content-type"), "application/problem+json");
-        let said = answer.json()["detail"].as_str().unwrap().to_owned();
-        assert!(said.contains(named), "{body}: {said}");
-    }
-    let long = "k".repeat(256);
-    for key in ["", " ", &long] {
-        let answer = bulk(&host, replay, &json!({ "filter": {} }), Some(key)).await;
-        assert_eq!(answer.status, 400, "{key}");
-    }
-    for (method, id) in [
-        (Method::GET, "9999"),
-        (Method::GET, "none"),
-        (Method::DELETE, "9999"),
-    ] {
-        let answer = host
-            .ask(method, &format!("/api/v1/operations/{id}"), "")
-            .await;
-        assert_eq!(answer.status, 404);
-    }
-    assert_eq!(host.items("operations").await.len(), 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_key_makes_an_operation_once() {
-    let host = host().await;
-    let event = tell(&host, "misbehave", "a", &json!({ "do": "ok" })).await;
-    let body = json!({ "filter": { "source": "misbehave" } });
-    let mut ids = BTreeSet::new();
-    for _ in 0..3 {
-        let answer = bulk(&host, "events/replay", &body, Some("key-1")).await;
-        assert_eq!(answer.status, 202, "{}", answer.text());
-        let id = answer.json()["operation_id"].as_str().unwrap().to_owned();
-        over(&host, &id).await;
-        ids.insert(id);
-    }
-    assert_eq!(ids.len(), 1);
-    assert_eq!(n_runs(&host, &event).await, 2);
-    let dry = json!({ "filter": { "source": "misbehave" }, "dry_run": true });
-    for (path, body) in [
-        ("events/replay", &dry),
-        ("events/replay", &json!({ "filter": {} })),
-        ("runs/retry", &json!({ "filter": {} })),
-    ] {
-        let answer = bulk(&host, path, body, Some("key-1")).await;
-        assert_eq!(answer.status, 409, "{path} {body}: {}", answer.text());
-    }
-    let answer = bulk(&host, "events/replay", &body, Some("key-2")).await;
-    assert!(!ids.contains(answer.json()["operation_id"].as_str().unwrap()));
 }

@@ -7,7 +7,7 @@ use hookbay::clock::Timestamp;
 use hookbay::event::{Event, EventId, Headers};
 use hookbay::store::NewEvent;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{CONFIG, begin, n_runs, over, tell};
 use crate::components::named;
