@@ -14,6 +14,7 @@ use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use subtle::ConstantTimeEq;
+use tokio::sync::Notify;
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::Secret;
@@ -25,6 +26,7 @@ use crate::plugin::Rescan;
 use crate::store::{Store, StoreError};
 
 mod events;
+mod operations;
 mod page;
 mod plugins;
 mod runs;
@@ -43,6 +45,10 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// Who waits for new runs.
     pub wakeup: Arc<Wakeup>,
+    /// Rung when the registry has changed.
+    pub registry_changed: Arc<Notify>,
+    /// Rung when an operation has begun.
+    pub operation_begun: Arc<Notify>,
     /// Asks for a scan of the plugins directory.
     pub rescan: Rescan,
     /// The time.
@@ -72,16 +78,26 @@ enum AdminError {
 pub(crate) fn routes(admin: Arc<Admin>) -> Router {
     let api = Router::new()
         .route("/events", get(events::list))
+        .route("/events/replay", post(operations::replay))
         .route("/events/{id}", get(events::show))
         .route("/events/{id}/body", get(events::body))
         .route("/events/{id}/replay", post(events::replay))
         .route("/runs", get(runs::list))
+        .route("/runs/retry", post(operations::retry))
         .route("/runs/{id}", get(runs::show))
         .route("/runs/{id}/retry", post(runs::retry))
+        .route("/runs/{id}/cancel", post(runs::cancel))
         .route("/plugins", get(plugins::list))
         .route("/plugins/rescan", post(plugins::rescan))
         .route("/plugins/{name}", get(plugins::show))
         .route("/plugins/{name}/kv", get(plugins::kv))
+        .route("/plugins/{name}/pause", post(plugins::pause))
+        .route("/plugins/{name}/resume", post(plugins::resume))
+        .route("/operations", get(operations::list))
+        .route(
+            "/operations/{id}",
+            get(operations::show).delete(operations::cancel),
+        )
         .route("/sources", get(sources::list))
         .route("/stats", get(stats::show));
     Router::new()

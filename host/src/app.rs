@@ -15,7 +15,9 @@ use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, Secret};
 use crate::dispatch::upkeep::Heartbeat;
-use crate::dispatch::{Dispatcher, LeaseHolds, Presence, SharedBoard, Wakeup, neighbours, upkeep};
+use crate::dispatch::{
+    Dispatcher, LeaseHolds, Operations, Presence, SharedBoard, Wakeup, neighbours, upkeep,
+};
 use crate::http::{Public, admin_routes, public_routes, serve};
 use crate::ingest::{Batcher, BatcherTask, Budget, Door, Sources};
 use crate::metrics::Metrics;
@@ -115,6 +117,7 @@ impl App {
             clock,
             host_name: host_name().into(),
             registry_changed: Arc::default(),
+            operation_begun: Arc::default(),
         };
         let (presence, rescan) = shared.start_presence().await?;
         let (upkeep, lease) = shared.start_upkeep();
@@ -160,8 +163,10 @@ struct Shared {
     metrics: Arc<Metrics>,
     clock: Clock,
     host_name: Arc<str>,
-    /// Rung when another host has changed the registry.
+    /// Rung when an operator or another host has changed the registry.
     registry_changed: Arc<Notify>,
+    /// Rung when an operator has begun an operation.
+    operation_begun: Arc<Notify>,
 }
 
 impl Shared {
@@ -222,9 +227,17 @@ impl Shared {
         let wakeup = || Arc::clone(&self.wakeup);
         let registry = Arc::clone(&self.registry_changed);
         let (metrics, clock) = (Arc::clone(&self.metrics), self.clock.clone());
+        let operations = Operations::new(
+            store(),
+            Arc::clone(&self.board),
+            wakeup(),
+            Arc::clone(&self.operation_begun),
+            clock.clone(),
+        );
         let stage = Stage::of(|stop| {
             vec![
                 tokio::spawn(heartbeat.run(stop.clone())),
+                tokio::spawn(operations.run(stop.clone())),
                 tokio::spawn(upkeep::run(store(), metrics, clock, stop.clone())),
                 tokio::spawn(neighbours::tell(store(), wakeup(), stop.clone())),
                 tokio::spawn(neighbours::hear(store(), wakeup(), registry, stop)),
@@ -261,6 +274,8 @@ impl Shared {
             sources,
             metrics: Arc::clone(&self.metrics),
             wakeup: Arc::clone(&self.wakeup),
+            registry_changed: Arc::clone(&self.registry_changed),
+            operation_begun: Arc::clone(&self.operation_begun),
             rescan,
             clock: self.clock.clone(),
             token,

@@ -1,8 +1,8 @@
 //! The command line: the tree of commands, their runtime, and their exit codes.
 //!
 //! `serve`, `check`, `plugin` and `migrate` work on this machine's configuration and files;
-//! `events`, `runs`, `sources` and `plugins` ask a running host over its admin API
-//! (`client`) and print what it answers (`table`, `text`).
+//! `events`, `runs`, `operations`, `sources` and `plugins` ask a running host over its
+//! admin API (`client`) and print what it answers (`table`, `text`).
 //!
 //! Exit codes: 0 good, 1 the thing asked about is bad, 2 usage (clap's own), 64 bad
 //! configuration, one line per problem. No command reads the environment: that is
@@ -24,6 +24,7 @@ mod text;
 mod check;
 mod events;
 mod migrate;
+mod operations;
 mod plugin;
 mod plugins;
 mod runs;
@@ -62,6 +63,9 @@ enum Command {
     /// Runs of a running host: one event for one plugin
     #[command(subcommand)]
     Runs(runs::Command),
+    /// Bulk replays and retries of a running host
+    #[command(subcommand)]
+    Operations(operations::Command),
     /// Sources of a running host
     #[command(subcommand)]
     Sources(sources::Command),
@@ -119,6 +123,7 @@ fn dispatch(config_path: Option<&Path>, command: Command) -> Result<(), CommandE
         Command::Send(args) => on_this_thread(send::run(config_path, args)),
         Command::Events(command) => on_this_thread(events::run(config_path, command)),
         Command::Runs(command) => on_this_thread(runs::run(config_path, command)),
+        Command::Operations(command) => on_this_thread(operations::run(config_path, command)),
         Command::Sources(command) => on_this_thread(sources::run(config_path, command)),
         Command::Plugins(command) => on_this_thread(plugins::run(config_path, command)),
         Command::Plugin(args) => on_all_cores(plugin::run(config_path, args)),

@@ -24,6 +24,7 @@ mod execute;
 mod lanes;
 mod lease;
 pub mod neighbours;
+mod operations;
 mod presence;
 mod registry;
 mod shelf;
@@ -32,6 +33,7 @@ mod wakeup;
 
 pub use board::{Board, Candidate, Entry, PluginState, SharedBoard};
 pub use lease::LeaseHolds;
+pub use operations::{Operations, new_runs};
 pub use presence::Presence;
 pub use wakeup::Wakeup;
 

@@ -20,6 +20,7 @@ mod finish;
 mod history;
 mod hosts;
 mod ingest;
+mod operations;
 mod order;
 mod postgres;
 mod registry;
@@ -27,6 +28,7 @@ mod request;
 mod rollups;
 mod rows;
 mod runs;
+mod slices;
 mod sql;
 mod sqlite;
 mod state;
@@ -40,11 +42,16 @@ pub use events::{EventFilter, EventRow, RunCounts};
 pub use finish::{Finished, Settled};
 pub use hosts::{HostRow, Rescued};
 pub use ingest::{Ingested, NewEvent};
+pub use operations::{
+    Begun, Ended, NewOperation, OperationId, OperationRow, OperationState, OwnOperation, Position,
+    Request,
+};
 pub use postgres::{Wake, WakeListener};
 pub use registry::{PluginRow, PluginRuns, RegisterPlugin};
 pub use request::DamagedRequest;
 pub use rollups::{PluginMinute, SourceMinute};
 pub use runs::{AttemptRow, RunFilter, RunRow};
+pub use slices::{Retriable, RetriablePage};
 pub use state::{KvItem, KvValue};
 pub use steer::{Cancelled, Retried};
 
@@ -153,6 +160,7 @@ struct Statements {
     state: state::Statements,
     events: events::Statements,
     rollups: rollups::Statements,
+    slices: slices::Statements,
     postgres: postgres::Statements,
 }
 
@@ -168,6 +176,7 @@ impl Statements {
             state: state::Statements::new(),
             events: events::Statements::new(),
             rollups: rollups::Statements::new(),
+            slices: slices::Statements::new(),
             postgres: postgres::Statements::new(),
         }
     }

@@ -12,11 +12,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::dispatch::Board;
+use crate::dispatch::{Board, new_runs};
 use crate::event::{Event, EventId};
 use crate::name::PluginName;
-use crate::run::{NewRun, PluginId, RunState};
-use crate::store::{EventFilter, EventRow, RunCounts, RunFilter, StoreError};
+use crate::run::{PluginId, RunState};
+use crate::store::{EventFilter, EventRow, RunCounts, RunFilter};
 
 use super::page::{Page, Parameters};
 use super::runs::{RunJson, runs_json};
@@ -72,12 +72,9 @@ pub(super) async fn list(
 ) -> Result<Json<Page<EventJson>>, AdminError> {
     let limit = parameters.limit()?;
     let filter = EventFilter {
-        source: parameters.take("source"),
-        kind: parameters.parse("kind")?,
-        since: parameters.time("since")?,
-        until: parameters.time("until")?,
         before: parameters.parse("cursor")?,
         limit: limit + 1,
+        ..filter(&mut parameters)?
     };
     parameters.finish()?;
     let rows = admin.store.events(&filter).await?;
@@ -88,6 +85,17 @@ pub(super) async fn list(
         .map(|row| event_json(row, &counts))
         .collect();
     Ok(Page::new(items, limit, |event: &EventJson| event.about.id.to_string()).json())
+}
+
+/// What says which events are meant, in a list and in bulk.
+pub(super) fn filter(parameters: &mut Parameters) -> Result<EventFilter, AdminError> {
+    Ok(EventFilter {
+        source: parameters.take("source"),
+        kind: parameters.parse("kind")?,
+        since: parameters.time("since")?,
+        until: parameters.time("until")?,
+        ..EventFilter::default()
+    })
 }
 
 /// `GET events/{id}`.
@@ -158,7 +166,7 @@ pub(super) async fn replay(
     }
     let plugins: Vec<PluginId> = new.iter().map(|run| run.plugin).collect();
     let runs = admin.store.replay(event.id, new).await?;
-    admin.wakeup.ring(&plugins);
+    admin.wakeup.ring_everywhere(&plugins);
     let mut items = Vec::with_capacity(runs.len());
     for run in runs {
         let filter = RunFilter {
@@ -173,22 +181,6 @@ pub(super) async fn replay(
         StatusCode::ACCEPTED,
         Json(serde_json::json!({ "runs": items })),
     ))
-}
-
-/// The runs of a replay. Ordering keys are read out of the body, which may be
-/// large: not on the async threads.
-async fn new_runs(
-    board: &Arc<Board>,
-    event: &Arc<Event>,
-    plugin: Option<PluginId>,
-) -> Result<Vec<NewRun>, AdminError> {
-    let (board, event) = (Arc::clone(board), Arc::clone(event));
-    let new = tokio::task::spawn_blocking(move || match plugin {
-        Some(plugin) => vec![board.triggers.run_for(&event, plugin)],
-        None => board.triggers.runs_for(&event),
-    });
-    new.await
-        .map_err(|_| StoreError::Unavailable("the host is stopping").into())
 }
 
 /// The number of a plugin by its name.

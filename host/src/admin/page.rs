@@ -51,6 +51,25 @@ impl<T: Serialize> Page<T> {
 }
 
 impl Parameters {
+    /// The same parameters as the members of an object, for bulk work. Nothing may
+    /// be empty: who forgets a value does not mean everything.
+    pub(super) fn of_object(
+        object: serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Self, AdminError> {
+        let text = |(name, value): (String, serde_json::Value)| match value {
+            serde_json::Value::String(text) if !text.is_empty() => Ok((name, text)),
+            serde_json::Value::Number(number) => Ok((name, number.to_string())),
+            _ => Err(AdminError::Invalid(format!(
+                "parameter `{name}` of the filter must be a text that is not empty"
+            ))),
+        };
+        object
+            .into_iter()
+            .map(text)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
     /// One parameter, if it was given.
     pub(super) fn take(&mut self, name: &str) -> Option<String> {
         self.0.remove(name).filter(|value| !value.is_empty())

@@ -1,4 +1,4 @@
-//! `plugins`: list, show, their state, rescan.
+//! `plugins`: list, show, their state, rescan, pause, resume.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -120,6 +120,32 @@ pub(super) async fn kv(
 pub(super) async fn rescan(State(admin): State<Arc<Admin>>) -> StatusCode {
     admin.rescan.now().await;
     StatusCode::NO_CONTENT
+}
+
+/// `POST plugins/{name}/pause`: no run of it is started until it is resumed.
+pub(super) async fn pause(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, AdminError> {
+    set_paused(&admin, &name, true).await
+}
+
+/// `POST plugins/{name}/resume`.
+pub(super) async fn resume(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, AdminError> {
+    set_paused(&admin, &name, false).await
+}
+
+async fn set_paused(admin: &Admin, name: &str, is_paused: bool) -> Result<StatusCode, AdminError> {
+    let plugin = plugin_id(&admin.board.load(), name)?;
+    admin.store.pause_plugin(plugin, is_paused).await?;
+    admin.registry_changed.notify_one();
+    if let Err(error) = admin.store.tell_registry().await {
+        tracing::debug!(%error, "other hosts are not told of the registry; they look by themselves");
+    }
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// How many live runs stand where; all wait behind a plugin that cannot run.

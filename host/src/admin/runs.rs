@@ -1,4 +1,4 @@
-//! `runs`: list, show with attempts and logs, retry.
+//! `runs`: list, show with attempts and logs, retry, cancel.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::dispatch::Board;
 use crate::event::EventId;
 use crate::run::{RunId, RunState};
-use crate::store::{AttemptRow, Retried, RunFilter, RunRow};
+use crate::store::{AttemptRow, Cancelled, Retried, RunFilter, RunRow};
 
 use super::events::plugin_id;
 use super::page::{Page, Parameters};
@@ -83,27 +83,32 @@ pub(super) async fn list(
 ) -> Result<Json<Page<RunJson>>, AdminError> {
     let board = admin.board.load_full();
     let limit = parameters.limit()?;
-    let state = parameters.take("state").map(|text| {
-        RunState::parse(&text)
-            .ok_or_else(|| AdminError::Invalid(format!("parameter `state`: `{text}` is no state")))
-    });
     let filter = RunFilter {
-        id: None,
-        plugin: parameters
-            .take("plugin")
-            .map(|name| plugin_id(&board, &name))
-            .transpose()?,
-        event: parameters.parse("event")?,
-        state: state.transpose()?,
-        since: parameters.time("since")?,
-        until: parameters.time("until")?,
         before: parameters.parse("cursor")?.map(RunId),
         limit: limit + 1,
         blocked: board.blocked(),
+        ..filter(&mut parameters, &board)?
     };
     parameters.finish()?;
     let items = runs_json(&board, admin.store.runs(&filter).await?);
     Ok(Page::new(items, limit, |run: &RunJson| run.id.to_string()).json())
+}
+
+/// What says which runs are meant, in a list and in bulk.
+pub(super) fn filter(parameters: &mut Parameters, board: &Board) -> Result<RunFilter, AdminError> {
+    let state = parameters.take("state").map(|text| {
+        RunState::parse(&text)
+            .ok_or_else(|| AdminError::Invalid(format!("parameter `state`: `{text}` is no state")))
+    });
+    let plugin = parameters.take("plugin");
+    Ok(RunFilter {
+        plugin: plugin.map(|name| plugin_id(board, &name)).transpose()?,
+        event: parameters.parse("event")?,
+        state: state.transpose()?,
+        since: parameters.time("since")?,
+        until: parameters.time("until")?,
+        ..RunFilter::default()
+    })
 }
 
 /// `GET runs/{id}`.
@@ -123,7 +128,7 @@ pub(super) async fn retry(
     let id = run_id(&id)?;
     match admin.store.retry(id).await? {
         Retried::Due(plugin) => {
-            admin.wakeup.ring(&[plugin]);
+            admin.wakeup.ring_everywhere(&[plugin]);
             Ok((StatusCode::ACCEPTED, Json(detail(&admin, id).await?)))
         }
         Retried::Unknown => Err(AdminError::unknown("run", id)),
@@ -131,6 +136,30 @@ pub(super) async fn retry(
             let state = state.as_str();
             Err(AdminError::NotNow(format!(
                 "run `{id}` is {state}; only waiting, dead and cancelled runs are retried"
+            )))
+        }
+    }
+}
+
+/// `POST runs/{id}/cancel`: ends a run that is not over, and its guest with it, or a
+/// dead one that blocks its ordering key; any other is a conflict.
+pub(super) async fn cancel(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<RunDetail>), AdminError> {
+    let id = run_id(&id)?;
+    match admin.store.cancel(id).await? {
+        Cancelled::Done(plugin) => {
+            admin.wakeup.lost(&[id]);
+            // Those behind it may go on.
+            admin.wakeup.ring_everywhere(&[plugin]);
+            Ok((StatusCode::ACCEPTED, Json(detail(&admin, id).await?)))
+        }
+        Cancelled::Unknown => Err(AdminError::unknown("run", id)),
+        Cancelled::NotNow(state) => {
+            let state = state.as_str();
+            Err(AdminError::NotNow(format!(
+                "run `{id}` is {state}: it is over"
             )))
         }
     }

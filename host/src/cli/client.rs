@@ -128,6 +128,16 @@ impl AdminClient {
         self.read_json(self.ask(request).await?).await
     }
 
+    /// `DELETE /api/v1/{path}`.
+    ///
+    /// # Errors
+    /// As [`Self::get_json`].
+    pub(crate) async fn delete_json(&self, path: &[&str]) -> Result<Value, ClientError> {
+        let address = self.address(path, &[]);
+        let request = self.http.request(Method::DELETE, address);
+        self.read_json(self.ask(request).await?).await
+    }
+
     /// `GET /api/v1/{path}`, its bytes still to come: [`Self::next_chunk`].
     ///
     /// # Errors

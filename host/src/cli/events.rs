@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{AdminArgs, AdminClient, Page, path_segment};
+use super::operations::{self, BulkArgs};
 use super::runs::{self, Run};
 use super::table::{Reader, Screen, facts, print, print_json, write_bytes};
 use super::text::{Moment, moment};
@@ -18,7 +19,8 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Show one event: where it came from, its headers, its runs
     Show(ShowArgs),
-    /// Run an event again: for every plugin whose trigger matches now, or for one
+    /// Run an event again, or all that fit a filter: for every plugin whose trigger matches
+    /// now, or for one
     Replay(ReplayArgs),
 }
 
@@ -39,18 +41,25 @@ pub(crate) struct ListArgs {
 /// Which part of a list: shared by every list that is ordered by time.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Window {
-    /// Not older than this time (RFC 3339), date, or age (15m, 2h, 7d)
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    since: Option<Moment>,
-    /// Older than this time, date, or age
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    until: Option<Moment>,
+    #[command(flatten)]
+    period: Period,
     /// At most so many
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: Option<u16>,
     /// Go on where an earlier list ended
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
+}
+
+/// From when to when.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Period {
+    /// Not older than this time (RFC 3339), date, or age (15m, 2h, 7d)
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Moment>,
+    /// Older than this time, date, or age
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Moment>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -67,12 +76,23 @@ pub(crate) struct ShowArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReplayArgs {
-    /// The event's id
-    #[arg(value_name = "ID", value_parser = path_segment)]
-    id: String,
+    /// The event's id; without it, all events that fit
+    #[arg(value_name = "ID", value_parser = path_segment,
+        conflicts_with_all = ["source", "kind", "since", "until"])]
+    id: Option<String>,
     /// Only for this plugin
     #[arg(long, value_name = "NAME")]
     plugin: Option<String>,
+    /// Events of this source
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// Events of this kind; `*` is one segment, `**` the rest
+    #[arg(long, value_name = "PATTERN")]
+    kind: Option<String>,
+    #[command(flatten)]
+    period: Period,
+    #[command(flatten)]
+    bulk: BulkArgs,
     #[command(flatten)]
     admin: AdminArgs,
 }
@@ -114,11 +134,21 @@ pub(crate) struct WindowQuery {
 impl Window {
     pub(crate) fn query(&self, screen: &Screen) -> WindowQuery {
         WindowQuery {
-            since: self.since.map(|since| since.rfc3339(screen.now)),
-            until: self.until.map(|until| until.rfc3339(screen.now)),
+            since: self.period.since(screen),
+            until: self.period.until(screen),
             limit: self.limit.map(|limit| limit.to_string()),
             cursor: self.cursor.clone(),
         }
+    }
+}
+
+impl Period {
+    pub(crate) fn since(&self, screen: &Screen) -> Option<String> {
+        self.since.map(|since| since.rfc3339(screen.now))
+    }
+
+    pub(crate) fn until(&self, screen: &Screen) -> Option<String> {
+        self.until.map(|until| until.rfc3339(screen.now))
     }
 }
 
@@ -250,13 +280,24 @@ async fn show_body(config_path: Option<&Path>, args: &ShowArgs) -> Result<(), Co
 
 async fn replay(config_path: Option<&Path>, args: &ReplayArgs) -> Result<(), CommandError> {
     let client = AdminClient::new(config_path, &args.admin)?;
+    let Some(id) = &args.id else {
+        let screen = Screen::current();
+        let (since, until) = (args.period.since(&screen), args.period.until(&screen));
+        let filter = [
+            ("source", args.source.as_deref()),
+            ("kind", args.kind.as_deref()),
+            ("since", since.as_deref()),
+            ("until", until.as_deref()),
+        ];
+        let (path, plugin) = (["events", "replay"], args.plugin.as_deref());
+        let is_json = args.admin.json;
+        return operations::begin(&client, &path, &filter, plugin, &args.bulk, is_json).await;
+    };
     let wish = args
         .plugin
         .as_ref()
         .map_or_else(|| json!({}), |plugin| json!({ "plugin": plugin }));
-    let answer: Value = client
-        .post_json(&["events", &args.id, "replay"], &wish)
-        .await?;
+    let answer: Value = client.post_json(&["events", id, "replay"], &wish).await?;
     if args.admin.json {
         print_json(&answer)?;
         return Ok(());

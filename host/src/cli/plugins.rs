@@ -28,6 +28,10 @@ pub(crate) enum Command {
     Show(NamedArgs),
     /// Copy a component into the plugins directory and wait until the host runs it
     Install(InstallArgs),
+    /// Start no more runs of a plugin; they wait
+    Pause(NamedArgs),
+    /// Let a paused plugin go on
+    Resume(NamedArgs),
     /// Make the host look at the plugins directory now
     Rescan {
         #[command(flatten)]
@@ -122,6 +126,8 @@ pub(crate) async fn run(config_path: Option<&Path>, command: Command) -> Result<
         Command::List { admin } => list(config_path, &admin).await,
         Command::Show(args) => show(config_path, &args).await,
         Command::Install(args) => install::run(config_path, &args).await,
+        Command::Pause(args) => steer(config_path, &args, "pause", "paused").await,
+        Command::Resume(args) => steer(config_path, &args, "resume", "resumed").await,
         Command::Rescan { admin } => rescan(config_path, &admin).await,
         Command::Kv(args) => kv(config_path, &args).await,
     }
@@ -293,6 +299,25 @@ fn named(item: &Value) -> String {
         Some(origin) if !origin.is_empty() => format!("{name} ({origin})"),
         Some(_) | None => name.to_owned(),
     }
+}
+
+/// Has a plugin paused or resumed.
+async fn steer(
+    config_path: Option<&Path>,
+    args: &NamedArgs,
+    what: &str,
+    is_now: &str,
+) -> Result<(), CommandError> {
+    let client = AdminClient::new(config_path, &args.admin)?;
+    let path = ["plugins", &args.name, what];
+    let answer: Value = client.post_json(&path, &json!({})).await?;
+    if args.admin.json {
+        print_json(&answer)?;
+    } else {
+        let name = text::harmless(&args.name);
+        print(&format!("plugin {name} is {is_now}\n"))?;
+    }
+    Ok(())
 }
 
 async fn rescan(config_path: Option<&Path>, admin: &AdminArgs) -> Result<(), CommandError> {

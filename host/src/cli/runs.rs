@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{AdminArgs, AdminClient, Page, path_segment};
-use super::events::{Window, next_page};
+use super::events::{Period, Window, next_page};
+use super::operations::{self, BulkArgs};
 use super::table::{Screen, facts, print, print_json};
 use super::{CommandError, text};
 
@@ -29,8 +30,10 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Show one run with its attempts, their errors and logs
     Show(OneArgs),
-    /// Try a dead, cancelled or waiting run again
-    Retry(OneArgs),
+    /// Try a dead, cancelled or waiting run again, or all that fit a filter
+    Retry(RetryArgs),
+    /// End a run that is not over, or a dead one that holds up those behind it
+    Cancel(OneArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -55,6 +58,29 @@ pub(crate) struct OneArgs {
     /// The run's id
     #[arg(value_name = "ID", value_parser = path_segment)]
     id: String,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RetryArgs {
+    /// The run's id; without it, all runs that fit
+    #[arg(value_name = "ID", value_parser = path_segment,
+        conflicts_with_all = ["plugin", "state", "event", "since", "until"])]
+    id: Option<String>,
+    /// Runs of this plugin
+    #[arg(long, value_name = "NAME")]
+    plugin: Option<String>,
+    /// Runs in this state [default: dead]
+    #[arg(long, value_name = "STATE", value_parser = ["dead", "cancelled", "waiting"])]
+    state: Option<String>,
+    /// Runs of this event
+    #[arg(long, value_name = "ID")]
+    event: Option<String>,
+    #[command(flatten)]
+    period: Period,
+    #[command(flatten)]
+    bulk: BulkArgs,
     #[command(flatten)]
     admin: AdminArgs,
 }
@@ -112,6 +138,7 @@ pub(crate) async fn run(config_path: Option<&Path>, command: Command) -> Result<
         Command::List(args) => list(config_path, &args).await,
         Command::Show(args) => show(config_path, &args).await,
         Command::Retry(args) => retry(config_path, &args).await,
+        Command::Cancel(args) => steer(config_path, &args.id, "cancel", &args.admin).await,
     }
 }
 
@@ -306,20 +333,41 @@ fn log_line(line: &LogLine) -> String {
     )
 }
 
-async fn retry(config_path: Option<&Path>, args: &OneArgs) -> Result<(), CommandError> {
+async fn retry(config_path: Option<&Path>, args: &RetryArgs) -> Result<(), CommandError> {
+    if let Some(id) = &args.id {
+        return steer(config_path, id, "retry", &args.admin).await;
+    }
     let client = AdminClient::new(config_path, &args.admin)?;
-    let answer: Value = client
-        .post_json(&["runs", &args.id, "retry"], &json!({}))
-        .await?;
-    if args.admin.json {
+    let screen = Screen::current();
+    let (since, until) = (args.period.since(&screen), args.period.until(&screen));
+    let filter = [
+        ("plugin", args.plugin.as_deref()),
+        ("state", args.state.as_deref()),
+        ("event", args.event.as_deref()),
+        ("since", since.as_deref()),
+        ("until", until.as_deref()),
+    ];
+    let path = ["runs", "retry"];
+    let is_json = args.admin.json;
+    operations::begin(&client, &path, &filter, None, &args.bulk, is_json).await
+}
+
+/// Has one run retried or cancelled.
+async fn steer(
+    config_path: Option<&Path>,
+    id: &str,
+    what: &str,
+    admin: &AdminArgs,
+) -> Result<(), CommandError> {
+    let client = AdminClient::new(config_path, admin)?;
+    let answer: Value = client.post_json(&["runs", id, what], &json!({})).await?;
+    if admin.json {
         print_json(&answer)?;
     } else {
-        let state = answer
-            .get("state")
-            .map_or_else(|| "due again".to_owned(), text::value);
+        let state = text::value(&answer["state"]);
         print(&format!(
             "run {} is {}\n",
-            text::harmless(&args.id),
+            text::harmless(id),
             text::harmless(&state)
         ))?;
     }

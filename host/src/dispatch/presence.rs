@@ -23,6 +23,7 @@ use crate::run::PluginId;
 use crate::store::{RegisterPlugin, Store, StoreError};
 
 use super::board::{Board, Candidate, Entry, SharedBoard, triggers_in_force};
+use super::operations::begin_catch_up;
 use super::shelf::Shelf;
 use super::wakeup::Wakeup;
 
@@ -205,6 +206,7 @@ impl Presence {
             // It can run all the same; only a later rollback cannot have it.
             tracing::warn!(plugin = %name, %error, "the version cannot be kept in the data directory");
         }
+        begin_catch_up(&self.store, name, &settings).await?;
         let id = self
             .register(name, file, loaded, Some(loaded.digest))
             .await?;

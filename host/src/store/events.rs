@@ -386,7 +386,7 @@ impl Loaded {
 }
 
 impl EventRow {
-    fn read(row: &Row) -> Result<Self, StoreError> {
+    pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
         let id = EventId::from_bytes(&row.bytes("id")?)
             .ok_or_else(|| super::damaged("an event's id has not sixteen bytes"))?;
         Ok(Self {

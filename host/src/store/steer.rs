@@ -91,7 +91,7 @@ async fn lock_key_of(tx: &mut Tx, run: RunId) -> Result<(), StoreError> {
 }
 
 /// A live run: one that waits is due now.
-async fn hasten(tx: &mut Tx, run: RunId) -> Result<Retried, StoreError> {
+pub(super) async fn hasten(tx: &mut Tx, run: RunId) -> Result<Retried, StoreError> {
     let locking = tx.dialect().locking();
     let live = sql(format!(
         "select state, due_ms, plugin_id from runs where run_id = $1{locking}"

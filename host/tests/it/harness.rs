@@ -12,6 +12,7 @@ use std::time::Duration;
 use hookbay::app::{App, Listeners, StartError};
 use hookbay::clock::Clock;
 use hookbay::config::{Config, Environment, Overrides};
+use hookbay::store::Store;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -199,6 +200,11 @@ impl Host {
     /// Stops and starts again over the same folder.
     pub(crate) async fn restart(self) -> Self {
         Self::over(self.stop().await).await
+    }
+
+    /// The store behind it, for more events than a test can send.
+    pub(crate) fn store(&self) -> &Store {
+        &self.app.as_ref().unwrap().store
     }
 
     /// Sends a webhook to a source.

@@ -1,0 +1,210 @@
+//! `operations`: bulk replay and retry, and how far they are.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::run::RunState;
+use crate::store::{Begun, Ended, NewOperation, OperationId, OperationRow, Request};
+
+use super::events::plugin_id;
+use super::page::{Page, Parameters};
+use super::{Admin, AdminError, events, runs};
+
+/// The longest idempotency key.
+const KEY_BYTES_MAX: usize = 255;
+
+/// An operation.
+#[derive(Serialize)]
+pub(super) struct OperationJson {
+    id: String,
+    what: String,
+    state: &'static str,
+    done: i64,
+    total: Option<i64>,
+    created_at: Timestamp,
+    finished_at: Option<Timestamp>,
+    error: Option<String>,
+}
+
+/// `POST events/replay`, `POST runs/retry`: a filter must be given, an empty one is
+/// everything.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bulk {
+    filter: serde_json::Map<String, serde_json::Value>,
+    plugin: Option<String>,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// The answer to both.
+#[derive(Serialize)]
+pub(super) struct BegunJson {
+    operation_id: String,
+}
+
+/// `POST events/replay {filter, "plugin"?, "dry_run"?}`: new runs for every stored
+/// event that fits, oldest first.
+pub(super) async fn replay(
+    State(admin): State<Arc<Admin>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<(StatusCode, Json<BegunJson>), AdminError> {
+    let bulk = Bulk::read(&body)?;
+    let mut parameters = Parameters::of_object(bulk.filter)?;
+    let filter = events::filter(&mut parameters)?;
+    parameters.finish()?;
+    let plugin = bulk.plugin.as_deref();
+    let plugin = plugin.map(|name| plugin_id(&admin.board.load(), name));
+    let request = Request::Replay {
+        filter,
+        plugin: plugin.transpose()?,
+    };
+    begin(&admin, &headers, request, bulk.dry_run).await
+}
+
+/// `POST runs/retry {filter, "dry_run"?}`: another attempt for every run that fits,
+/// of the dead ones if no state is named.
+pub(super) async fn retry(
+    State(admin): State<Arc<Admin>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<(StatusCode, Json<BegunJson>), AdminError> {
+    let bulk = Bulk::read(&body)?;
+    if bulk.plugin.is_some() {
+        let wrong = "`plugin` belongs into the filter".to_owned();
+        return Err(AdminError::Invalid(wrong));
+    }
+    let mut parameters = Parameters::of_object(bulk.filter)?;
+    let mut filter = runs::filter(&mut parameters, &admin.board.load())?;
+    parameters.finish()?;
+    let state = *filter.state.get_or_insert(RunState::Dead);
+    if !matches!(
+        state,
+        RunState::Dead | RunState::Cancelled | RunState::Waiting
+    ) {
+        return Err(AdminError::Invalid(format!(
+            "parameter `state` is `{}`; only dead, cancelled and waiting runs are retried",
+            state.as_str()
+        )));
+    }
+    begin(&admin, &headers, Request::Retry { filter }, bulk.dry_run).await
+}
+
+async fn begin(
+    admin: &Admin,
+    headers: &HeaderMap,
+    request: Request,
+    is_dry_run: bool,
+) -> Result<(StatusCode, Json<BegunJson>), AdminError> {
+    let key = idempotency_key(headers)?;
+    let new = NewOperation {
+        request,
+        is_dry_run,
+        // Apart from the keys that the host itself gives.
+        idempotency_key: key.map(|key| format!("api:{key}")),
+    };
+    let id = match admin.store.begin_operation(new).await? {
+        Begun::New(id) => {
+            admin.operation_begun.notify_one();
+            id
+        }
+        Begun::Known(id) => id,
+        Begun::KeyTaken(id) => {
+            return Err(AdminError::NotNow(format!(
+                "the idempotency key stands for operation `{id}`, which does something else"
+            )));
+        }
+    };
+    let operation_id = id.to_string();
+    Ok((StatusCode::ACCEPTED, Json(BegunJson { operation_id })))
+}
+
+/// `GET operations`.
+pub(super) async fn list(
+    State(admin): State<Arc<Admin>>,
+    mut parameters: Parameters,
+) -> Result<Json<Page<OperationJson>>, AdminError> {
+    let limit = parameters.limit()?;
+    let before = parameters.parse("cursor")?.map(OperationId);
+    parameters.finish()?;
+    let rows = admin.store.operations(before, limit + 1).await?;
+    let items = rows.into_iter().map(operation_json).collect();
+    Ok(Page::new(items, limit, |item: &OperationJson| item.id.clone()).json())
+}
+
+/// `GET operations/{id}`.
+pub(super) async fn show(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+) -> Result<Json<OperationJson>, AdminError> {
+    stored(&admin, operation_id(&id)?).await
+}
+
+/// `DELETE operations/{id}`: it does no more; what it has done stays.
+pub(super) async fn cancel(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+) -> Result<Json<OperationJson>, AdminError> {
+    let id = operation_id(&id)?;
+    match admin.store.cancel_operation(id).await? {
+        Ended::Done => stored(&admin, id).await,
+        Ended::Unknown => Err(AdminError::unknown("operation", id)),
+        Ended::NotNow(state) => Err(AdminError::NotNow(format!(
+            "operation `{id}` is over: it is {}",
+            state.as_str()
+        ))),
+    }
+}
+
+async fn stored(admin: &Admin, id: OperationId) -> Result<Json<OperationJson>, AdminError> {
+    let row = admin.store.operation(id).await?;
+    row.map(|row| Json(operation_json(row)))
+        .ok_or_else(|| AdminError::unknown("operation", id))
+}
+
+impl Bulk {
+    fn read(body: &[u8]) -> Result<Self, AdminError> {
+        serde_json::from_slice(body)
+            .map_err(|error| AdminError::Invalid(format!("the body is wrong: {error}")))
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, AdminError> {
+    let Some(key) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    let key = key.to_str().ok().map(str::trim);
+    key.filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()))
+        .map(Some)
+        .ok_or_else(|| {
+            AdminError::Invalid(format!(
+                "header `Idempotency-Key` must be 1 to {KEY_BYTES_MAX} ASCII characters"
+            ))
+        })
+}
+
+fn operation_json(row: OperationRow) -> OperationJson {
+    OperationJson {
+        id: row.id.to_string(),
+        what: row.what,
+        state: row.state.as_str(),
+        done: row.done,
+        total: row.total,
+        created_at: row.created_at,
+        finished_at: row.finished_at,
+        error: row.error,
+    }
+}
+
+fn operation_id(text: &str) -> Result<OperationId, AdminError> {
+    text.parse()
+        .map(OperationId)
+        .map_err(|_| AdminError::unknown("operation", text))
+}

@@ -1,0 +1,254 @@
+//! `hookbay operations`: bulk work of a running host, and how far it is. What begins one
+//! is [`super::events`]' and [`super::runs`]'.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::client::{AdminArgs, AdminClient, Page, path_segment};
+use super::events::next_page;
+use super::table::{Reader, Screen, facts, print, print_json};
+use super::{CommandError, text};
+
+/// Between two looks at an operation that is waited for.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// List operations, newest first
+    List(ListArgs),
+    /// Show one operation and how far it is
+    Show(OneArgs),
+    /// End an operation; what it has done stays
+    Cancel(OneArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    /// At most so many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: Option<u16>,
+    /// Go on where an earlier list ended
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct OneArgs {
+    /// The operation's id
+    #[arg(value_name = "ID", value_parser = path_segment)]
+    id: String,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// How bulk work is begun.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BulkArgs {
+    /// Everything, where no filter is given
+    #[arg(long, conflicts_with = "id")]
+    pub(crate) all: bool,
+    /// Only count what fits
+    #[arg(long, conflicts_with = "id")]
+    dry_run: bool,
+    /// Show how far it is until it is done
+    #[arg(long, conflicts_with = "id")]
+    wait: bool,
+}
+
+/// An operation as the API shows it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Operation {
+    id: String,
+    what: Option<String>,
+    state: Option<String>,
+    done: u64,
+    total: Option<u64>,
+    created_at: Option<String>,
+    finished_at: Option<String>,
+    error: Option<String>,
+}
+
+/// The answer to what begins one.
+#[derive(Debug, Deserialize)]
+struct Begun {
+    operation_id: String,
+}
+
+pub(crate) async fn run(config_path: Option<&Path>, command: Command) -> Result<(), CommandError> {
+    match command {
+        Command::List(args) => list(config_path, &args).await,
+        Command::Show(args) => show(config_path, &args).await,
+        Command::Cancel(args) => cancel(config_path, &args).await,
+    }
+}
+
+/// Begins bulk work over what a filter names, and follows it if that is wanted.
+///
+/// # Errors
+/// [`CommandError::Failed`] if it cannot begin, or does not succeed while it is followed.
+pub(crate) async fn begin(
+    client: &AdminClient,
+    path: &[&str],
+    filter: &[(&'static str, Option<&str>)],
+    plugin: Option<&str>,
+    args: &BulkArgs,
+    is_json: bool,
+) -> Result<(), CommandError> {
+    let given = filter
+        .iter()
+        .filter_map(|(name, value)| Some((*name, (*value)?)));
+    let filter: serde_json::Map<String, Value> = given
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect();
+    if filter.is_empty() && !args.all {
+        return Err(CommandError::Failed(
+            "name an id, a filter, or --all for everything".to_owned(),
+        ));
+    }
+    let mut wish = json!({ "filter": filter, "dry_run": args.dry_run });
+    if let Some(plugin) = plugin {
+        wish["plugin"] = plugin.into();
+    }
+    let answer: Value = client.post_json(path, &wish).await?;
+    if !args.wait && !args.dry_run {
+        if is_json {
+            print_json(&answer)?;
+            return Ok(());
+        }
+        let begun: Begun = client.typed(answer)?;
+        let id = text::harmless(&begun.operation_id);
+        print(&format!(
+            "operation {id} has begun: hookbay operations show {id}\n"
+        ))?;
+        return Ok(());
+    }
+    let begun: Begun = client.typed(answer)?;
+    follow(client, &begun.operation_id, args.dry_run, is_json).await
+}
+
+/// Shows how far an operation is until it is over: on a terminal in one line.
+async fn follow(
+    client: &AdminClient,
+    id: &str,
+    is_dry_run: bool,
+    is_json: bool,
+) -> Result<(), CommandError> {
+    let is_terminal = std::io::stderr().is_terminal();
+    let mut shown = String::new();
+    loop {
+        let answer: Value = client.get_json(&["operations", id], &[]).await?;
+        let operation: Operation = client.typed(answer.clone())?;
+        let state = text::or_dash(operation.state.as_deref());
+        let is_over = state != "running";
+        let progress = format!("operation {}: {}", text::harmless(id), progress(&operation));
+        if progress != shown && !is_dry_run {
+            say(&progress, is_terminal, is_over);
+            shown = progress;
+        }
+        if !is_over {
+            tokio::time::sleep(LOOK_EVERY).await;
+            continue;
+        }
+        if is_json {
+            print_json(&answer)?;
+        } else if is_dry_run && state == "succeeded" {
+            print(&format!("{} fit\n", operation.total.unwrap_or_default()))?;
+        }
+        return match (state.as_str(), operation.error) {
+            ("succeeded", _) => Ok(()),
+            (_, error) => Err(CommandError::Failed(format!(
+                "operation {id} is {state}{}",
+                error.map_or_else(String::new, |error| format!(": {error}"))
+            ))),
+        };
+    }
+}
+
+/// A line of progress, which is not the command's result: to stderr. Where that is closed
+/// nobody wants to know.
+fn say(progress: &str, is_terminal: bool, is_last: bool) {
+    let mut stderr = std::io::stderr().lock();
+    let (before, after) = match (is_terminal, is_last) {
+        (true, false) => ("\r", "\x1b[K"),
+        (true, true) => ("\r", "\x1b[K\n"),
+        (false, _) => ("", "\n"),
+    };
+    drop(write!(stderr, "{before}{progress}{after}"));
+    drop(stderr.flush());
+}
+
+/// `running, 1200 of 4500`.
+fn progress(operation: &Operation) -> String {
+    let state = text::or_dash(operation.state.as_deref());
+    let total = operation
+        .total
+        .map_or_else(|| "?".to_owned(), |total| total.to_string());
+    format!("{}, {} of {total}", text::harmless(&state), operation.done)
+}
+
+async fn list(config_path: Option<&Path>, args: &ListArgs) -> Result<(), CommandError> {
+    let client = AdminClient::new(config_path, &args.admin)?;
+    let limit = args.limit.map(|limit| limit.to_string());
+    let parameters = [
+        ("limit", limit.as_deref()),
+        ("cursor", args.cursor.as_deref()),
+    ];
+    let answer: Value = client.get_json(&["operations"], &parameters).await?;
+    if args.admin.json {
+        print_json(&answer)?;
+        return Ok(());
+    }
+    let page: Page<Operation> = client.typed(answer)?;
+    let screen = Screen::current();
+    let row = |operation: &Operation| {
+        vec![
+            operation.id.clone(),
+            text::relative(operation.created_at.as_deref(), screen.now),
+            text::or_dash(operation.what.as_deref()),
+            progress(operation),
+            text::or_dash(operation.error.as_deref()),
+        ]
+    };
+    let rows: Vec<Vec<String>> = page.items.iter().map(row).collect();
+    let headers = ["ID", "CREATED", "WHAT", "STATE", "ERROR"];
+    let mut output = screen.table(&headers, &rows, "no operations");
+    output.push_str(&next_page(page.next_cursor.as_deref()));
+    print(&output)?;
+    Ok(())
+}
+
+async fn show(config_path: Option<&Path>, args: &OneArgs) -> Result<(), CommandError> {
+    let client = AdminClient::new(config_path, &args.admin)?;
+    let answer: Value = client.get_json(&["operations", &args.id], &[]).await?;
+    shown(&client, answer, args.admin.json).map(drop)
+}
+
+async fn cancel(config_path: Option<&Path>, args: &OneArgs) -> Result<(), CommandError> {
+    let client = AdminClient::new(config_path, &args.admin)?;
+    let answer = client.delete_json(&["operations", &args.id]).await?;
+    shown(&client, answer, args.admin.json).map(drop)
+}
+
+fn shown(client: &AdminClient, answer: Value, is_json: bool) -> Result<Reader, CommandError> {
+    if is_json {
+        return print_json(&answer);
+    }
+    let operation: Operation = client.typed(answer)?;
+    let now = Screen::current().now;
+    let time = |time: &Option<String>| time.as_deref().map(|time| text::time(Some(time), now));
+    print(&facts(&[
+        ("operation", Some(operation.id.clone())),
+        ("what", operation.what.clone()),
+        ("state", Some(progress(&operation))),
+        ("created", time(&operation.created_at)),
+        ("finished", time(&operation.finished_at)),
+        ("error", operation.error.clone()),
+    ]))
+}

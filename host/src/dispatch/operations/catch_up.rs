@@ -1,0 +1,64 @@
+//! Catch-up: what a plugin that was never active before gets of the stored events.
+
+use std::time::Duration;
+
+use crate::config::PluginConfig;
+use crate::name::PluginName;
+use crate::run::PluginId;
+use crate::store::{Begun, NewOperation, Request, Store, StoreError};
+
+use super::Board;
+
+/// So long after a plugin has become known, every event is stored that was received
+/// without it: alone, what was on its way to the database; with others, what came
+/// before they had heard of it.
+const SETTLED: Duration = Duration::from_secs(1);
+const SETTLED_SHARED: Duration = Duration::from_secs(10);
+
+/// Begins the catch-up of a plugin that has never been active, once for all hosts. To
+/// be called before it becomes active: a host that dies between the two comes back to
+/// both.
+///
+/// # Errors
+/// [`StoreError`] if it is not known whether it has begun.
+pub(in crate::dispatch) async fn begin_catch_up(
+    store: &Store,
+    name: &PluginName,
+    settings: &PluginConfig,
+) -> Result<(), StoreError> {
+    let Some(age) = settings.catch_up else {
+        return Ok(());
+    };
+    let plugins = store.plugins().await?;
+    let known = plugins.iter().find(|row| row.name == name.as_str());
+    if known.is_some_and(|row| row.digest.is_some()) {
+        return Ok(());
+    }
+    let catch_up = NewOperation {
+        request: Request::CatchUp {
+            plugin: name.to_string(),
+            since: store.clock().now().minus(age),
+        },
+        is_dry_run: false,
+        idempotency_key: Some(format!("catch_up:{name}")),
+    };
+    if let Begun::New(id) = store.begin_operation(catch_up).await? {
+        tracing::info!(plugin = %name, operation = id.0, "the plugin is new; it gets stored events too");
+    }
+    Ok(())
+}
+
+/// How long a new plugin may be unknown to who receives events.
+pub(super) fn settled(store: &Store) -> Duration {
+    if store.is_shared() {
+        SETTLED_SHARED
+    } else {
+        SETTLED
+    }
+}
+
+/// The number of a plugin, once it is known here.
+pub(super) fn plugin(board: &Board, name: &str) -> Option<PluginId> {
+    let name: PluginName = name.parse().ok()?;
+    board.entries.get(&name)?.id
+}
