@@ -16,7 +16,9 @@ use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, Secret, TOKEN_FILE};
 use crate::dispatch::upkeep::Heartbeat;
-use crate::dispatch::{Dispatcher, LeaseHolds, Presence, SharedBoard, Wakeup, neighbours, upkeep};
+use crate::dispatch::{
+    Dispatcher, LeaseHolds, Policy, Presence, Retention, SharedBoard, Wakeup, neighbours, upkeep,
+};
 use crate::http::{Public, admin_routes, public_routes, serve};
 use crate::ingest::{Batcher, BatcherTask, Budget, Door, Sources};
 use crate::metrics::Metrics;
@@ -205,9 +207,12 @@ impl Shared {
         let wakeup = || Arc::clone(&self.wakeup);
         let registry = Arc::clone(&self.registry_changed);
         let (metrics, clock) = (Arc::clone(&self.metrics), self.clock.clone());
+        let policy = Policy::of(&self.config);
         let stage = Stage::of(|stop| {
+            let retention = Retention::new(store(), policy, wakeup(), stop.clone());
             vec![
                 tokio::spawn(heartbeat.run(stop.clone())),
+                tokio::spawn(retention.run()),
                 tokio::spawn(upkeep::run(store(), metrics, clock, stop.clone())),
                 tokio::spawn(neighbours::tell(store(), wakeup(), stop.clone())),
                 tokio::spawn(neighbours::hear(store(), wakeup(), registry, stop)),

@@ -16,6 +16,7 @@ use crate::run::Epoch;
 
 mod claim;
 mod events;
+mod expiry;
 mod finish;
 mod history;
 mod hosts;
@@ -24,9 +25,11 @@ mod order;
 mod postgres;
 mod registry;
 mod request;
+mod retention;
 mod rollups;
 mod rows;
 mod runs;
+mod space;
 mod sql;
 mod sqlite;
 mod state;
@@ -37,12 +40,14 @@ mod writer;
 
 pub use claim::{ClaimedRuns, Want};
 pub use events::{EventFilter, EventRow, RunCounts};
+pub use expiry::Expired;
 pub use finish::{Finished, Settled};
 pub use hosts::{HostRow, Rescued};
 pub use ingest::{Ingested, NewEvent};
 pub use postgres::{Wake, WakeListener};
 pub use registry::{PluginRow, PluginRuns, RegisterPlugin};
 pub use request::DamagedRequest;
+pub use retention::{EventSlice, Removed, Stream};
 pub use rollups::{PluginMinute, SourceMinute};
 pub use runs::{AttemptRow, RunFilter, RunRow};
 pub use state::{KvItem, KvValue};
@@ -152,6 +157,7 @@ struct Statements {
     order: order::Statements,
     state: state::Statements,
     events: events::Statements,
+    retention: retention::Statements,
     rollups: rollups::Statements,
     postgres: postgres::Statements,
 }
@@ -167,6 +173,7 @@ impl Statements {
             order: order::Statements::new(),
             state: state::Statements::new(),
             events: events::Statements::new(),
+            retention: retention::Statements::new(),
             rollups: rollups::Statements::new(),
             postgres: postgres::Statements::new(),
         }

@@ -22,7 +22,7 @@ use super::{Settings, StoreError};
 
 mod ingest;
 mod migrate;
-mod partitions;
+pub(super) mod partitions;
 mod wake;
 
 pub(super) use ingest::Statements;
@@ -325,7 +325,12 @@ impl Sessions {
         partitions::prepare(&mut connection, self.clock.now()).await
     }
 
-    pub(super) fn pool(&self) -> &PgPool {
-        &self.pool
+    /// A connection that is closed after use, since its settings are changed.
+    pub(super) async fn own_connection(&self) -> Result<PgConnection, StoreError> {
+        Ok(self.pool.acquire().await?.detach())
+    }
+
+    pub(super) fn is_pooled(&self) -> bool {
+        self.is_pooled
     }
 }
