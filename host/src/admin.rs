@@ -3,6 +3,7 @@
 //! Everything needs the token, before path or body is looked at. Each resource
 //! has a file of its own with its JSON; rows of the store become JSON there.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use subtle::ConstantTimeEq;
+use tokio::sync::Mutex;
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::Secret;
@@ -24,12 +26,15 @@ use crate::metrics::{Depth, Metrics};
 use crate::plugin::Rescan;
 use crate::store::{Store, StoreError};
 
+mod backup;
 mod events;
 mod page;
 mod plugins;
 mod runs;
 mod sources;
 mod stats;
+
+pub(crate) use backup::SHA256_HEADER as BACKUP_SHA256;
 
 /// What the admin API answers with.
 pub struct Admin {
@@ -53,6 +58,10 @@ pub struct Admin {
     pub metrics_open: bool,
     /// This host's name, for people.
     pub host_name: Arc<str>,
+    /// Where the host keeps files of its own.
+    pub data_dir: PathBuf,
+    /// Held while a backup is made.
+    pub backup_turn: Arc<Mutex<()>>,
 }
 
 /// Why a request of an operator is not answered as asked.
@@ -64,6 +73,8 @@ enum AdminError {
     Invalid(String),
     #[error("{0}")]
     NotNow(String),
+    #[error("{0}")]
+    Failed(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -83,7 +94,8 @@ pub(crate) fn routes(admin: Arc<Admin>) -> Router {
         .route("/plugins/{name}", get(plugins::show))
         .route("/plugins/{name}/kv", get(plugins::kv))
         .route("/sources", get(sources::list))
-        .route("/stats", get(stats::show));
+        .route("/stats", get(stats::show))
+        .route("/backup", post(backup::make));
     Router::new()
         .nest("/api/v1", api)
         .route("/metrics", get(metrics))
@@ -166,6 +178,7 @@ impl IntoResponse for AdminError {
             Self::Unknown { .. } => (StatusCode::NOT_FOUND, "not found"),
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "bad request"),
             Self::NotNow(_) => (StatusCode::CONFLICT, "not possible now"),
+            Self::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
             Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         };
         let problem = Problem::new(status, title);

@@ -23,7 +23,7 @@ use crate::http::{Public, admin_routes, public_routes, serve};
 use crate::ingest::{Batcher, BatcherTask, Budget, Door, Sources};
 use crate::metrics::Metrics;
 use crate::plugin::{Directory, EngineError, PluginHost, Rescan};
-use crate::store::{Settings, Store, StoreError};
+use crate::store::{Settings, Store, StoreError, forget_copies};
 
 /// Memory for bodies that are being received or wait for their commit.
 const BODIES_BYTES: u64 = 512 << 20;
@@ -254,6 +254,8 @@ impl Shared {
             token,
             metrics_open: self.config.metrics_open,
             host_name: Arc::clone(&self.host_name),
+            data_dir: self.config.data_dir.clone(),
+            backup_turn: Arc::default(),
         };
         let (public, admin) = (
             public_routes(Arc::new(public)),
@@ -296,6 +298,7 @@ fn prepare_data_dir(config: &Config) -> Result<Secret, StartError> {
         move |error| StartError::DataDir { path, error }
     };
     private_folder(&config.data_dir).map_err(failed(&config.data_dir))?;
+    forget_copies(&config.data_dir).map_err(failed(&config.data_dir))?;
     if let Some(token) = &config.admin_token {
         return Ok(token.clone());
     }

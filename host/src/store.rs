@@ -14,6 +14,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, Database, PoolConfig};
 use crate::run::Epoch;
 
+mod backup;
 mod claim;
 mod events;
 mod expiry;
@@ -38,6 +39,7 @@ mod tx;
 mod upkeep;
 mod writer;
 
+pub use backup::{BackupError, BackupFile, forget_copies};
 pub use claim::{ClaimedRuns, Want};
 pub use events::{EventFilter, EventRow, RunCounts};
 pub use expiry::Expired;
@@ -199,6 +201,7 @@ impl Store {
                 Inner {
                     engine: Engine::Sqlite(sqlite::Engine {
                         writer,
+                        for_copies: opened.for_copies,
                         _lock: opened.lock,
                     }),
                     readers: tx::Readers::Sqlite(opened.readers),

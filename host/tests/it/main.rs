@@ -27,6 +27,7 @@ mod program;
 mod refusals;
 mod reload;
 mod restart;
+mod retention;
 mod runs;
 mod sandbox;
 mod secrecy;
