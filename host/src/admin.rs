@@ -182,6 +182,9 @@ impl IntoResponse for AdminError {
             Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         };
         let problem = Problem::new(status, title);
+        if let Self::Failed(error) = &self {
+            tracing::error!(%error, "the admin API cannot do what it was asked");
+        }
         if let Self::Store(error) = &self {
             tracing::error!(%error, "the admin API cannot answer");
             return problem

@@ -24,6 +24,7 @@ mod hosts;
 mod ingest;
 mod order;
 mod postgres;
+mod refusal;
 mod registry;
 mod request;
 mod retention;

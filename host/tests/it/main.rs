@@ -10,6 +10,7 @@
 )]
 
 mod admin;
+mod backup;
 mod components;
 mod concurrency;
 mod conventions;
@@ -23,6 +24,7 @@ mod ingest;
 mod kv;
 mod matching;
 mod numbers;
+mod opening;
 mod program;
 mod refusals;
 mod reload;
