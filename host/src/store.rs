@@ -194,7 +194,7 @@ impl Store {
             Database::Sqlite(path) => {
                 let opened = sqlite::open(path).await?;
                 let source = writer::Source::Sqlite {
-                    options: opened.options,
+                    options: Box::new(opened.options),
                     connection: Some(opened.writer),
                 };
                 let started = Arc::clone(&statements);

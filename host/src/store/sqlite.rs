@@ -33,7 +33,7 @@ pub(super) struct Engine {
     /// Everything that is written.
     pub(super) writer: Writer,
     /// For connections that copy it.
-    pub(super) for_copies: SqliteConnectOptions,
+    pub(super) for_copies: Box<SqliteConnectOptions>,
     /// Held as long as the store is: another process cannot open the database.
     pub(super) _lock: DatabaseLock,
 }
@@ -42,7 +42,7 @@ pub(super) struct Engine {
 pub(super) struct Opened {
     pub(super) writer: SqliteConnection,
     pub(super) options: SqliteConnectOptions,
-    pub(super) for_copies: SqliteConnectOptions,
+    pub(super) for_copies: Box<SqliteConnectOptions>,
     pub(super) readers: SqlitePool,
     pub(super) run_readers: SqlitePool,
     pub(super) lock: DatabaseLock,
@@ -88,7 +88,7 @@ pub(super) async fn open(path: &Path) -> Result<Opened, StoreError> {
         readers: pool().await.map_err(failed)?,
         run_readers: pool().await.map_err(failed)?,
         writer,
-        for_copies: options.clone().read_only(true),
+        for_copies: Box::new(options.clone().read_only(true)),
         options,
         lock,
     })
