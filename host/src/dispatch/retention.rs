@@ -206,6 +206,7 @@ impl Retention {
                 stream: Some(stream.clone()),
                 after: start.unwrap_or(EventId::lower_bound(Timestamp::default())),
                 before: EventId::lower_bound(bound),
+                bytes_max: u64::MAX,
                 with_runs: false,
             };
             while !self.stop.is_cancelled() {
@@ -301,6 +302,7 @@ impl Retention {
             stream: None,
             after: self.positions.oldest.unwrap_or(start),
             before: EventId::lower_bound(now),
+            bytes_max: excess,
             with_runs: true,
         };
         let (mut freed, mut events) = (0, 0);
@@ -310,6 +312,7 @@ impl Retention {
             let removed = self.store.remove_events(&slice).await?;
             freed += removed.bytes;
             events += removed.rows;
+            slice.bytes_max = excess.saturating_sub(freed);
             match removed.next {
                 Some(next) => slice.after = next,
                 None => is_over = true,

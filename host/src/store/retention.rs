@@ -40,6 +40,8 @@ pub struct EventSlice {
     pub after: EventId,
     /// Before this one.
     pub before: EventId,
+    /// About so many bytes of them, at least one event.
+    pub bytes_max: u64,
     /// Whether their finished runs go with them.
     pub with_runs: bool,
 }
@@ -173,7 +175,8 @@ impl Store {
         }
         query.push(" order by id limit ").bind(SLICE);
         let rows = self.run_readers().fetch_all(query.build()).await?;
-        let mut looked = Looked::new(SLICE_BYTES);
+        let bytes_max = i64::try_from(slice.bytes_max).unwrap_or(i64::MAX);
+        let mut looked = Looked::new(bytes_max.min(SLICE_BYTES));
         for row in &rows {
             let bytes = row.int("bytes")? + EVENT_BYTES;
             if !looked.has_room_for(bytes) {
