@@ -3,6 +3,7 @@
 //! Everything needs the token, before path or body is looked at. Each resource
 //! has a file of its own with its JSON; rows of the store become JSON there.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use subtle::ConstantTimeEq;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::Secret;
@@ -25,6 +26,7 @@ use crate::metrics::{Depth, Metrics};
 use crate::plugin::Rescan;
 use crate::store::{Store, StoreError};
 
+mod backup;
 mod events;
 mod operations;
 mod page;
@@ -32,6 +34,8 @@ mod plugins;
 mod runs;
 mod sources;
 mod stats;
+
+pub(crate) use backup::SHA256_HEADER as BACKUP_SHA256;
 
 /// What the admin API answers with.
 pub struct Admin {
@@ -59,6 +63,10 @@ pub struct Admin {
     pub metrics_open: bool,
     /// This host's name, for people.
     pub host_name: Arc<str>,
+    /// Where the host keeps files of its own.
+    pub data_dir: PathBuf,
+    /// Held while a backup is made.
+    pub backup_turn: Arc<Mutex<()>>,
 }
 
 /// Why a request of an operator is not answered as asked.
@@ -70,6 +78,8 @@ enum AdminError {
     Invalid(String),
     #[error("{0}")]
     NotNow(String),
+    #[error("{0}")]
+    Failed(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -99,7 +109,8 @@ pub(crate) fn routes(admin: Arc<Admin>) -> Router {
             get(operations::show).delete(operations::cancel),
         )
         .route("/sources", get(sources::list))
-        .route("/stats", get(stats::show));
+        .route("/stats", get(stats::show))
+        .route("/backup", post(backup::make));
     Router::new()
         .nest("/api/v1", api)
         .route("/metrics", get(metrics))
@@ -182,9 +193,13 @@ impl IntoResponse for AdminError {
             Self::Unknown { .. } => (StatusCode::NOT_FOUND, "not found"),
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "bad request"),
             Self::NotNow(_) => (StatusCode::CONFLICT, "not possible now"),
+            Self::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
             Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         };
         let problem = Problem::new(status, title);
+        if let Self::Failed(error) = &self {
+            tracing::error!(%error, "the admin API cannot do what it was asked");
+        }
         if let Self::Store(error) = &self {
             tracing::error!(%error, "the admin API cannot answer");
             return problem

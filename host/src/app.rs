@@ -16,7 +16,8 @@ use crate::clock::Clock;
 use crate::config::{Config, Secret};
 use crate::dispatch::upkeep::Heartbeat;
 use crate::dispatch::{
-    Dispatcher, LeaseHolds, Operations, Presence, SharedBoard, Wakeup, neighbours, upkeep,
+    Dispatcher, LeaseHolds, Operations, Policy, Presence, Retention, SharedBoard, Wakeup,
+    neighbours, upkeep,
 };
 use crate::http::{Public, admin_routes, public_routes, serve};
 use crate::ingest::{Batcher, BatcherTask, Budget, Door, Sources};
@@ -234,10 +235,13 @@ impl Shared {
             Arc::clone(&self.operation_begun),
             clock.clone(),
         );
+        let policy = Policy::of(&self.config);
         let stage = Stage::of(|stop| {
+            let retention = Retention::new(store(), policy, wakeup(), stop.clone());
             vec![
                 tokio::spawn(heartbeat.run(stop.clone())),
                 tokio::spawn(operations.run(stop.clone())),
+                tokio::spawn(retention.run()),
                 tokio::spawn(upkeep::run(store(), metrics, clock, stop.clone())),
                 tokio::spawn(neighbours::tell(store(), wakeup(), stop.clone())),
                 tokio::spawn(neighbours::hear(store(), wakeup(), registry, stop)),
@@ -281,6 +285,8 @@ impl Shared {
             token,
             metrics_open: self.config.metrics_open,
             host_name: Arc::clone(&self.host_name),
+            data_dir: self.config.data_dir.clone(),
+            backup_turn: Arc::default(),
         };
         let (public, admin) = (
             public_routes(Arc::new(public)),

@@ -1,8 +1,8 @@
 //! The command line: the tree of commands, their runtime, and their exit codes.
 //!
 //! `serve`, `check`, `plugin` and `migrate` work on this machine's configuration and files;
-//! `events`, `runs`, `operations`, `sources` and `plugins` ask a running host over its
-//! admin API (`client`) and print what it answers (`table`, `text`).
+//! `events`, `runs`, `operations`, `sources`, `plugins` and `backup` ask a running host over
+//! its admin API (`client`) and print what it answers (`table`, `text`).
 //!
 //! Exit codes: 0 good, 1 the thing asked about is bad, 2 usage (clap's own), 64 bad
 //! configuration, one line per problem. No command reads the environment: that is
@@ -21,6 +21,7 @@ mod client;
 mod table;
 mod text;
 
+mod backup;
 mod check;
 mod events;
 mod migrate;
@@ -76,6 +77,8 @@ enum Command {
     Plugin(plugin::Args),
     /// Bring the database's schema up to date
     Migrate(migrate::Args),
+    /// Copy a running host's SQLite database into a file
+    Backup(backup::Args),
 }
 
 /// Why a command did not end well.
@@ -128,6 +131,7 @@ fn dispatch(config_path: Option<&Path>, command: Command) -> Result<(), CommandE
         Command::Plugins(command) => on_this_thread(plugins::run(config_path, command)),
         Command::Plugin(args) => on_all_cores(plugin::run(config_path, args)),
         Command::Migrate(args) => on_all_cores(migrate::run(config_path, args)),
+        Command::Backup(args) => on_this_thread(backup::run(config_path, args)),
     }
 }
 

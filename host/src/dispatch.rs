@@ -2,7 +2,7 @@
 //!
 //! `wakeup` says when to look, `lanes` what to claim and start next, `execute`
 //! carries one attempt through, `presence` knows which plugins are here, `upkeep`
-//! does what has its time. `Err` here means that the host itself failed: what a
+//! does what has its time, `retention` removes what is over. `Err` here means that the host itself failed: what a
 //! plugin does wrong is an outcome.
 
 use std::collections::{HashMap, HashSet};
@@ -27,6 +27,7 @@ pub mod neighbours;
 mod operations;
 mod presence;
 mod registry;
+mod retention;
 mod shelf;
 pub mod upkeep;
 mod wakeup;
@@ -35,6 +36,7 @@ pub use board::{Board, Candidate, Entry, PluginState, SharedBoard};
 pub use lease::LeaseHolds;
 pub use operations::{Operations, new_runs};
 pub use presence::Presence;
+pub use retention::{Policy, Retention};
 pub use wakeup::Wakeup;
 
 use execute::{ActivePlugin, Executor};

@@ -14,8 +14,10 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, Database, PoolConfig};
 use crate::run::Epoch;
 
+mod backup;
 mod claim;
 mod events;
+mod expiry;
 mod finish;
 mod history;
 mod hosts;
@@ -23,12 +25,15 @@ mod ingest;
 mod operations;
 mod order;
 mod postgres;
+mod refusal;
 mod registry;
 mod request;
+mod retention;
 mod rollups;
 mod rows;
 mod runs;
 mod slices;
+mod space;
 mod sql;
 mod sqlite;
 mod state;
@@ -37,8 +42,10 @@ mod tx;
 mod upkeep;
 mod writer;
 
+pub use backup::{BackupError, BackupFile, forget_copies};
 pub use claim::{ClaimedRuns, Want};
 pub use events::{EventFilter, EventRow, RunCounts};
+pub use expiry::Expired;
 pub use finish::{Finished, Settled};
 pub use hosts::{HostRow, Rescued};
 pub use ingest::{Ingested, NewEvent};
@@ -49,6 +56,7 @@ pub use operations::{
 pub use postgres::{Wake, WakeListener};
 pub use registry::{PluginRow, PluginRuns, RegisterPlugin};
 pub use request::DamagedRequest;
+pub use retention::{EventSlice, Removed, Stream};
 pub use rollups::{PluginMinute, SourceMinute};
 pub use runs::{AttemptRow, RunFilter, RunRow};
 pub use slices::{Retriable, RetriablePage};
@@ -159,6 +167,7 @@ struct Statements {
     order: order::Statements,
     state: state::Statements,
     events: events::Statements,
+    retention: retention::Statements,
     rollups: rollups::Statements,
     slices: slices::Statements,
     postgres: postgres::Statements,
@@ -175,6 +184,7 @@ impl Statements {
             order: order::Statements::new(),
             state: state::Statements::new(),
             events: events::Statements::new(),
+            retention: retention::Statements::new(),
             rollups: rollups::Statements::new(),
             slices: slices::Statements::new(),
             postgres: postgres::Statements::new(),
@@ -193,7 +203,7 @@ impl Store {
             Database::Sqlite(path) => {
                 let opened = sqlite::open(path).await?;
                 let source = writer::Source::Sqlite {
-                    options: opened.options,
+                    options: Box::new(opened.options),
                     connection: Some(opened.writer),
                 };
                 let started = Arc::clone(&statements);
@@ -201,6 +211,7 @@ impl Store {
                 Inner {
                     engine: Engine::Sqlite(sqlite::Engine {
                         writer,
+                        for_copies: opened.for_copies,
                         _lock: opened.lock,
                     }),
                     readers: tx::Readers::Sqlite(opened.readers),

@@ -138,6 +138,9 @@ pub(super) async fn retry(
                 "run `{id}` is {state}; only waiting, dead and cancelled runs are retried"
             )))
         }
+        Retried::EventGone => Err(AdminError::NotNow(format!(
+            "the event of run `{id}` is not kept any more"
+        ))),
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Secret, TOKEN_FILE};
 use crate::run::Epoch;
+use crate::store::forget_copies;
 
 use super::StartError;
 
@@ -34,6 +35,7 @@ impl DataDir {
         let folder = config.data_dir.clone();
         private_folder(&folder).map_err(failed(&folder))?;
         let lock = lock(&folder.join(LOCK_FILE)).map_err(failed(&folder))?;
+        forget_copies(&folder).map_err(failed(&folder))?;
         let token = match &config.admin_token {
             Some(token) => token.clone(),
             None => {

@@ -27,6 +27,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait for a whole answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long to wait for an answer that takes its time.
+const LONG_TIMEOUT: Duration = Duration::from_hours(24);
+
 /// The largest JSON answer that is read.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 
@@ -145,6 +148,15 @@ impl AdminClient {
     pub(crate) async fn get_bytes(&self, path: &[&str]) -> Result<Response, ClientError> {
         self.ask(self.http.request(Method::GET, self.address(path, &[])))
             .await
+    }
+
+    /// `POST /api/v1/{path}` for bytes that may be long in coming: [`Self::next_chunk`].
+    ///
+    /// # Errors
+    /// As [`Self::get_json`].
+    pub(crate) async fn post_for_bytes(&self, path: &[&str]) -> Result<Response, ClientError> {
+        let request = self.http.request(Method::POST, self.address(path, &[]));
+        self.ask(request.timeout(LONG_TIMEOUT)).await
     }
 
     /// The next bytes of an answer; none at its end.

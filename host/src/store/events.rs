@@ -11,7 +11,8 @@ use crate::trigger::KindPattern;
 use bytes::Bytes;
 
 use super::order;
-use super::request::{KeptRequest, read};
+use super::request::{KeptRequest, is_damage, read};
+use super::retention;
 use super::rows::{Kind, ManyRows};
 use super::sql::{Builder, Dialect, Row, sql};
 use super::tx::Tx;
@@ -138,7 +139,10 @@ impl Store {
 
     /// All pairs of source and kind that events have. Each is one step in index
     /// `events_by_stream`, however many events it has.
-    pub(super) async fn streams(&self) -> Result<Vec<(String, String)>, StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn streams(&self) -> Result<Vec<(String, String)>, StoreError> {
         let text = match self.readers().dialect() {
             Dialect::Sqlite => {
                 "with recursive step (source, kind) as ( \
@@ -299,7 +303,8 @@ impl Store {
             .map(|event| event.received_at))
     }
 
-    /// Starts new runs of a stored event; they go last.
+    /// Starts new runs of a stored event; they go last. None, if it was removed
+    /// meanwhile.
     ///
     /// # Errors
     /// [`StoreError`] if none was started.
@@ -314,6 +319,9 @@ impl Store {
             Box::pin(async move {
                 let keys = runs.iter().filter_map(|run| Some((run.plugin, run.order?)));
                 order::lock(tx, keys, std::iter::empty()).await?;
+                if !retention::hold(tx, event.as_bytes()).await? {
+                    return Ok(Vec::new());
+                }
                 let mut ids = Vec::with_capacity(runs.len());
                 for run in runs {
                     ids.push(statements.start_run(tx, event, run).await?);
@@ -346,16 +354,6 @@ impl super::Statements {
             self.order.promote(tx, &[(run.plugin, key)]).await?;
         }
         Ok(RunId(id))
-    }
-}
-
-/// Whether the file itself is damaged (SQLITE_CORRUPT, SQLITE_NOTADB), or holds what
-/// nobody wrote there: no later try will change that.
-fn is_damage(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,
-        sqlx::Error::Database(error) => matches!(error.code().as_deref(), Some("11" | "26")),
-        _ => false,
     }
 }
 

@@ -13,6 +13,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _};
 use crate::clock::{Clock, HeardClock, Timestamp};
 use crate::config::PostgresUrl;
 
+use super::refusal::refused;
 use super::sql::sql;
 use super::tx::Readers;
 use super::writer::Writer;
@@ -20,7 +21,7 @@ use super::{Settings, StoreError};
 
 mod ingest;
 mod migrate;
-mod partitions;
+pub(super) mod partitions;
 mod sessions;
 mod wake;
 
@@ -69,33 +70,38 @@ pub(super) async fn open(
     settings: &Settings,
     clock: Clock,
 ) -> Result<Opened, StoreError> {
-    let failed = |error: sqlx::Error| StoreError::Open {
-        path: url.to_string(),
-        reason: error.to_string(),
-    };
+    let refuse = |error: StoreError| refused(url, error, &migrate::MIGRATOR);
+    let failed = |error: sqlx::Error| refuse(error.into());
     let options = options(url, settings.is_pooled).map_err(failed)?;
     let connect = options.connect();
     let mut connection = tokio::time::timeout(settings.pool.acquire_timeout, connect)
         .await
         .map_err(|_| StoreError::Open {
             path: url.to_string(),
-            reason: format!("no answer within {:?}", settings.pool.acquire_timeout),
+            reason: format!(
+                "no answer within {:?}; check host and port",
+                settings.pool.acquire_timeout
+            ),
         })?
         .map_err(failed)?;
-    check_server(url, settings, &mut connection).await?;
-    migrate::run(&mut connection).await?;
+    check_server(url, settings, &mut connection)
+        .await
+        .map_err(refuse)?;
+    migrate::run(&mut connection).await.map_err(refuse)?;
     let heard = clock
         .is_system()
         .then(|| Arc::new(HeardClock::new(clock.now())));
     let clock = match &heard {
         Some(heard) => {
-            heard.hear(time_of(&mut connection).await?);
+            heard.hear(time_of(&mut connection).await.map_err(refuse)?);
             let heard = Arc::clone(heard);
             Clock::from_fn(move || heard.now())
         }
         None => clock,
     };
-    partitions::prepare(&mut connection, clock.now()).await?;
+    partitions::prepare(&mut connection, clock.now())
+        .await
+        .map_err(refuse)?;
     connection.close().await.map_err(failed)?;
     let statement_timeout = settings.pool.statement_timeout.as_millis().to_string();
     let bounded = if settings.is_pooled {
@@ -151,7 +157,8 @@ async fn check_server(
     let shown = sqlx::raw_sql(
         "select current_setting('server_version_num')::int as version, current_setting('fsync') as fsync, \
          current_setting('full_page_writes') as pages, current_setting('synchronous_commit') as synchronous, \
-         has_schema_privilege(current_schema(), 'create') as may_create, pg_is_in_recovery() as is_replica",
+         has_schema_privilege(current_schema(), 'create') as may_create, pg_is_in_recovery() as is_replica, \
+         current_user::text as who",
     )
     .fetch_one(connection)
     .await?;
@@ -167,10 +174,10 @@ async fn check_server(
         return Err(refuse("the server is a read-only replica".to_owned()));
     }
     if shown.try_get::<Option<bool>, _>("may_create")? != Some(true) {
-        return Err(refuse(
-            "the user may not create tables: `grant create on schema public to …` is missing"
-                .to_owned(),
-        ));
+        return Err(refuse(format!(
+            "user `{0}` may not create tables; as the database's owner: `grant create, usage on schema public to {0}`",
+            shown.try_get::<String, _>("who")?
+        )));
     }
     for (setting, column) in [
         ("fsync", "fsync"),

@@ -103,6 +103,16 @@ fn parse(mut block: &[u8]) -> Result<Headers, DamagedRequest> {
     Ok(Headers::new(pairs))
 }
 
+/// Whether the file itself is damaged (SQLITE_CORRUPT, SQLITE_NOTADB), or holds what
+/// nobody wrote there: no later try will change that.
+pub(super) fn is_damage(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,
+        sqlx::Error::Database(error) => matches!(error.code().as_deref(), Some("11" | "26")),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Headers, KeptRequest, keep, read};

@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
 
 use super::StoreError;
+use super::refusal::refused;
 use super::writer::Writer;
 
 static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");
@@ -31,6 +32,8 @@ pub(super) struct DatabaseLock(#[allow(dead_code, reason = "held, not read")] Fi
 pub(super) struct Engine {
     /// Everything that is written.
     pub(super) writer: Writer,
+    /// For connections that copy it.
+    pub(super) for_copies: Box<SqliteConnectOptions>,
     /// Held as long as the store is: another process cannot open the database.
     pub(super) _lock: DatabaseLock,
 }
@@ -39,6 +42,7 @@ pub(super) struct Engine {
 pub(super) struct Opened {
     pub(super) writer: SqliteConnection,
     pub(super) options: SqliteConnectOptions,
+    pub(super) for_copies: Box<SqliteConnectOptions>,
     pub(super) readers: SqlitePool,
     pub(super) run_readers: SqlitePool,
     pub(super) lock: DatabaseLock,
@@ -48,10 +52,8 @@ pub(super) struct Opened {
 pub(super) async fn open(path: &Path) -> Result<Opened, StoreError> {
     let path = &same_for_all(path)?;
     let lock = lock(path)?;
-    let failed = |error: sqlx::Error| StoreError::Open {
-        path: path.display().to_string(),
-        reason: error.to_string(),
-    };
+    let refuse = |error: StoreError| refused(&path.display(), error, &MIGRATOR);
+    let failed = |error: sqlx::Error| refuse(error.into());
     let options = SqliteConnectOptions::from_str("sqlite://")
         .map_err(failed)?
         .filename(path)
@@ -71,8 +73,9 @@ pub(super) async fn open(path: &Path) -> Result<Opened, StoreError> {
         .connect()
         .await
         .map_err(failed)?;
-    check_version(path, &mut writer).await?;
-    MIGRATOR.run_direct(None, &mut writer, false).await?;
+    check_version(path, &mut writer).await.map_err(refuse)?;
+    let migrated = MIGRATOR.run_direct(None, &mut writer, false).await;
+    migrated.map_err(|error| refuse(error.into()))?;
     let pool = || {
         SqlitePoolOptions::new()
             .max_connections(READERS)
@@ -85,6 +88,7 @@ pub(super) async fn open(path: &Path) -> Result<Opened, StoreError> {
         readers: pool().await.map_err(failed)?,
         run_readers: pool().await.map_err(failed)?,
         writer,
+        for_copies: Box::new(options.clone().read_only(true)),
         options,
         lock,
     })

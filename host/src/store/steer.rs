@@ -7,6 +7,7 @@ use crate::run::{Epoch, OrderKey, Outcome, PluginId, RunId, RunState};
 
 use super::history::{Over, Tried};
 use super::order;
+use super::retention;
 use super::sql::{Dialect, sql};
 use super::tx::Tx;
 use super::{Store, StoreError};
@@ -20,6 +21,8 @@ pub enum Retried {
     Unknown,
     /// It is in a state in which this means nothing.
     NotNow(RunState),
+    /// Its event is not kept any more.
+    EventGone,
 }
 
 /// What became of a request to end a run.
@@ -131,6 +134,9 @@ impl super::Statements {
         let Some(was @ (RunState::Dead | RunState::Cancelled)) = was else {
             return Ok(Retried::NotNow(RunState::Succeeded));
         };
+        if !retention::hold(tx, &row.bytes("event_id")?).await? {
+            return Ok(Retried::EventGone);
+        }
         let key = row.bytes_or_none("order_key")?;
         let state = if key.is_some() { 2i64 } else { 0 };
         let attempt = row.int("attempt")?;

@@ -4,6 +4,20 @@ use super::sql::{Dialect, sql};
 use super::{Store, StoreError};
 
 impl Store {
+    /// Whether this host does what one of several has to do: the one that lives
+    /// longest. Two may think so for a moment, which does no harm.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn is_first_host(&self) -> Result<bool, StoreError> {
+        let first =
+            sql("select epoch from hosts where lease_ms > $1 order by started_ms, epoch limit 1");
+        let first = first.bind(self.now());
+        let row = self.run_readers().fetch_optional(first).await?;
+        let first = row.map(|row| row.int("epoch")).transpose()?;
+        Ok(first.is_none_or(|epoch| epoch == self.epoch().0))
+    }
+
     /// Forgets up to `limit` deliveries whose window is over; returns how many.
     ///
     /// # Errors

@@ -199,7 +199,7 @@ struct Applied {
 pub(super) enum Source {
     /// The one connection that writes.
     Sqlite {
-        options: SqliteConnectOptions,
+        options: Box<SqliteConnectOptions>,
         /// None after a failure: a connection that may be in the middle of something
         /// is not used again.
         connection: Option<SqliteConnection>,

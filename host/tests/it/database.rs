@@ -90,7 +90,8 @@ impl TestDatabase {
         }
     }
 
-    fn url(&self) -> String {
+    /// Its address.
+    pub(crate) fn url(&self) -> String {
         let server = match self.engine {
             Engine::Pooled => pooled_server(),
             Engine::Sqlite | Engine::Postgres => server(),

@@ -10,6 +10,7 @@
 )]
 
 mod admin;
+mod backup;
 mod cancel;
 mod components;
 mod concurrency;
@@ -24,11 +25,13 @@ mod ingest;
 mod kv;
 mod matching;
 mod numbers;
+mod opening;
 mod operations;
 mod program;
 mod refusals;
 mod reload;
 mod restart;
+mod retention;
 mod runs;
 mod sandbox;
 mod secrecy;

@@ -9,7 +9,7 @@ use sqlx::{Executor as _, PgConnection, Row as _};
 
 use super::super::StoreError;
 
-static MIGRATOR: Migrator = sqlx::migrate!("../migrations/postgres");
+pub(super) static MIGRATOR: Migrator = sqlx::migrate!("../migrations/postgres");
 
 /// Applies what is missing.
 ///

@@ -110,7 +110,7 @@ impl Sessions {
     }
 
     /// Whether a pooler stands between.
-    pub(super) fn is_pooled(&self) -> bool {
+    pub(in super::super) fn is_pooled(&self) -> bool {
         self.0.is_pooled
     }
 
@@ -189,6 +189,11 @@ impl Sessions {
         partitions::prepare(lent.connection(), self.0.clock.now()).await?;
         lent.give_back();
         Ok(())
+    }
+
+    /// A connection of its own, whose settings may be changed: it is closed after use.
+    pub(in super::super) async fn own_connection(&self) -> Result<PgConnection, StoreError> {
+        Ok(self.0.options.connect().await?)
     }
 
     /// A connection, kept or new.
