@@ -108,10 +108,6 @@ impl Cluster {
 
     /// Kills the server's processes and starts it again on what it had committed, on the
     /// same port.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the fault campaign is next to use it")
-    )]
     pub(crate) fn restart_immediate(&mut self) -> Result<()> {
         if !self.control("restart")? {
             bail!("PostgreSQL does not restart; {}", tail(&self.log_file()));
