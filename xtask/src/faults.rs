@@ -14,7 +14,6 @@ mod neighbours;
 mod order;
 mod replace;
 mod restart;
-mod sender;
 mod stage;
 
 use std::time::Instant;

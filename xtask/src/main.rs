@@ -17,6 +17,7 @@ mod host;
 mod http;
 mod load;
 mod postgres;
+mod sender;
 mod serve;
 mod test;
 mod workspace;
@@ -37,6 +38,7 @@ cargo xtask <command>
                                         PostgreSQL of its own or on $HOOKBAY_TEST_POSTGRES
   plugins [--test-guests]               build every plugin to target/plugins/<name>.wasm
   bench [ingest|end-to-end|plugin|all] [--requests N]
+  bench store [--sqlite|--postgres] [--quick]
                                         measure a release build, print Markdown tables
   faults [--release] [--kills N] [--sqlite|--postgres] [--only SCENARIO]
                                         kill, freeze, cut and fill up what runs under load, on

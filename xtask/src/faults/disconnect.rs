@@ -6,9 +6,9 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-use super::sender::Sender;
 use super::stage::{Demands, Stage};
 use crate::delivery::sample_push;
+use crate::sender::Sender;
 
 const BODY_BYTES: usize = 8_192;
 

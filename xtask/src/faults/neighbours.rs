@@ -49,6 +49,7 @@ fn exchange_one(stage: &mut Stage<'_>, hosts: &mut Vec<(String, Host)>) -> Resul
     } else {
         hosts.push((epoch, killed));
     }
-    stage.finish(loads)?;
-    Ok(is_caught)
+    // Otherwise its own load had not begun yet, or was over.
+    let n_errors = stage.finish(loads)?;
+    Ok(is_caught && n_errors > 0)
 }

@@ -10,9 +10,9 @@ use std::thread;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use super::sender::Sender;
 use super::stage::{Demands, Stage, TRIES, WITHIN};
 use crate::host::{Host, acked_count};
+use crate::sender::Sender;
 
 const KEYS: u64 = 8;
 const GUEST: &str = "misbehave";

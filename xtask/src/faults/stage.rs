@@ -204,8 +204,9 @@ impl<'a> Stage<'a> {
         })
     }
 
-    /// Waits for the end of loads; every delivery must have been acknowledged.
-    pub(super) fn finish(&mut self, loads: Vec<RunningLoad>) -> Result<()> {
+    /// Waits for the end of loads; every delivery must have been acknowledged. Gives the
+    /// number of connections that failed.
+    pub(super) fn finish(&mut self, loads: Vec<RunningLoad>) -> Result<u64> {
         let (mut refused, mut errors) = (0, 0);
         for load in loads {
             let summary = load.finish(WITHIN)?;
@@ -215,7 +216,7 @@ impl<'a> Stage<'a> {
         self.acked_before = acked_count(&self.acked());
         println!("the load saw {refused} refusals and {errors} connection errors");
         match self.sent.saturating_sub(self.acked_before) {
-            0 => Ok(()),
+            0 => Ok(errors),
             missing => bail!(
                 "{missing} of {} deliveries were never acknowledged",
                 self.sent

@@ -1,4 +1,4 @@
-//! A client that sends deliveries of a scenario's own, one after the other.
+//! A client that sends deliveries of its caller's own making, one after the other.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -9,16 +9,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::stage::WITHIN;
 use crate::config;
 use crate::delivery::{Delivery, Shape, delivery_id};
 use crate::host::Host;
 use crate::http::Connection;
 
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// No delivery is tried for longer.
+const WITHIN: Duration = Duration::from_secs(300);
 
 /// The client, and where it writes down what was acknowledged.
-pub(super) struct Sender {
+pub(crate) struct Sender {
     address: SocketAddr,
     secret: String,
     connection: Connection,
@@ -30,7 +31,7 @@ pub(super) struct Sender {
 
 impl Sender {
     /// A client of `host`.
-    pub(super) fn new(host: &Host, acked: &Path) -> Result<Self> {
+    pub(crate) fn new(host: &Host, acked: &Path) -> Result<Self> {
         let address = host.addresses().public;
         let opened = OpenOptions::new().create(true).append(true).open(acked);
         Ok(Self {
@@ -45,13 +46,13 @@ impl Sender {
     }
 
     /// A delivery id that no other delivery has.
-    pub(super) fn take_id(&mut self) -> String {
+    pub(crate) fn take_id(&mut self) -> String {
         self.n_ids += 1;
         delivery_id(self.seed, self.n_ids)
     }
 
     /// Signs a push.
-    pub(super) fn sign(&self, body: &[u8]) -> Delivery {
+    pub(crate) fn sign(&self, body: &[u8]) -> Delivery {
         let shape = Shape {
             host: &self.address.to_string(),
             path: "/webhooks/github",
@@ -63,7 +64,7 @@ impl Sender {
     }
 
     /// Sends until it is acknowledged, and writes that down with a note of one word.
-    pub(super) fn deliver(&mut self, delivery: &Delivery, id: &str, note: &str) -> Result<()> {
+    pub(crate) fn deliver(&mut self, delivery: &Delivery, id: &str, note: &str) -> Result<()> {
         delivery.write(id, &mut self.request);
         let started = Instant::now();
         while started.elapsed() < WITHIN {
@@ -90,8 +91,15 @@ impl Sender {
         );
     }
 
+    /// Sends once; true when that was refused as overload.
+    pub(crate) fn is_refused(&mut self, delivery: &Delivery, id: &str) -> bool {
+        delivery.write(id, &mut self.request);
+        let answer = self.connection.exchange(&self.request);
+        answer.is_ok_and(|answer| answer.status == 503)
+    }
+
     /// Sends all of the request but the last `missing` bytes and goes away.
-    pub(super) fn abandon(
+    pub(crate) fn abandon(
         &mut self,
         delivery: &Delivery,
         id: &str,
