@@ -72,12 +72,16 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
         (true, true) | (false, false) => BOTH,
     };
     let only = arguments.value("--only")?;
+    let is_short = arguments.flag("--short");
     arguments.finish_without_extra()?;
     let workspace = Workspace::find()?;
     guests::add_target()?;
     workspace.build_host(profile)?;
     guests::build_plugins(&workspace)?;
     guests::build_test_guests(&workspace)?;
+    if is_short {
+        return run_short(&workspace, Some(Cluster::start(Durability::Fast, &[])?));
+    }
 
     let mut cluster = None;
     for &engine in engines {

@@ -40,7 +40,7 @@ cargo xtask <command>
   bench [ingest|end-to-end|plugin|all] [--requests N]
   bench store [--sqlite|--postgres] [--quick]
                                         measure a release build, print Markdown tables
-  faults [--release] [--kills N] [--sqlite|--postgres] [--only SCENARIO]
+  faults [--release] [--kills N] [--sqlite|--postgres] [--only SCENARIO] [--short]
                                         kill, freeze, cut and fill up what runs under load, on
                                         both engines, and compare from outside
 
