@@ -1,10 +1,13 @@
 //! `cargo xtask verify-acked`: the comparison from outside.
 //!
 //! It knows only what the load generator wrote down and what the admin API says, and shares
-//! no code with the host: each acknowledged delivery is exactly one event, with exactly one
-//! run of the plugin, which succeeded; no attempt failed otherwise than by the host's death,
-//! and none ran on a component that should not have run; the plugin's counters add up to the
-//! succeeded runs, so that no write was lost or doubled.
+//! no code with the host: each acknowledged delivery is exactly one event; each event,
+//! acknowledged or not, has exactly one run of the plugin, which succeeded; no attempt failed
+//! otherwise than by the host's death, and none ran on a component that should not have run;
+//! the plugin's counters add up to the succeeded runs, so that no write was lost or doubled.
+//! With `--ordered`, [`order`] compares the order of runs with that of the deliveries.
+
+mod order;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -12,7 +15,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::admin::Admin;
 use crate::arguments::Arguments;
@@ -21,17 +24,20 @@ use crate::load::local_address;
 const SHOWN_MAX: usize = 20;
 
 /// What to compare with what.
-pub(crate) struct Comparison {
-    /// The lines `<delivery id> <event id> <status>` of the load generator.
-    pub(crate) acked: PathBuf,
-    /// The admin API's address.
-    pub(crate) admin: SocketAddr,
-    /// The file of the admin API's token.
-    pub(crate) token_file: PathBuf,
+struct Comparison {
+    /// The lines `<delivery id> <event id> <status>[ <ordering key>]` of the senders.
+    acked: PathBuf,
+    /// Delivery ids, one a line, of which nothing may have been stored.
+    absent: Option<PathBuf>,
+    admin: SocketAddr,
+    token_file: PathBuf,
     /// The plugin that every delivery must have run.
-    pub(crate) plugin: String,
+    plugin: String,
     /// The digests on which an attempt may have run; none means any.
-    pub(crate) digests: Vec<String>,
+    digests: Vec<String>,
+    order: Option<order::Order>,
+    /// Whether to print the counts once more, for a program.
+    is_json: bool,
 }
 
 /// Compares, prints the differences and fails when there are any.
@@ -43,7 +49,10 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
         plugin: arguments
             .value("--plugin")?
             .unwrap_or_else(|| "github-push".to_owned()),
+        absent: arguments.value("--absent")?.map(PathBuf::from),
         digests: Vec::new(),
+        order: order::Order::parse(&mut arguments),
+        is_json: arguments.flag("--json"),
     };
     while let Some(digest) = arguments.value("--digest")? {
         comparison.digests.push(digest);
@@ -53,18 +62,22 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
 }
 
 impl Comparison {
-    /// Compares, prints the differences and fails when there are any.
-    pub(crate) fn make(&self) -> Result<()> {
+    fn make(&self) -> Result<()> {
         let acked = read_acked(&self.acked)?;
         let mut admin = Admin::new(self.admin, &self.token_file)?;
         let mut differences = Differences::default();
 
         let events = Events::fetch(&mut admin, &mut differences)?;
         let runs = admin.items(&format!("runs?plugin={}", self.plugin))?;
-        let event_ids = compare_events(&acked, &events, &mut differences);
-        compare_runs(&event_ids, &runs, &mut differences);
-        let host_lost = self.compare_attempts(&mut admin, &runs, &mut differences)?;
+        compare_events(&acked, &events, &mut differences);
+        self.compare_absent(&events, &mut differences)?;
+        compare_runs(&events, &runs, &mut differences);
+        let runs = with_attempts(&mut admin, &runs)?;
+        let host_lost = self.compare_attempts(&runs, &mut differences);
         self.compare_counters(&mut admin, &runs, &mut differences)?;
+        if let Some(order) = &self.order {
+            order.compare(&fs::read_to_string(&self.acked)?, &runs, &mut differences);
+        }
 
         println!(
             "{} acknowledged deliveries, {} events, {} runs of {}, {host_lost} attempts lost with a host",
@@ -73,26 +86,40 @@ impl Comparison {
             runs.len(),
             self.plugin,
         );
-        differences.report()
+        differences.report()?;
+        if self.is_json {
+            let counts = json!({
+                "acked": acked.len(), "events": events.total, "runs": runs.len(), "host_lost": host_lost,
+            });
+            println!("{counts}");
+        }
+        Ok(())
     }
 
-    fn compare_attempts(
-        &self,
-        admin: &mut Admin,
-        runs: &[Value],
-        differences: &mut Differences,
-    ) -> Result<usize> {
+    fn compare_absent(&self, events: &Events, differences: &mut Differences) -> Result<()> {
+        let Some(file) = &self.absent else {
+            return Ok(());
+        };
+        let text =
+            fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        for delivery_id in text.lines() {
+            if events.by_delivery.contains_key(delivery_id) {
+                differences.add(format!(
+                    "delivery {delivery_id} was never whole, but there is an event"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn compare_attempts(&self, runs: &[Value], differences: &mut Differences) -> usize {
         let mut host_lost = 0;
         for run in runs {
             let id = text(run, "id");
-            let whole = admin.get(&format!("runs/{id}"))?;
-            let attempts = whole["attempts"]
-                .as_array()
-                .with_context(|| format!("run {id} has no attempts"))?;
-            if attempts.is_empty() {
+            if attempts(run).is_empty() {
                 differences.add(format!("run {id} has no attempt"));
             }
-            for attempt in attempts {
+            for attempt in attempts(run) {
                 let outcome = text(attempt, "outcome");
                 match outcome {
                     "succeeded" => {}
@@ -116,7 +143,7 @@ impl Comparison {
                 }
             }
         }
-        Ok(host_lost)
+        host_lost
     }
 
     fn compare_counters(
@@ -137,6 +164,19 @@ impl Comparison {
         }
         Ok(())
     }
+}
+
+/// The runs, each with what only its own page has.
+fn with_attempts(admin: &mut Admin, runs: &[Value]) -> Result<Vec<Value>> {
+    let whole = |run| admin.get(&format!("runs/{}", text(run, "id")));
+    runs.iter().map(whole).collect()
+}
+
+fn attempts(run: &Value) -> &[Value] {
+    run["attempts"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default()
 }
 
 /// Delivery id → the event ids with which it was acknowledged.
@@ -197,13 +237,7 @@ impl Events {
     }
 }
 
-/// The ids of the events of the acknowledged deliveries.
-fn compare_events<'a>(
-    acked: &Acked,
-    events: &'a Events,
-    differences: &mut Differences,
-) -> Vec<&'a str> {
-    let mut event_ids = Vec::new();
+fn compare_events(acked: &Acked, events: &Events, differences: &mut Differences) {
     for (delivery_id, named) in acked {
         let Some(stored) = events.by_delivery.get(delivery_id) else {
             differences.add(format!(
@@ -216,21 +250,19 @@ fn compare_events<'a>(
                 "delivery {delivery_id} was acknowledged as event {event_id}, stored as {stored:?}"
             ));
         }
-        event_ids.extend(stored.iter().map(String::as_str));
     }
-    event_ids
 }
 
-fn compare_runs(event_ids: &[&str], runs: &[Value], differences: &mut Differences) {
+fn compare_runs(events: &Events, runs: &[Value], differences: &mut Differences) {
     let mut by_event: HashMap<&str, Vec<&Value>> = HashMap::new();
     for run in runs {
         by_event.entry(text(run, "event_id")).or_default().push(run);
     }
-    for event_id in event_ids {
+    for event_id in events.by_delivery.values().flatten() {
         match by_event
-            .get(event_id)
-            .map(Vec::as_slice)
+            .remove(event_id.as_str())
             .unwrap_or_default()
+            .as_slice()
         {
             [] => differences.add(format!("event {event_id} has no run")),
             [run] if text(run, "state") == "succeeded" => {}
@@ -243,6 +275,11 @@ fn compare_runs(event_ids: &[&str], runs: &[Value], differences: &mut Difference
             )),
             several => differences.add(format!("event {event_id} has {} runs", several.len())),
         }
+    }
+    for event_id in by_event.keys() {
+        differences.add(format!(
+            "there is a run of event {event_id}, which is not there"
+        ));
     }
 }
 

@@ -7,6 +7,7 @@ mod end_to_end;
 mod ingest;
 mod machine;
 mod plugin;
+mod store;
 
 use anyhow::Result;
 
@@ -24,6 +25,9 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
         })
         .transpose()?;
     let asked = arguments.positional().unwrap_or_else(|| "all".to_owned());
+    if asked == "store" {
+        return store::run(arguments);
+    }
     arguments.finish_without_extra()?;
     if !["ingest", "end-to-end", "plugin", "all"].contains(&asked.as_str()) {
         return Err(Usage::new(format!("there is no benchmark `{asked}`")));

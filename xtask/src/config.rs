@@ -68,13 +68,6 @@ impl Database {
     }
 
     /// A database on a server, which several hosts may share.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "hosts that measure and fail on a server come next"
-        )
-    )]
     pub(crate) fn postgres(url: String) -> Self {
         Self {
             url,
@@ -83,13 +76,6 @@ impl Database {
     }
 
     /// Adds the top-level setting `key`; `value` is TOML, as in `true` or `"1s"`.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "hosts that measure and fail on a server come next"
-        )
-    )]
     pub(crate) fn with(mut self, key: &'static str, value: &str) -> Self {
         self.settings.push((key, value.to_owned()));
         self

@@ -56,7 +56,7 @@ const NAMES: [&str; 4] = ["Hello-World", "billing", "edge-proxy", "mobile_app"];
 
 /// The signed requests of one load, all but their delivery ids.
 pub(crate) struct Deliveries {
-    requests: Vec<Request>,
+    requests: Vec<Delivery>,
     seed: u64,
 }
 
@@ -74,7 +74,8 @@ pub(crate) struct Shape<'a> {
     pub(crate) body_bytes: usize,
 }
 
-struct Request {
+/// One signed request, all but its delivery id.
+pub(crate) struct Delivery {
     bytes: Vec<u8>,
     id_start: usize,
 }
@@ -84,7 +85,7 @@ impl Deliveries {
     pub(crate) fn build(shape: &Shape<'_>, seed: u64) -> Result<Self> {
         let mut requests = Vec::new();
         for n in 0..BODIES {
-            requests.push(Request::build(
+            requests.push(Delivery::build(
                 shape,
                 &push_body(&mut Picks(mixed(seed ^ n)), shape.body_bytes)?,
             ));
@@ -96,15 +97,14 @@ impl Deliveries {
     pub(crate) fn write(&self, n: u64, request: &mut Vec<u8>) -> String {
         let picked = &self.requests[usize::try_from(n % BODIES).unwrap_or_default()];
         let id = delivery_id(self.seed, n);
-        request.clear();
-        request.extend_from_slice(&picked.bytes);
-        request[picked.id_start..picked.id_start + ID_BYTES].copy_from_slice(id.as_bytes());
+        picked.write(&id, request);
         id
     }
 }
 
-impl Request {
-    fn build(shape: &Shape<'_>, body: &[u8]) -> Self {
+impl Delivery {
+    /// Signs `body`; the shape's size does not count here.
+    pub(crate) fn build(shape: &Shape<'_>, body: &[u8]) -> Self {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(shape.secret).expect("HMAC takes a key of any length");
         mac.update(body);
@@ -125,6 +125,13 @@ impl Request {
         bytes.extend_from_slice(body);
         Self { bytes, id_start }
     }
+
+    /// Writes the whole request to `request`, under a delivery id of [`delivery_id`].
+    pub(crate) fn write(&self, id: &str, request: &mut Vec<u8>) {
+        request.clear();
+        request.extend_from_slice(&self.bytes);
+        request[self.id_start..self.id_start + ID_BYTES].copy_from_slice(id.as_bytes());
+    }
 }
 
 /// A push payload of exactly `size` bytes.
@@ -135,9 +142,9 @@ pub(crate) fn sample_push(seed: u64, size: usize) -> Result<Vec<u8>> {
     push_body(&mut Picks(mixed(seed)), size)
 }
 
-/// Scattered over the whole range, as real ones are: ids in order would flatter the index
-/// that keeps them.
-fn delivery_id(seed: u64, n: u64) -> String {
+/// The `n`th delivery id of a load. Scattered over the whole range, as real ones are: ids in
+/// order would flatter the index that keeps them.
+pub(crate) fn delivery_id(seed: u64, n: u64) -> String {
     let high = mixed(seed.wrapping_add(n));
     let low = mixed(high ^ seed.rotate_left(32) ^ n);
     let digits = format!("{high:016x}{low:016x}");

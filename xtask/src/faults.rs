@@ -1,198 +1,145 @@
 //! `cargo xtask faults`: what must hold when everything goes wrong, with real processes.
 //!
-//! Each round loads a host with pushes while the plugin file is replaced ten times, by other
-//! versions and by files that are no component; then loads it as fast as it answers and kills
-//! it with SIGKILL while acknowledged runs are unfinished; then starts it again, lets the
-//! load and the runs end, and compares from outside ([`crate::acked`]). Every wait is bounded.
+//! Each scenario has a file of its own below, and plays on a [`Stage`]: hosts on an empty
+//! store, loads, and the comparison from outside, which another process makes
+//! ([`crate::acked`]). The moment of each fault is found by looking at the hosts, never by
+//! the clock, and every wait is bounded. The directory of a scenario that fails stays.
 
 mod component;
+mod disconnect;
+mod disk;
+mod freeze;
+mod kill;
+mod neighbours;
+mod order;
+mod replace;
+mod restart;
+mod stage;
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use crate::acked::Comparison;
 use crate::arguments::Arguments;
-use crate::config::Database;
-use crate::faults::component::{Component, Variant};
+use crate::faults::stage::{Engine, Size, Stage};
 use crate::guests;
-use crate::host::{Host, Load, acked_count};
+use crate::postgres::{Cluster, Durability};
 use crate::workspace::{Profile, Workspace};
 
-const PLUGIN: &str = "github-push";
-const CONCURRENCY: usize = 32;
-const REQUESTS: u64 = 2_000;
-/// Slow enough that the ten replacements fall into the load.
-const RATE: u32 = 400;
-const REPLACEMENTS: u32 = 10;
-const REPLACEMENT_PAUSE: Duration = Duration::from_millis(400);
-/// As many loads are tried for a moment at which acknowledged runs are unfinished.
-const KILL_TRIES: u32 = 5;
-/// More than the runs that can end between the look and the kill.
-const UNFINISHED_MIN: u64 = 10;
-/// So many of the load are acknowledged before the kill, so that it comes in its middle.
-const UNDER_WAY: u64 = 200;
-const WITHIN: Duration = Duration::from_secs(300);
+const BOTH: &[Engine] = &[Engine::Sqlite, Engine::Postgres];
+const SCENARIOS: [Scenario; 8] = [
+    Scenario::new("kill", BOTH, kill::play),
+    Scenario::new("replace", BOTH, replace::play),
+    Scenario::new("disconnect", BOTH, disconnect::play),
+    Scenario::new("order", BOTH, order::play),
+    Scenario::new("disk", &[Engine::Sqlite], disk::play),
+    Scenario::new("restart", &[Engine::Postgres], restart::play),
+    Scenario::new("freeze", &[Engine::Postgres], freeze::play),
+    Scenario::new("neighbours", &[Engine::Postgres], neighbours::play),
+];
 
-/// Runs the rounds; the directory stays when one fails.
+/// One way in which everything goes wrong.
+struct Scenario {
+    name: &'static str,
+    engines: &'static [Engine],
+    play: fn(&mut Stage<'_>) -> Result<()>,
+}
+
+impl Scenario {
+    const fn new(
+        name: &'static str,
+        engines: &'static [Engine],
+        play: fn(&mut Stage<'_>) -> Result<()>,
+    ) -> Self {
+        Self {
+            name,
+            engines,
+            play,
+        }
+    }
+}
+
+/// Runs the scenarios: all of them on their engines, or those that were asked for.
 pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     let profile = Profile::from_flag(arguments.flag("--release"));
-    let kills: u32 = arguments.number("--kills", 3)?;
+    let size = Size {
+        requests: 2_000,
+        kills: arguments.number("--kills", 3)?,
+    };
+    let engines = match (arguments.flag("--sqlite"), arguments.flag("--postgres")) {
+        (true, false) => &BOTH[..1],
+        (false, true) => &BOTH[1..],
+        (true, true) | (false, false) => BOTH,
+    };
+    let only = arguments.value("--only")?;
+    let is_short = arguments.flag("--short");
     arguments.finish_without_extra()?;
     let workspace = Workspace::find()?;
     guests::add_target()?;
     workspace.build_host(profile)?;
     guests::build_plugins(&workspace)?;
-
-    let mut campaign = Campaign::start(&workspace, profile)?;
-    let folder = campaign.host.folder().display().to_string();
-    for round in 1..=kills {
-        println!("\n== round {round} of {kills}");
-        campaign
-            .play(round)
-            .with_context(|| format!("round {round} failed; the host's directory is {folder}"))?;
+    guests::build_test_guests(&workspace)?;
+    if is_short {
+        return run_short(&workspace, Some(Cluster::start(Durability::Fast, &[])?));
     }
-    campaign.host.kill()?;
-    campaign.host.remove()?;
-    println!(
-        "\n{kills} rounds, {} deliveries, nothing lost and nothing doubled.",
-        campaign.sent
-    );
+
+    let mut cluster = None;
+    for &engine in engines {
+        if engine == Engine::Postgres {
+            cluster = Some(Cluster::start(Durability::Real, &[])?);
+        }
+        let asked = |scenario: &&Scenario| {
+            scenario.engines.contains(&engine)
+                && only.as_deref().is_none_or(|name| name == scenario.name)
+        };
+        for scenario in SCENARIOS.iter().filter(asked) {
+            play(scenario, &workspace, profile, engine, size, &mut cluster)?;
+        }
+    }
+    println!("\nNothing lost, nothing doubled, nothing left behind.");
     Ok(())
 }
 
-struct Campaign {
-    host: Host,
-    component: Component,
-    acked: PathBuf,
-    /// Of the variants that may run.
-    digests: Vec<String>,
-    sent: u64,
+/// The short form for `cargo xtask test`: three kills on each engine. The cluster may be one
+/// that promises nothing, should the machine stop.
+pub(crate) fn run_short(workspace: &Workspace, cluster: Option<Cluster>) -> Result<()> {
+    workspace.build_host(Profile::Debug)?;
+    let size = Size {
+        requests: 500,
+        kills: 3,
+    };
+    let mut cluster = cluster;
+    let kill = &SCENARIOS[0];
+    for &engine in kill.engines {
+        if engine == Engine::Postgres && cluster.is_none() {
+            println!("skipped: kills on a PostgreSQL. The server that is given is not ours.");
+            continue;
+        }
+        play(kill, workspace, Profile::Debug, engine, size, &mut cluster)?;
+    }
+    Ok(())
 }
 
-impl Campaign {
-    fn start(workspace: &Workspace, profile: Profile) -> Result<Self> {
-        let mut host = Host::prepare(workspace, profile, "faults", &Database::sqlite())?;
-        let component = Component::read(PLUGIN, &workspace.plugin_files(), host.plugin_folder())?;
-        let mut digests = Vec::new();
-        digests.extend(component.install(Variant::Renumbered(0))?);
-        host.start()?;
-        let acked = host.folder().join("acked");
-        Ok(Self {
-            host,
-            component,
-            acked,
-            digests,
-            sent: 0,
-        })
-    }
-
-    fn play(&mut self, round: u32) -> Result<()> {
-        self.replace_under_load(round)?;
-        self.kill_under_load()?;
-        let states = self
-            .host
-            .wait_until_drained(PLUGIN, acked_count(&self.acked), WITHIN)?;
-        println!("runs: {states}");
-        Comparison {
-            acked: self.acked.clone(),
-            admin: self.host.addresses().admin,
-            token_file: self.host.token_file(),
-            plugin: PLUGIN.to_owned(),
-            digests: self.digests.clone(),
-        }
-        .make()
-    }
-
-    /// An even round ends on a broken file, so that the restart after the kill finds it.
-    fn replace_under_load(&mut self, round: u32) -> Result<()> {
-        let load = self.load(REQUESTS, RATE)?;
-        for n in 1..=REPLACEMENTS {
-            std::thread::sleep(REPLACEMENT_PAUSE);
-            let variant = match n {
-                4 => Variant::Truncated,
-                7 => Variant::Executable,
-                REPLACEMENTS if round.is_multiple_of(2) => Variant::Truncated,
-                _ => Variant::Renumbered(round * REPLACEMENTS + n),
-            };
-            self.digests.extend(self.component.install(variant)?);
-        }
-        let summary = load.finish(WITHIN)?;
-        println!(
-            "{} acknowledged during {REPLACEMENTS} replacements",
-            summary.acked
-        );
-        if summary.acked < REQUESTS {
-            bail!(
-                "{} of {REQUESTS} deliveries were never acknowledged",
-                REQUESTS - summary.acked
-            );
-        }
-        Ok(())
-    }
-
-    fn kill_under_load(&mut self) -> Result<()> {
-        for attempt in 1..=KILL_TRIES {
-            let load = self.load(REQUESTS, 0)?;
-            let is_killed = self.kill_at_unfinished()?;
-            if is_killed {
-                self.host.start()?;
-            }
-            let summary = load.finish(WITHIN)?;
-            if summary.acked < REQUESTS {
-                bail!(
-                    "{} of {REQUESTS} deliveries were never acknowledged",
-                    REQUESTS - summary.acked
-                );
-            }
-            if is_killed {
-                println!(
-                    "restarted; the load saw {} connection errors",
-                    summary.connection_errors
-                );
-                return Ok(());
-            }
-            println!(
-                "load {attempt} ended with no {UNFINISHED_MIN} acknowledged runs unfinished at any look"
-            );
-        }
-        bail!("no moment with unfinished acknowledged runs in {KILL_TRIES} loads");
-    }
-
-    /// False when the load ended, or nearly, without such a moment.
-    ///
-    /// The acknowledged are counted before the succeeded: every run that is missing in the
-    /// second number belongs to a delivery that was acknowledged and is unfinished.
-    fn kill_at_unfinished(&mut self) -> Result<bool> {
-        let mut admin = self.host.admin()?;
-        let under_way = self.sent - REQUESTS + UNDER_WAY;
-        let started = Instant::now();
-        while started.elapsed() < WITHIN {
-            let acked = acked_count(&self.acked);
-            let states = admin.run_states(PLUGIN)?;
-            let unfinished = acked.saturating_sub(states.of("succeeded"));
-            if acked >= under_way && unfinished >= UNFINISHED_MIN && states.unfinished() > 0 {
-                self.host.kill()?;
-                println!(
-                    "killed with {unfinished} of {acked} acknowledged runs unfinished ({states})"
-                );
-                return Ok(true);
-            }
-            if acked >= self.sent {
-                return Ok(false);
-            }
-        }
-        bail!("the load did not end within {} s", WITHIN.as_secs());
-    }
-
-    fn load(&mut self, requests: u64, rate: u32) -> Result<crate::host::RunningLoad> {
-        self.sent += requests;
-        self.host.start_load(&Load {
-            requests,
-            concurrency: CONCURRENCY,
-            rate,
-            acked: Some(&self.acked),
-        })
-    }
+fn play(
+    scenario: &Scenario,
+    workspace: &Workspace,
+    profile: Profile,
+    engine: Engine,
+    size: Size,
+    cluster: &mut Option<Cluster>,
+) -> Result<()> {
+    println!("\n== {} on {engine}", scenario.name);
+    let started = Instant::now();
+    let cluster = cluster.as_mut().filter(|_| engine == Engine::Postgres);
+    let mut stage = Stage::prepare(workspace, profile, scenario.name, size, cluster)?;
+    (scenario.play)(&mut stage).with_context(|| {
+        format!(
+            "{} on {engine} failed; what it left is in {}",
+            scenario.name,
+            stage.folder().display()
+        )
+    })?;
+    stage.clear()?;
+    println!("{:.0} s", started.elapsed().as_secs_f64());
+    Ok(())
 }

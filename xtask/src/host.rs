@@ -3,7 +3,10 @@
 //! Its environment holds nothing that configures a Hookbay, its ports are free ones, and it
 //! dies with the value that owns it.
 
+mod signals;
+
 use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -64,20 +67,53 @@ impl Host {
             public: listeners.0.local_addr()?,
             admin: listeners.1.local_addr()?,
         };
-        let secret = config::random_secret()?;
-        config::write_private(
-            &folder.join("hookbay.toml"),
-            &config::throw_away(addresses, database, &secret),
-        )?;
-        config::write_private(&folder.join("secret"), &secret)?;
-        fs::create_dir_all(folder.join("plugins.d"))?;
-        Ok(Self {
+        let host = Self {
             program: workspace.binary(profile, "hookbay"),
             load_program: workspace.binary(profile, "xtask"),
             folder,
             addresses,
             child: None,
-        })
+        };
+        host.write_files(database, &config::random_secret()?)?;
+        Ok(host)
+    }
+
+    /// Prepares another host, in an empty directory `name`, that is to take this one's
+    /// addresses and secret: what a sender sees when one host is put in another's place.
+    pub(crate) fn successor(
+        &self,
+        workspace: &Workspace,
+        name: &str,
+        database: &Database,
+    ) -> Result<Self> {
+        let host = Self {
+            program: self.program.clone(),
+            load_program: self.load_program.clone(),
+            folder: workspace.target.join("bench").join(name),
+            addresses: self.addresses,
+            child: None,
+        };
+        host.write_files(database, &self.secret()?)?;
+        Ok(host)
+    }
+
+    fn write_files(&self, database: &Database, secret: &str) -> Result<()> {
+        config::write_private(
+            &self.config_file(),
+            &config::throw_away(self.addresses, database, secret),
+        )?;
+        config::write_private(&self.folder.join("secret"), secret)?;
+        fs::create_dir_all(self.plugin_folder())
+            .with_context(|| format!("cannot write to {}", self.folder.display()))
+    }
+
+    /// Adds tables to the configuration.
+    pub(crate) fn configure(&self, tables: &str) -> Result<()> {
+        let file = self.config_file();
+        let opened = OpenOptions::new().append(true).open(&file);
+        opened
+            .and_then(|mut opened| opened.write_all(tables.as_bytes()))
+            .with_context(|| format!("cannot write {}", file.display()))
     }
 
     /// Starts the process and waits until it is ready.
@@ -87,11 +123,11 @@ impl Host {
             .create(true)
             .append(true)
             .open(&log_file)?;
-        let mut command = Command::new(&self.program);
-        command
-            .arg("--config")
-            .arg(self.folder.join("hookbay.toml"))
-            .arg("serve");
+        // A file that may not grow is an error to the host, as on a full disk, and no signal.
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+        command.arg(&self.program);
+        command.arg("--config").arg(self.config_file()).arg("serve");
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -189,6 +225,16 @@ impl Host {
     /// A client of the running process's admin API.
     pub(crate) fn admin(&self) -> Result<Admin> {
         Admin::new(self.addresses.admin, &self.token_file())
+    }
+
+    /// The secret of its source.
+    pub(crate) fn secret(&self) -> Result<String> {
+        let file = self.folder.join("secret");
+        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
+    }
+
+    fn config_file(&self) -> PathBuf {
+        self.folder.join("hookbay.toml")
     }
 
     /// Where the process listens.

@@ -17,6 +17,7 @@ mod host;
 mod http;
 mod load;
 mod postgres;
+mod sender;
 mod serve;
 mod test;
 mod workspace;
@@ -37,13 +38,17 @@ cargo xtask <command>
                                         PostgreSQL of its own or on $HOOKBAY_TEST_POSTGRES
   plugins [--test-guests]               build every plugin to target/plugins/<name>.wasm
   bench [ingest|end-to-end|plugin|all] [--requests N]
+  bench store [--sqlite|--postgres] [--quick]
                                         measure a release build, print Markdown tables
-  faults [--release] [--kills N]        load, swap and break plugins, kill -9, compare from outside
+  faults [--release] [--kills N] [--sqlite|--postgres] [--only SCENARIO] [--short]
+                                        kill, freeze, cut and fill up what runs under load, on
+                                        both engines, and compare from outside
 
   load --url URL --secret-file FILE [--requests N] [--concurrency N] [--rate N/s]
        [--event KIND] [--body-bytes N] [--acked FILE] [--retry] [--json]
                                         send signed GitHub deliveries to this machine
   verify-acked --acked FILE --admin URL --token-file FILE [--plugin NAME] [--digest HEX]...
+       [--absent FILE] [--ordered [--many-clocks]] [--json]
                                         compare acknowledged deliveries with what was stored and run
 ";
 

@@ -106,12 +106,31 @@ impl Cluster {
         self.psql_at(self.port, database, sql)
     }
 
+    /// Runs pgbench with the words of `options` on `script`; gives its transactions a second.
+    pub(crate) fn pgbench(&self, database: &str, script: &Path, options: &[&str]) -> Result<f64> {
+        let mut command = Command::new(self.programs.join("pgbench"));
+        without_libpq_variables(&mut command);
+        command.args(["--host", "127.0.0.1", "--username", SUPERUSER]);
+        command.args(["--port", &self.port.to_string(), "--no-vacuum"]);
+        command
+            .args(options)
+            .arg("--file")
+            .arg(script)
+            .arg(database);
+        command.env("PGPASSWORD", &self.password);
+        let output = command.output().context("cannot run pgbench")?;
+        if !output.status.success() {
+            let problem = String::from_utf8_lossy(&output.stderr);
+            bail!("pgbench: {}", problem.trim());
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        let rate = text.lines().find_map(|line| line.strip_prefix("tps = "));
+        rate.and_then(|rate| rate.split(' ').next()?.parse().ok())
+            .context("pgbench did not print its rate")
+    }
+
     /// Kills the server's processes and starts it again on what it had committed, on the
     /// same port.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the fault campaign is next to use it")
-    )]
     pub(crate) fn restart_immediate(&mut self) -> Result<()> {
         if !self.control("restart")? {
             bail!("PostgreSQL does not restart; {}", tail(&self.log_file()));

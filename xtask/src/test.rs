@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::arguments::Arguments;
+use crate::faults;
 use crate::guests;
 use crate::postgres::{Cluster, Durability, FIRST_DATABASE, Pooler};
 use crate::workspace::{self, Workspace};
@@ -53,8 +54,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         }
         workspace::run(&mut command)
     })?;
-    drop(servers);
     step("plugins' own tests", || test_plugins(&workspace))?;
+    let cluster = servers.map(|servers| servers.cluster);
+    step("kills under load", || {
+        faults::run_short(&workspace, cluster)
+    })?;
 
     println!("\nAll passed in {:.0} s.", started.elapsed().as_secs_f64());
     Ok(())
