@@ -68,6 +68,12 @@ impl Policy {
         let of_sources = self.by_source.values().copied().max().unwrap_or_default();
         of_sources.max(self.events)
     }
+
+    /// The shortest.
+    fn shortest(&self) -> Duration {
+        let of_sources = self.by_source.values().copied().min();
+        of_sources.map_or(self.events, |kept| kept.min(self.events))
+    }
 }
 
 /// Removes what is over.
@@ -86,7 +92,8 @@ pub struct Retention {
 
 #[derive(Default)]
 struct Positions {
-    streams: HashMap<Stream, EventId>,
+    /// By source and kind; none is all of them.
+    streams: HashMap<Option<Stream>, EventId>,
     oldest: Option<EventId>,
     history: Option<RunId>,
 }
@@ -112,10 +119,16 @@ impl Retention {
         let mut seldom = tokio::time::interval(SELDOM);
         let stop = self.stop.clone();
         loop {
+            let work = async {
+                tokio::select! {
+                    _ = seldom.tick() => self.prepare().await,
+                    _ = often.tick() => self.pass().await,
+                }
+            };
+            // Whatever it is in the middle of is undone, or found again.
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = seldom.tick() => self.prepare().await,
-                _ = often.tick() => self.pass().await,
+                () = work => {}
             }
         }
     }
@@ -194,30 +207,46 @@ impl Retention {
     }
 
     async fn remove_events(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let longest = self.policy.longest();
+        let mut bound = now.minus(longest);
+        if self.store.has_days() {
+            // Younger ones go with their day, which is cheaper.
+            bound = Store::day_of(bound);
+        }
+        self.remove_events_of(None, bound).await?;
+        if self.policy.shortest() == longest {
+            return Ok(());
+        }
         for stream in self.store.streams().await? {
             let kept = self.policy.of_source(&stream.0);
-            let mut bound = now.minus(kept);
-            if self.store.has_days() && kept >= self.policy.longest() {
-                // Younger ones go with their day, which is cheaper.
-                bound = Store::day_of(bound);
+            if kept < longest {
+                self.remove_events_of(Some(stream), now.minus(kept)).await?;
             }
-            let start = self.positions.streams.get(&stream).copied();
-            let mut slice = EventSlice {
-                stream: Some(stream.clone()),
-                after: start.unwrap_or(EventId::lower_bound(Timestamp::default())),
-                before: EventId::lower_bound(bound),
-                bytes_max: u64::MAX,
-                with_runs: false,
-            };
-            while !self.stop.is_cancelled() {
-                let began = Instant::now();
-                let removed = self.store.remove_events(&slice).await?;
-                let Some(next) = removed.next else { break };
-                slice.after = next;
-                self.rest(began).await;
-            }
-            self.positions.streams.insert(stream, slice.after);
         }
+        Ok(())
+    }
+
+    async fn remove_events_of(
+        &mut self,
+        stream: Option<Stream>,
+        bound: Timestamp,
+    ) -> Result<(), StoreError> {
+        let start = self.positions.streams.get(&stream).copied();
+        let mut slice = EventSlice {
+            stream,
+            after: start.unwrap_or(EventId::lower_bound(Timestamp::default())),
+            before: EventId::lower_bound(bound),
+            bytes_max: u64::MAX,
+            with_runs: false,
+        };
+        while !self.stop.is_cancelled() {
+            let began = Instant::now();
+            let removed = self.store.remove_events(&slice).await?;
+            let Some(next) = removed.next else { break };
+            slice.after = next;
+            self.rest(began).await;
+        }
+        self.positions.streams.insert(slice.stream, slice.after);
         Ok(())
     }
 

@@ -44,6 +44,10 @@ fn reason_of(error: &sqlx::Error) -> String {
                     "; raise `max_connections`, or lower `pool.connections` of the hosts"
                 }
                 Some("55P03") => "; somebody holds the tables: try again",
+                Some("08P01") if said.contains("extra_float_digits") => {
+                    "; a pooler stands before the server: set `pooler = true`, \
+                     and its `ignore_startup_parameters = extra_float_digits`"
+                }
                 Some("08P01") if said.contains("startup parameter") => {
                     "; a pooler stands before the server: set `pooler = true`"
                 }

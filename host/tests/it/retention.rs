@@ -22,7 +22,13 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::database::{Engine, TestDatabase};
-use crate::harness::eventually;
+
+mod room;
+
+use room::{
+    days_go_whole, room_of_today_is_not_made_twice, the_store_keeps_within_its_bytes,
+    the_store_stops_growing, two_hosts_remove_at_once,
+};
 
 const DAY: Duration = Duration::from_hours(24);
 const HOUR: Duration = Duration::from_hours(1);
@@ -193,18 +199,6 @@ impl Bench {
     }
 }
 
-/// Bytes that do not compress.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[3]
-    };
-    std::iter::repeat_with(next).take(length).collect()
-}
-
 async fn events_go_by_age_and_source(engine: Engine) {
     let by_source = [("short".to_owned(), 2 * DAY), ("long".to_owned(), 60 * DAY)];
     let kept = Policy {
@@ -346,162 +340,6 @@ async fn runs_that_waited_too_long_are_dead(engine: Engine) {
     assert_eq!(attempts[0].outcome, "expired");
     let counts = bench.store.plugin_runs(bench.plugin).await.unwrap();
     assert_eq!(counts.dead, 601);
-}
-
-async fn the_store_keeps_within_its_bytes(engine: Engine) {
-    let limit = 6 << 20;
-    let kept = Policy {
-        max_bytes: limit,
-        ..policy()
-    };
-    let mut bench = Bench::new(engine, kept).await;
-    let live = bench
-        .deliver("s", noise(1, 10_000), bench.unordered())
-        .await;
-    let mut newest = live;
-    for seed in 2..12u64 {
-        bench.pass(DAY).await;
-        for n in 0..100 {
-            newest = bench
-                .deliver("s", noise(seed * 1000 + n, 10_000), Vec::new())
-                .await;
-        }
-        bench.retention.pass().await;
-        let used = bench.store.used_bytes(limit).await.unwrap();
-        assert!(used <= limit, "{used} bytes on day {seed}");
-    }
-    let events = bench.events().await;
-    assert!(events.contains(&live), "its run has not finished");
-    assert!(events.contains(&newest));
-    assert!(events.len() > 100, "no more goes than has to");
-    assert!(events.len() < 800);
-}
-
-async fn the_store_stops_growing(engine: Engine) {
-    let kept = Policy {
-        events: 3 * DAY,
-        history: 3 * DAY,
-        ..policy()
-    };
-    let mut bench = Bench::new(engine, kept).await;
-    let mut after_ten = 0;
-    for day in 0..30u64 {
-        for n in 0..40 {
-            let runs = bench.unordered();
-            bench.deliver("s", noise(day * 1000 + n, 5_000), runs).await;
-            bench.finish_one(Next::Succeeded).await;
-        }
-        bench.pass(DAY).await;
-        bench.retention.pass().await;
-        if day == 9 {
-            after_ten = size(&bench).await;
-        }
-    }
-    let at_end = size(&bench).await;
-    assert!(
-        at_end <= after_ten + after_ten / 5,
-        "{after_ten} bytes after ten days, {at_end} after thirty"
-    );
-    assert!(bench.events().await.len() <= 5 * 40);
-    assert!(bench.runs().await.len() <= 5 * 40);
-}
-
-/// What the store takes on disk.
-async fn size(bench: &Bench) -> u64 {
-    if bench.database.engine() == Engine::Sqlite {
-        let file = bench.folder.path().join("hookbay.db");
-        return std::fs::metadata(file).unwrap().len();
-    }
-    bench.store.used_bytes(u64::MAX).await.unwrap()
-}
-
-async fn days_go_whole(engine: Engine) {
-    let mut bench = Bench::new(engine, policy()).await;
-    bench.deliver("s", b"{}".to_vec(), Vec::new()).await;
-    bench.pass(DAY).await;
-    bench.deliver("s", b"{}".to_vec(), bench.unordered()).await;
-    let gone = bench.deliver("s", b"{}".to_vec(), Vec::new()).await;
-    let mut reader = bench.database.connect().await;
-    reader.execute("begin; select 1 from events").await.unwrap();
-    bench.pass(35 * DAY).await;
-    bench.retention.pass().await;
-    let days = bench.partitions("events").await;
-    assert!(
-        days.contains(&"events_20010909".to_owned()),
-        "somebody reads it: {days:?}"
-    );
-    reader.execute("rollback").await.unwrap();
-    bench.retention.pass().await;
-    let days = bench.partitions("events").await;
-    assert!(!days.contains(&"events_20010909".to_owned()), "{days:?}");
-    assert!(
-        days.contains(&"events_20010910".to_owned()),
-        "a live run needs an event of it: {days:?}"
-    );
-    let events = bench.events().await;
-    assert_eq!(events.len(), 1, "what nobody needs of it is gone");
-    assert!(!events.contains(&gone));
-    assert!(
-        !bench
-            .partitions("history")
-            .await
-            .contains(&"history_20010909".to_owned())
-    );
-    bench.finish_one(Next::Succeeded).await;
-    bench.retention.pass().await;
-    let days = bench.partitions("events").await;
-    assert!(!days.contains(&"events_20010910".to_owned()), "{days:?}");
-}
-
-async fn two_hosts_remove_at_once(engine: Engine) {
-    let mut bench = Bench::new(engine, policy()).await;
-    for _ in 0..600 {
-        bench
-            .finished("s", Next::Succeeded, bench.unordered())
-            .await;
-    }
-    bench.pass(35 * DAY).await;
-    let settings = bench.database.settings(bench.folder.path());
-    let read = Arc::clone(&bench.now_ms);
-    let clock = Clock::from_fn(move || Timestamp::from_millis(read.load(Ordering::SeqCst)));
-    let neighbour = Store::open(&settings, clock).await.unwrap();
-    let mut other = Retention::new(
-        neighbour.clone(),
-        policy(),
-        Arc::new(Wakeup::default()),
-        CancellationToken::new(),
-    );
-    tokio::join!(bench.retention.pass(), other.pass());
-    bench.retention.pass().await;
-    assert!(bench.events().await.is_empty());
-    assert!(bench.runs().await.is_empty());
-    neighbour.close().await;
-    // With leases, the one that has lived longest does it alone.
-    bench.store.beat("a", HOUR, Vec::new()).await.unwrap();
-    assert!(bench.store.is_first_host().await.unwrap());
-}
-
-async fn room_of_today_is_not_made_twice(engine: Engine) {
-    let limit = 4 << 20;
-    let kept = Policy {
-        max_bytes: limit,
-        ..policy()
-    };
-    let mut bench = Bench::new(engine, kept).await;
-    for n in 0..500 {
-        bench.deliver("s", noise(n, 10_000), Vec::new()).await;
-    }
-    bench.pass(Duration::from_secs(1)).await;
-    bench.retention.pass().await;
-    let left = bench.events().await.len();
-    assert!((150..450).contains(&left), "{left} of 500 events are left");
-    // The files are as large as before, and the table says so a little later.
-    eventually("the table knows what was deleted", async || {
-        (bench.store.used_bytes(limit).await.unwrap() <= limit).then_some(())
-    })
-    .await;
-    bench.retention.pass().await;
-    assert_eq!(bench.events().await.len(), left);
 }
 
 /// All of it on one engine; nothing, where there is no server for it.
