@@ -59,7 +59,7 @@ pub use request::DamagedRequest;
 pub use retention::{EventSlice, Removed, Stream};
 pub use rollups::{PluginMinute, SourceMinute};
 pub use runs::{AttemptRow, RunFilter, RunRow};
-pub use slices::{Retriable, RetriablePage};
+pub use slices::{EventPage, Retriable, RetriablePage};
 pub use state::{KvItem, KvValue};
 pub use steer::{Cancelled, Retried};
 

@@ -32,6 +32,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const NOW: Duration = Duration::ZERO;
 /// Between looks at one that waits for its time.
 const WAIT: Duration = Duration::from_millis(250);
+/// How long a catch-up waits for a plugin that was about to become active.
+const UNKNOWN_MAX: Duration = Duration::from_hours(24);
 /// Between looks for old ones to forget.
 const FORGET_EVERY: Duration = Duration::from_hours(1);
 /// Events of one slice.
@@ -46,15 +48,15 @@ const LOOKS: usize = 1000;
 /// Works on operations.
 pub struct Operations {
     /// Where they are.
-    pub store: Store,
+    store: Store,
     /// Which plugins want which events.
-    pub board: SharedBoard,
+    board: SharedBoard,
     /// Rung for the runs that come of them.
-    pub wakeup: Arc<Wakeup>,
+    wakeup: Arc<Wakeup>,
     /// Rung when one has begun.
-    pub begun: Arc<Notify>,
+    begun: Arc<Notify>,
     /// The time.
-    pub clock: Clock,
+    clock: Clock,
     /// Those that are being counted: behind which item, how many so far. Counted
     /// again after a restart.
     counts: HashMap<OperationId, (String, i64)>,
@@ -151,6 +153,10 @@ impl Operations {
             }
             Some(Request::CatchUp { plugin, since }) => {
                 let Some(plugin) = catch_up::plugin(&board, plugin) else {
+                    if now.since(operation.row.created_at) > UNKNOWN_MAX {
+                        let error = "the plugin did not become active";
+                        self.store.fail_operation(id, error).await?;
+                    }
                     return Ok(LOOK_EVERY);
                 };
                 let settled = catch_up::settled(&self.store);
@@ -203,15 +209,15 @@ impl Operations {
         let after = self.after(operation);
         let after_id: Option<EventId> = after.parse().ok();
         let (filter, until) = (&selection.filter, selection.until);
-        let mut events = self
+        let page = self
             .store
             .events_between(filter, after_id, until, limit)
             .await?;
-        let is_end = events.len() < limit;
-        if is_counted && events.is_empty() && selection.is_open {
+        if is_counted && page.looked_to.is_none() && selection.is_open {
             return Ok(WAIT);
         }
-        let mut looked_to = events.last().map_or(after, |event| event.id.to_string());
+        let (mut events, is_end) = (page.events, page.is_end);
+        let mut looked_to = page.looked_to.map_or(after, |event| event.to_string());
         events.retain(|event| !event.is_handshake);
         if selection.is_catch_up {
             events.retain(|event| selection::wants(board, event, selection.plugin));

@@ -26,6 +26,17 @@ pub struct Retriable {
     order: Option<OrderKey>,
 }
 
+/// What comes next of an operation over events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventPage {
+    /// The events that fit, oldest first.
+    pub events: Vec<EventRow>,
+    /// The last one that was looked at; it may be gone since.
+    pub looked_to: Option<EventId>,
+    /// Whether there are no more now.
+    pub is_end: bool,
+}
+
 /// What comes next of an operation over runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetriablePage {
@@ -92,7 +103,7 @@ impl Store {
         after: Option<EventId>,
         until: EventId,
         limit: usize,
-    ) -> Result<Vec<EventRow>, StoreError> {
+    ) -> Result<EventPage, StoreError> {
         let mut ids = Vec::new();
         if filter.source.is_none() && filter.kind.is_none() {
             ids = self.ids_of(None, filter, after, until, limit).await?;
@@ -122,7 +133,11 @@ impl Store {
             }
         }
         events.sort_unstable_by_key(|event: &EventRow| event.id);
-        Ok(events)
+        Ok(EventPage {
+            events,
+            looked_to: ids.last().copied(),
+            is_end: ids.len() < limit,
+        })
     }
 
     /// The same of one source and kind, or of all; only their ids.

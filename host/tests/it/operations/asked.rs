@@ -3,17 +3,16 @@
 use std::collections::BTreeSet;
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{bulk, host, n_runs, over, tell};
 use crate::harness::Host;
 use crate::program;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_is_refused_and_named() {
-    let host = host().await;
-    let (replay, retry) = ("events/replay", "runs/retry");
-    for (path, body, status, named) in [
+async fn a_replay_of_what_is_wrong_is_refused_and_named() {
+    let replay = "events/replay";
+    refused(&[
         (replay, json!({}), 400, "filter"),
         (replay, json!({ "filter": [] }), 400, "sequence"),
         (replay, json!({ "filter": {}, "dry": true }), 400, "dry"),
@@ -51,6 +50,14 @@ async fn what_is_wrong_is_refused_and_named() {
             404,
             "nobody",
         ),
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_of_what_is_wrong_is_refused_and_named() {
+    let retry = "runs/retry";
+    refused(&[
         (
             retry,
             json!({ "filter": { "plugin": "nobody" } }),
@@ -82,16 +89,29 @@ async fn what_is_wrong_is_refused_and_named() {
             "event",
         ),
         (retry, json!({ "filter": { "source": "a" } }), 400, "source"),
-    ] {
-        let answer = bulk(&host, path, &body, None).await;
-        assert_eq!(answer.status, status, "{path} {body}: {}", answer.text());
+    ])
+    .await;
+}
+
+/// Each of these requests is refused with a status, for a reason that names this.
+async fn refused(requests: &[(&str, Value, u16, &str)]) {
+    let host = host().await;
+    for (path, body, status, named) in requests {
+        let answer = bulk(&host, path, body, None).await;
+        assert_eq!(answer.status, *status, "{path} {body}: {}", answer.text());
         assert_eq!(answer.header("content-type"), "application/problem+json");
         let said = answer.json()["detail"].as_str().unwrap().to_owned();
         assert!(said.contains(named), "{body}: {said}");
     }
+    assert_eq!(host.items("operations").await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_and_ids_that_are_none_are_refused() {
+    let host = host().await;
     let long = "k".repeat(256);
     for key in ["", " ", &long] {
-        let answer = bulk(&host, replay, &json!({ "filter": {} }), Some(key)).await;
+        let answer = bulk(&host, "events/replay", &json!({ "filter": {} }), Some(key)).await;
         assert_eq!(answer.status, 400, "{key}");
     }
     for (method, id) in [
