@@ -160,7 +160,7 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Result<Response<Body>, Admi
         let age = |ms| admin.clock.now().since(Timestamp::from_millis(ms));
         depths.push(Depth {
             plugin: entry.name.to_string(),
-            states: plugins::states(&live, entry.active.is_some()).to_vec(),
+            states: plugins::states(&live, entry.can_run()).to_vec(),
             oldest: live.oldest_ms.map(age),
         });
     }

@@ -174,7 +174,7 @@ async fn queue(admin: &Admin, now: Timestamp) -> Result<Vec<QueueJson>, AdminErr
         let Some(id) = entry.id else { continue };
         let live = admin.store.plugin_runs(id).await?;
         let [(_, ready), (_, running), (_, waiting), (_, blocked)] =
-            states(&live, entry.active.is_some());
+            states(&live, entry.can_run());
         queue.push(QueueJson {
             plugin: entry.name.to_string(),
             ready,

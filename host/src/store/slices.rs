@@ -15,7 +15,9 @@ use super::operations::{OwnOperation, Position, advance};
 use super::rows::{Kind, ManyRows};
 use super::sql::{Builder, Row};
 use super::tx::Tx;
-use super::{EventFilter, EventRow, Retried, RunFilter, Store, StoreError, order, steer};
+use super::{
+    EventFilter, EventRow, Retried, RunFilter, Store, StoreError, order, retention, steer,
+};
 
 /// A finished or waiting run that an operation may try again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -274,6 +276,7 @@ impl Store {
                 if is_only_first {
                     runs = statements.slices.without_known(tx, runs).await?;
                 }
+                let runs = there(tx, runs).await?;
                 statements.start_runs(tx, &runs).await?;
                 Ok(true)
             })
@@ -337,4 +340,23 @@ impl Retriable {
 
 fn rows_of(limit: usize) -> u32 {
     u32::try_from(limit).unwrap_or(u32::MAX)
+}
+
+/// Of runs to be started, oldest event first, those whose event is still there, and
+/// stays until the end of the transaction.
+async fn there(
+    tx: &mut Tx,
+    runs: Vec<(EventId, NewRun)>,
+) -> Result<Vec<(EventId, NewRun)>, StoreError> {
+    let mut held: Vec<(EventId, NewRun)> = Vec::with_capacity(runs.len());
+    let mut gone = None;
+    for (event, run) in runs {
+        let is_known = held.last().is_some_and(|(last, _)| *last == event);
+        if gone != Some(event) && (is_known || retention::hold(tx, event.as_bytes()).await?) {
+            held.push((event, run));
+        } else {
+            gone = Some(event);
+        }
+    }
+    Ok(held)
 }
