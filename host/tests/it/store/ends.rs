@@ -8,9 +8,9 @@ use hookbay::retry::Next;
 use hookbay::run::{Outcome, RunState};
 use hookbay::store::{Retried, Settled};
 
-use super::{Bench, increment, set};
+use super::bench::{Bench, increment, set};
 
-pub(super) async fn who_has_lost_a_run_changes_nothing(bench: &Bench) {
+pub(super) async fn who_has_lost_a_run_changes_nothing(bench: Bench) {
     let plugin = bench.plugin("p").await;
     bench.runs_for(plugin, 1).await;
     let (stale, _) = bench.claim(plugin, 1).await;
@@ -69,7 +69,7 @@ pub(super) async fn who_has_lost_a_run_changes_nothing(bench: &Bench) {
     assert_eq!(bench.states().await, [RunState::Succeeded]);
 }
 
-pub(super) async fn writes_are_kept_only_with_their_run(bench: &Bench) {
+pub(super) async fn writes_are_kept_only_with_their_run(bench: Bench) {
     let plugin = bench.plugin("p").await;
     bench.runs_for(plugin, 4).await;
     let (claimed, _) = bench.claim(plugin, 4).await;
@@ -106,7 +106,7 @@ pub(super) async fn writes_are_kept_only_with_their_run(bench: &Bench) {
     );
 }
 
-pub(super) async fn what_was_read_must_still_stand(bench: &Bench) {
+pub(super) async fn what_was_read_must_still_stand(bench: Bench) {
     let plugin = bench.plugin("p").await;
     bench.runs_for(plugin, 4).await;
     let (claimed, _) = bench.claim(plugin, 4).await;
@@ -175,7 +175,7 @@ pub(super) async fn what_was_read_must_still_stand(bench: &Bench) {
     assert_eq!(counts, [(2, 1), (2, 1)]);
 }
 
-pub(super) async fn ends_at_the_same_time_all_count(bench: &Bench) {
+pub(super) async fn ends_at_the_same_time_all_count(bench: Bench) {
     let plugin = bench.plugin("p").await;
     bench.runs_for(plugin, 100).await;
     let (claimed, _) = bench.claim(plugin, 100).await;
@@ -194,7 +194,7 @@ pub(super) async fn ends_at_the_same_time_all_count(bench: &Bench) {
     assert_eq!((runs.succeeded, runs.dead), (100, 0));
 }
 
-pub(super) async fn a_dead_run_lives_again_and_a_finished_one_does_not(bench: &Bench) {
+pub(super) async fn a_dead_run_lives_again_and_a_finished_one_does_not(bench: Bench) {
     let plugin = bench.plugin("p").await;
     bench.runs_for(plugin, 2).await;
     let (claimed, _) = bench.claim(plugin, 2).await;
