@@ -104,6 +104,7 @@ conformance! {
         what_was_read_must_still_stand,
         ends_at_the_same_time_all_count,
         a_dead_run_lives_again_and_a_finished_one_does_not,
+        texts_that_no_database_takes_do_not_hold_up_an_end,
     ]
     state: [
         increments_of_two_hosts_merge,

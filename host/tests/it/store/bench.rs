@@ -194,14 +194,8 @@ impl Bench {
         )
     }
 
-    /// Ends an attempt as it is said to have gone.
-    pub(super) async fn finish(
-        &self,
-        claimed: &Claimed,
-        outcome: Outcome,
-        next: Next,
-        effects: KvEffects,
-    ) -> Settled {
+    /// An attempt that has ended this way and wants nothing after it.
+    pub(super) fn finished(&self, claimed: &Claimed, outcome: Outcome) -> Finished {
         let record = AttemptRecord {
             started_at: self.now(),
             duration_us: 1000,
@@ -209,7 +203,7 @@ impl Bench {
             memory_bytes: 1,
             logs: Vec::new(),
         };
-        let finished = Finished {
+        Finished {
             claimed: claimed.clone(),
             digest: [7; 32],
             host: "test".into(),
@@ -218,9 +212,24 @@ impl Bench {
             error: None,
             summary: Some("done".to_owned()),
             data: None,
-            next,
+            next: Next::Succeeded,
             max_attempts: 3,
+            effects: KvEffects::default(),
+        }
+    }
+
+    /// Ends an attempt as it is said to have gone.
+    pub(super) async fn finish(
+        &self,
+        claimed: &Claimed,
+        outcome: Outcome,
+        next: Next,
+        effects: KvEffects,
+    ) -> Settled {
+        let finished = Finished {
+            next,
             effects,
+            ..self.finished(claimed, outcome)
         };
         self.store.finish(Arc::new(finished)).await.unwrap()
     }

@@ -1,12 +1,13 @@
 //! How attempts end, and what they leave: everything, or nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use hookbay::kv::{KvEffects, KvRead, KvWrite};
 use hookbay::retry::Next;
 use hookbay::run::{Outcome, RunState};
-use hookbay::store::{Retried, Settled};
+use hookbay::store::{Finished, Retried, Settled};
 
 use super::bench::{Bench, increment, set};
 
@@ -227,4 +228,21 @@ pub(super) async fn a_dead_run_lives_again_and_a_finished_one_does_not(bench: Be
         (again[0].fence.run, again[0].attempt, again[0].free_attempts),
         (dead, 2, 1)
     );
+}
+
+pub(super) async fn texts_that_no_database_takes_do_not_hold_up_an_end(bench: Bench) {
+    let plugin = bench.plugin("p").await;
+    bench.runs_for(plugin, 2).await;
+    let (claimed, _) = bench.claim(plugin, 2).await;
+    for (claimed, next) in claimed.iter().zip([Next::Succeeded, Next::Dead]) {
+        let finished = Finished {
+            error: (next == Next::Dead).then(|| "a\0b".to_owned()),
+            summary: Some("a\0b".to_owned()),
+            next,
+            ..bench.finished(claimed, Outcome::Succeeded)
+        };
+        let settled = bench.store.finish(Arc::new(finished)).await.unwrap();
+        assert_eq!(settled, Settled::Recorded(Outcome::Succeeded, next));
+    }
+    assert_eq!(bench.states().await, [RunState::Succeeded, RunState::Dead]);
 }
