@@ -9,6 +9,7 @@ mod batches;
 mod bench;
 mod cancels;
 mod claims;
+mod crowd;
 mod deliveries;
 mod ends;
 mod leases;
@@ -84,6 +85,8 @@ conformance! {
     ]
     walk: [
         whatever_happens_is_as_the_model_says,
+    ]
+    crowd: [
         many_tasks_on_two_hosts_keep_every_order,
     ]
     leases: [

@@ -38,6 +38,24 @@ pub(super) struct Bench {
     folder: Arc<TempDir>,
 }
 
+/// Random numbers that are the same every time.
+pub(super) struct Dice(pub(super) u64);
+
+impl Dice {
+    /// A number below a bound.
+    pub(super) fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 16).unwrap() % bound
+    }
+
+    /// One of these, unless there is none.
+    pub(super) fn one_of<T: Clone>(&mut self, all: &[T]) -> Option<T> {
+        (!all.is_empty()).then(|| all[self.below(all.len())].clone())
+    }
+}
+
 impl Bench {
     pub(super) async fn on(engine: Engine) -> Self {
         Self::over(TestDatabase::new(engine).await, TempDir::new().unwrap()).await

@@ -1,37 +1,19 @@
 //! A walk at random over everything that can happen to runs with ordering keys, beside
 //! a model of what should: after each step the store holds what the model says.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use hookbay::clock::Timestamp;
 use hookbay::kv::KvEffects;
 use hookbay::retry::Next;
 use hookbay::run::{Claimed, OrderKey, Outcome, PluginId, RunId, RunState};
 use hookbay::store::{Cancelled, Retried, Settled};
 
-use super::bench::{Bench, LEASE, ids, increment};
+use super::bench::{Bench, Dice, LEASE, ids, increment};
 
 const KEYS: [&str; 3] = ["a", "b", "c"];
 const STEPS: u32 = 150;
-
-/// Random numbers that are the same every time.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 16).unwrap() % bound
-    }
-
-    fn one_of<T: Clone>(&mut self, all: &[T]) -> Option<T> {
-        (!all.is_empty()).then(|| all[self.below(all.len())].clone())
-    }
-}
 
 /// A run as it should stand.
 #[derive(Clone, Debug)]
@@ -389,99 +371,4 @@ pub(super) async fn whatever_happens_is_as_the_model_says(bench: Bench) {
     walk.check_counts().await;
     let late = walk.hosts[0].value(PluginId(1), "late").await;
     assert_eq!(late, None, "who is fenced leaves nothing");
-}
-
-/// What executes now, and what has ended, by key.
-#[derive(Default)]
-struct Seen {
-    executing: HashMap<OrderKey, RunId>,
-    ended: HashMap<OrderKey, RunId>,
-}
-
-pub(super) async fn many_tasks_on_two_hosts_keep_every_order(bench: Bench) {
-    const EVENTS: usize = 40;
-    let other = bench.neighbour().await;
-    let plugin = bench.plugin("p").await;
-    let hosts: Vec<&Bench> = [Some(&bench), other.as_ref()]
-        .into_iter()
-        .flatten()
-        .collect();
-    let seen = Mutex::new(Seen::default());
-    let ingest = (0..4).map(|n| {
-        let host = hosts[n % hosts.len()];
-        async move {
-            let mut dice = Dice(7 + u64::try_from(n).unwrap());
-            for _ in 0..EVENTS / 4 {
-                let keys: Vec<&str> = (0..3).filter_map(|_| dice.one_of(&KEYS)).collect();
-                host.in_order(plugin, &keys).await;
-            }
-        }
-    });
-    let work = (0..4).map(|n| {
-        let (host, seen) = (hosts[n % hosts.len()], &seen);
-        async move {
-            let mut dice = Dice(99 + u64::try_from(n).unwrap());
-            let mut ended = 0;
-            let mut idle = 0;
-            while idle < 50 {
-                let (claimed, _) = host.claim(plugin, 2).await;
-                idle = if claimed.is_empty() { idle + 1 } else { 0 };
-                for one in claimed {
-                    ended += execute(host, &one, seen, &mut dice).await;
-                }
-            }
-            ended
-        }
-    });
-    let (_, ended) = tokio::join!(join_all(ingest), join_all(work));
-    // What came after everybody had stopped looking.
-    let mut late = 0;
-    loop {
-        let (claimed, _) = bench.claim(plugin, 2).await;
-        if claimed.is_empty() {
-            break;
-        }
-        for one in claimed {
-            late += execute(&bench, &one, &seen, &mut Dice(5)).await;
-        }
-    }
-    let ended = ended.into_iter().sum::<usize>() + late;
-    assert_eq!(ended, 3 * EVENTS);
-    let states = bench.states().await;
-    assert!(states.iter().all(|state| !state.is_live()), "{states:?}");
-}
-
-/// Notes that a run executes, checks that it may, and ends the attempt somehow; how many
-/// runs it ended.
-async fn execute(host: &Bench, claimed: &Claimed, seen: &Mutex<Seen>, dice: &mut Dice) -> usize {
-    let (run, key) = (claimed.fence.run, claimed.order.unwrap());
-    {
-        let mut seen = seen.lock().unwrap();
-        let before = seen.executing.insert(key, run);
-        assert_eq!(before, None, "two at once");
-        let last = seen.ended.get(&key);
-        assert!(last.is_none_or(|last| *last < run), "{run} after {last:?}");
-    }
-    let what = dice.below(5);
-    {
-        let mut seen = seen.lock().unwrap();
-        seen.executing.remove(&key);
-        if what < 2 {
-            seen.ended.insert(key, run);
-        }
-    }
-    match what {
-        0 => drop(host.succeed(claimed, increment("n")).await),
-        1 => drop(host.die(claimed).await),
-        2 => drop(host.fail(claimed).await),
-        3 => {
-            let none = KvEffects::default();
-            let again = host.finish(claimed, Outcome::Conflict, Next::Again, none);
-            again.await;
-            // Who meets others again and again waits a little.
-            host.pass(Duration::from_secs(6));
-        }
-        _ => host.store.release(vec![claimed.fence]).await.unwrap(),
-    }
-    usize::from(what < 2)
 }
