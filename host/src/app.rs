@@ -4,7 +4,6 @@
 //! the clock are arguments, so that tests run the whole host on port 0 and own
 //! time.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -14,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::clock::Clock;
-use crate::config::{Config, Secret, TOKEN_FILE};
+use crate::config::{Config, Secret};
 use crate::dispatch::upkeep::Heartbeat;
 use crate::dispatch::{Dispatcher, LeaseHolds, Presence, SharedBoard, Wakeup, neighbours, upkeep};
 use crate::http::{Public, admin_routes, public_routes, serve};
@@ -22,6 +21,10 @@ use crate::ingest::{Batcher, BatcherTask, Budget, Door, Sources};
 use crate::metrics::Metrics;
 use crate::plugin::{Directory, EngineError, PluginHost, Rescan};
 use crate::store::{Settings, Store, StoreError};
+
+mod data_dir;
+
+use data_dir::DataDir;
 
 /// Memory for bodies that are being received or wait for their commit.
 const BODIES_BYTES: u64 = 512 << 20;
@@ -65,6 +68,8 @@ pub struct App {
     dispatch: Stage,
     upkeep: Stage,
     presence: Stage,
+    /// Nobody else's as long as we run.
+    _data_dir: DataDir,
 }
 
 /// Tasks that stop together.
@@ -84,8 +89,18 @@ impl App {
         clock: Clock,
     ) -> Result<Self, StartError> {
         let config = Arc::new(config);
-        let token = prepare_data_dir(&config)?;
         let store = Store::open(&Settings::of(&config), clock).await?;
+        let data_dir = match DataDir::prepare(&config) {
+            Ok(data_dir) => data_dir,
+            Err(error) => {
+                store.close().await;
+                return Err(error);
+            }
+        };
+        if let Some(epoch) = data_dir.replace_epoch(store.epoch())? {
+            // The start before this one is over: nobody need wait for its lease.
+            store.end_lease(epoch).await?;
+        }
         // Every host of one database goes by that database's clock.
         let clock = store.clock();
         let cache_dir = config.data_dir.join("cache");
@@ -105,7 +120,7 @@ impl App {
         let (upkeep, lease) = shared.start_upkeep();
         let dispatch = shared.start_dispatch(lease);
         let (batcher, batcher_task) = Batcher::start(store.clone(), Arc::clone(&shared.wakeup));
-        let addresses = shared.serve(listeners, batcher, rescan, token);
+        let addresses = shared.serve(listeners, batcher, rescan, data_dir.token.clone());
         Ok(Self {
             store,
             config,
@@ -114,6 +129,7 @@ impl App {
             dispatch,
             upkeep,
             presence,
+            _data_dir: data_dir,
         })
     }
 
@@ -159,6 +175,7 @@ impl Shared {
             clock: self.clock.clone(),
             metrics: Arc::clone(&self.metrics),
             wakeup: Arc::clone(&self.wakeup),
+            registry_changed: Arc::clone(&self.registry_changed),
         };
         presence.read_registry().await?;
         let directory = Directory::new(&self.config.plugins_dir);
@@ -281,55 +298,6 @@ impl Stage {
             }
         }
     }
-}
-
-/// Makes the data directory and finds the admin token: from the environment,
-/// else from its file, which is made at first start.
-fn prepare_data_dir(config: &Config) -> Result<Secret, StartError> {
-    let failed = |path: &Path| {
-        let path = path.display().to_string();
-        move |error| StartError::DataDir { path, error }
-    };
-    private_folder(&config.data_dir).map_err(failed(&config.data_dir))?;
-    if let Some(token) = &config.admin_token {
-        return Ok(token.clone());
-    }
-    let path = config.data_dir.join(TOKEN_FILE);
-    match std::fs::read_to_string(&path) {
-        Ok(text) if !text.trim().is_empty() => Ok(Secret::new(text.trim())),
-        Ok(_) => make_token(&path).map_err(failed(&path)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            make_token(&path).map_err(failed(&path))
-        }
-        Err(error) => Err(failed(&path)(error)),
-    }
-}
-
-/// A folder that only its owner can enter, if it is new.
-fn private_folder(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-}
-
-/// A new token in a file that only its owner can read.
-fn make_token(path: &Path) -> std::io::Result<Secret> {
-    use std::io::Write as _;
-    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-    let token = hex::encode(rand::random::<[u8; 32]>());
-    let mut file = std::fs::File::options()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)?;
-    // A file that was there already keeps its mode otherwise.
-    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
-    writeln!(file, "{token}")?;
-    file.sync_all()?;
-    Ok(Secret::new(token))
 }
 
 /// This host's name, for people.

@@ -25,6 +25,7 @@ mod lanes;
 mod lease;
 pub mod neighbours;
 mod presence;
+mod registry;
 mod shelf;
 pub mod upkeep;
 mod wakeup;

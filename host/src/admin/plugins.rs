@@ -125,9 +125,9 @@ pub(super) async fn rescan(State(admin): State<Arc<Admin>>) -> StatusCode {
 /// How many live runs stand where; all wait behind a plugin that cannot run.
 pub(super) fn states(runs: &PluginRuns, can_run: bool) -> [(&'static str, i64); 4] {
     let (ready, waiting, blocked) = if can_run {
-        (runs.due, runs.later, 0)
+        (runs.due, runs.later, runs.behind)
     } else {
-        (0, 0, runs.due + runs.later)
+        (0, 0, runs.due + runs.later + runs.behind)
     };
     [
         ("ready", ready),
@@ -141,7 +141,7 @@ async fn plugin_json(admin: &Admin, entry: &Entry) -> Result<PluginJson, AdminEr
     let mut runs = BTreeMap::new();
     if let Some(id) = entry.id {
         let counts = admin.store.plugin_runs(id).await?;
-        runs.extend(states(&counts, entry.active.is_some()));
+        runs.extend(states(&counts, entry.can_run()));
         runs.extend([
             ("succeeded", counts.succeeded),
             ("dead", counts.dead),
@@ -170,11 +170,10 @@ async fn plugin_json(admin: &Admin, entry: &Entry) -> Result<PluginJson, AdminEr
             problem: candidate.problem.clone(),
         }),
         pinned: false,
-        hosts: entry
-            .active
-            .iter()
-            .map(|_| admin.host_name.to_string())
-            .collect(),
+        hosts: {
+            let here = entry.active.iter().map(|_| admin.host_name.to_string());
+            here.chain(entry.elsewhere.iter().cloned()).collect()
+        },
         runs,
         loaded_at: entry.loaded_at,
         error: candidate

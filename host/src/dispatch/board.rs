@@ -16,13 +16,13 @@ use crate::trigger::{Trigger, TriggerIndex};
 /// How a plugin stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PluginState {
-    /// A version runs.
+    /// A version runs, here or on another host.
     Active,
     /// An operator has paused it.
     Paused,
     /// No version runs: the only one wants more than it is granted.
     Held,
-    /// Its file is not here.
+    /// No live host has its file.
     Missing,
     /// Its file never loaded.
     Broken,
@@ -60,8 +60,10 @@ pub struct Entry {
     pub triggers: Vec<Trigger>,
     /// What the operator allows and sets.
     pub settings: Arc<PluginConfig>,
-    /// Whether an operator has paused it.
+    /// Whether an operator has paused it, on all hosts.
     pub is_paused: bool,
+    /// The other live hosts that run its active version.
+    pub elsewhere: Vec<String>,
     /// Whether its file is in the directory.
     pub(super) is_present: bool,
 }
@@ -114,6 +116,7 @@ impl Entry {
             triggers: Vec::new(),
             settings: Arc::new(settings),
             is_paused: false,
+            elsewhere: Vec::new(),
             is_present: false,
         }
     }
@@ -123,14 +126,15 @@ impl Entry {
         self.active.is_some() && !self.is_paused
     }
 
-    /// How it stands.
+    /// How it stands, on all hosts together.
     pub fn state(&self) -> PluginState {
-        match (&self.active, &self.candidate) {
-            (Some(_), _) if self.is_paused => PluginState::Paused,
-            (Some(_), _) => PluginState::Active,
-            (None, _) if !self.is_present => PluginState::Missing,
-            (None, Some(candidate)) if candidate.missing_grants.is_empty() => PluginState::Broken,
-            (None, _) => PluginState::Held,
+        let runs_somewhere = self.active.is_some() || !self.elsewhere.is_empty();
+        match &self.candidate {
+            _ if runs_somewhere && self.is_paused => PluginState::Paused,
+            _ if runs_somewhere => PluginState::Active,
+            _ if !self.is_present => PluginState::Missing,
+            Some(candidate) if candidate.missing_grants.is_empty() => PluginState::Broken,
+            _ => PluginState::Held,
         }
     }
 }

@@ -101,6 +101,8 @@ impl Executor {
             next,
             max_attempts,
             effects: report.effects,
+            // No plugin can emit events yet.
+            emitted: Vec::new(),
         };
         self.record(Arc::new(finished), event.ok().as_deref(), &plugin.name)
             .await

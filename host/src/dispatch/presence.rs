@@ -8,8 +8,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -41,7 +42,12 @@ pub struct Presence {
     pub metrics: Arc<Metrics>,
     /// Rung after every change: a plugin that is new here may have runs waiting.
     pub wakeup: Arc<Wakeup>,
+    /// Rung when the registry has changed by somebody else's hand.
+    pub registry_changed: Arc<Notify>,
 }
+
+/// Between looks at the registry that other hosts write too.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 impl Presence {
     /// Reads the registry, so that known plugins have their triggers from the
@@ -59,6 +65,7 @@ impl Presence {
             entry.id = Some(PluginId(row.plugin_id));
             entry.manifest = serde_json::from_str(&row.manifest).ok();
             entry.triggers = triggers_in_force(&entry.settings, entry.manifest.as_ref());
+            entry.is_paused = row.is_paused;
             entries.insert(name, entry);
         }
         self.publish(entries, false);
@@ -69,7 +76,20 @@ impl Presence {
     pub async fn run(self, mut found: mpsc::Receiver<Found>, stop: CancellationToken) {
         // Files that could not be registered, for the database's sake, not theirs.
         let mut again: BTreeMap<String, Arc<[u8]>> = BTreeMap::new();
-        while let Some(one) = found.recv().await {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        loop {
+            let one = tokio::select! {
+                one = found.recv() => one,
+                () = self.registry_changed.notified() => {
+                    self.read_again().await;
+                    continue;
+                }
+                _ = look.tick(), if self.store.is_shared() => {
+                    self.read_again().await;
+                    continue;
+                }
+            };
+            let Some(one) = one else { return };
             // What else was found need not be loaded any more.
             if stop.is_cancelled() {
                 return;
@@ -157,7 +177,10 @@ impl Presence {
         let settings = self.config.plugin(name);
         let missing_grants = loaded.manifest.missing_grants(&settings);
         let problem = if missing_grants.is_empty() {
-            loaded.exceeds(&settings.limits)
+            match loaded.exceeds(&settings.limits) {
+                None => self.is_older(name, loaded.digest).await?,
+                problem => problem,
+            }
         } else {
             Some(format!("wants {}", missing_grants.join(", ")))
         };
@@ -234,10 +257,42 @@ impl Presence {
         self.board.load().entries.get(name)?.active.clone()
     }
 
+    /// Whether a version that is found at start has been replaced since: while other
+    /// hosts run a newer one, a host that comes back does not take them back.
+    async fn is_older(
+        &self,
+        name: &PluginName,
+        digest: Digest,
+    ) -> Result<Option<String>, StoreError> {
+        if self.board.load().is_ready || !self.store.is_shared() {
+            return Ok(None);
+        }
+        let rows = self.store.plugins().await?;
+        let row = rows.into_iter().find(|row| row.name == name.as_str());
+        let Some((row, active)) = row.and_then(|row| Some((row.plugin_id, row.digest?))) else {
+            return Ok(None);
+        };
+        let digest = digest.to_string();
+        let epoch = self.store.epoch().0;
+        let others = self.store.live_hosts().await?;
+        if digest == active
+            || others.iter().all(|host| host.epoch == epoch)
+            || !self.store.knows_digest(PluginId(row), &digest).await?
+        {
+            return Ok(None);
+        }
+        Ok(Some(format!(
+            "is a version that was replaced by {active}, which other hosts run"
+        )))
+    }
+
     /// Activates the version that the store calls active from where it is kept;
     /// returns whether there is one.
     async fn activate_kept(&self, name: &PluginName, file: &str) -> Result<bool, StoreError> {
-        let Some(loaded) = self.kept(name).await? else {
+        let rows = self.store.plugins().await?;
+        let row = rows.into_iter().find(|row| row.name == name.as_str());
+        let digest = row.and_then(|row| row.digest?.parse().ok());
+        let Some(loaded) = self.kept(name, digest).await else {
             return Ok(false);
         };
         tracing::info!(plugin = %name, digest = %loaded.digest, "the version that was active runs, from the data directory");
@@ -249,26 +304,14 @@ impl Presence {
         Ok(true)
     }
 
-    /// The version that the store calls active, if it is kept and may run.
-    async fn kept(&self, name: &PluginName) -> Result<Option<Loaded>, StoreError> {
-        let rows = self.store.plugins().await?;
-        let row = rows.into_iter().find(|row| row.name == name.as_str());
-        let digest = row
-            .and_then(|row| row.digest)
-            .and_then(|digest| digest.parse().ok());
-        let Some(digest) = digest else {
-            return Ok(None);
-        };
-        let Some(bytes) = self.shelf().get(digest).await else {
-            return Ok(None);
-        };
-        let Ok(loaded) = self.host.load(bytes).await else {
-            return Ok(None);
-        };
+    /// A version, if it is kept here and may run.
+    pub(super) async fn kept(&self, name: &PluginName, digest: Option<Digest>) -> Option<Loaded> {
+        let bytes = self.shelf().get(digest?).await?;
+        let loaded = self.host.load(bytes).await.ok()?;
         let settings = self.config.plugin(name);
         let is_allowed = loaded.manifest.missing_grants(&settings).is_empty()
             && loaded.exceeds(&settings.limits).is_none();
-        Ok(is_allowed.then_some(loaded))
+        is_allowed.then_some(loaded)
     }
 
     fn removed(&self, file: &str) {
@@ -307,7 +350,11 @@ impl Presence {
             triggers: serde_json::to_string(&texts).unwrap_or_default(),
             blocks_on_dead: settings.on_dead == OnDead::Block,
         };
-        self.store.register(row).await
+        let id = self.store.register(row).await?;
+        if let Err(error) = self.store.tell_registry().await {
+            tracing::debug!(%error, "other hosts are not told of the plugin; they look by themselves");
+        }
+        Ok(id)
     }
 
     /// The plugins that a file is: the tables that name it, else its stem.
@@ -350,7 +397,7 @@ impl Presence {
         self.publish(entries, board.is_ready);
     }
 
-    fn publish(&self, entries: BTreeMap<PluginName, Entry>, is_ready: bool) {
+    pub(super) fn publish(&self, entries: BTreeMap<PluginName, Entry>, is_ready: bool) {
         let able = entries.values().filter(|entry| entry.active.is_some());
         let able: Vec<PluginId> = able.filter_map(|entry| entry.id).collect();
         self.board.store(Arc::new(Board::new(entries, is_ready)));

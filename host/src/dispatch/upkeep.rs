@@ -72,7 +72,7 @@ impl Heartbeat {
                 () = stop.cancelled() => break,
             }
         }
-        if let Err(error) = self.store.end_lease().await {
+        if let Err(error) = self.store.end_lease(self.store.epoch()).await {
             tracing::debug!(%error, "the lease could not be ended; it ends by itself");
         }
     }

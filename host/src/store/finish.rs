@@ -12,6 +12,7 @@ use crate::retry::Next;
 use crate::run::{AttemptRecord, Claimed, LogLine, Outcome, RunId, RunState};
 
 use super::history::{Over, Tried};
+use super::ingest::NewEvent;
 use super::order;
 use super::rows::{Kind, ManyRows};
 use super::state::{self, Session, Unwritable};
@@ -44,6 +45,8 @@ pub struct Finished {
     pub max_attempts: u32,
     /// What it read and wrote; applied only with a success.
     pub effects: KvEffects,
+    /// Events that follow from it; stored only with a success.
+    pub emitted: Vec<NewEvent>,
 }
 
 /// What became of a finished attempt.
@@ -131,17 +134,22 @@ impl super::Statements {
         };
         let counted_by = first.finished.claimed.fence.owner;
         let all = || finishes.iter().map(|finish| &*finish.finished);
-        let keys = all().filter_map(|finished| {
+        let ended = all().filter_map(|finished| {
             let is_last = final_state(finished.next).is_some();
             let key = finished.claimed.order.filter(|_| is_last)?;
             Some((finished.claimed.plugin, key))
         });
+        let mut started = Vec::new();
+        for new in all().flat_map(|finished| &finished.emitted) {
+            let keys = new.runs().iter();
+            started.extend(keys.filter_map(|run| Some((run.plugin, run.order?))));
+        }
         let effects = || {
             all()
                 .filter(|finished| finished.next == Next::Succeeded && !finished.effects.is_empty())
         };
         let states = effects().map(|finished| finished.claimed.plugin);
-        order::lock(tx, keys, states).await?;
+        order::lock(tx, ended.chain(started), states).await?;
         let fenced_in = self.held(tx, finishes).await?;
         let mut session = Session::new(&self.state, tx.now);
         let touched = effects().map(|finished| (finished.claimed.plugin, &finished.effects));
@@ -167,6 +175,7 @@ impl super::Statements {
             .bury(tx, &self.order, counted_by, &over)
             .await?;
         self.put_back(tx, &held).await?;
+        self.store_emitted(tx, &held).await?;
         Ok(settled)
     }
 
@@ -188,6 +197,19 @@ impl super::Statements {
         rows.iter()
             .map(|row| Ok((RunId(row.int("run_id")?), row.int("lease_no")?)))
             .collect()
+    }
+
+    /// Stores the events that follow from successes, with their runs.
+    async fn store_emitted(&self, tx: &mut Tx, held: &[Held<'_>]) -> Result<(), StoreError> {
+        let succeeded = held.iter().filter(|one| one.next == Next::Succeeded);
+        let emitted = succeeded.flat_map(|one| &one.finish.finished.emitted);
+        let events: Vec<(&NewEvent, bool)> = emitted.map(|new| (new, false)).collect();
+        self.ingest.insert_events(tx, &events).await?;
+        let mut runs = Vec::new();
+        for (new, _) in &events {
+            runs.extend(new.runs().iter().map(|run| (new.id(), *run)));
+        }
+        self.start_runs(tx, &runs).await
     }
 
     /// Makes runs ready again that are to be tried once more.

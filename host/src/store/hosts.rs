@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::event::EventId;
-use crate::run::{DEATHS_MAX, OrderKey, Outcome, PluginId, RunId, RunState};
+use crate::run::{DEATHS_MAX, Epoch, OrderKey, Outcome, PluginId, RunId, RunState};
 
 use super::history::{Over, Tried};
 use super::order;
@@ -118,12 +118,12 @@ impl Store {
         .await
     }
 
-    /// Ends this host's lease: whatever it still held is anybody's.
+    /// Ends the lease of a start that is over: whatever it still held is anybody's.
     ///
     /// # Errors
     /// [`StoreError`] if it was not ended; it ends by itself.
-    pub async fn end_lease(&self) -> Result<(), StoreError> {
-        let epoch = self.epoch().0;
+    pub async fn end_lease(&self, epoch: Epoch) -> Result<(), StoreError> {
+        let epoch = epoch.0;
         self.write(move |tx| {
             Box::pin(async move {
                 let end = sql("update hosts set lease_ms = 0 where epoch = $1").bind(epoch);

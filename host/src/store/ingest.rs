@@ -20,6 +20,7 @@ use super::writer::Work;
 use super::{Engine, Store, StoreError};
 
 /// An event that has not been stored, in the form in which it will be.
+#[derive(Debug)]
 pub struct NewEvent {
     event: Event,
     size_bytes: i64,

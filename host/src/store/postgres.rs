@@ -324,8 +324,4 @@ impl Sessions {
         let mut connection = self.pool.acquire().await?;
         partitions::prepare(&mut connection, self.clock.now()).await
     }
-
-    pub(super) fn pool(&self) -> &PgPool {
-        &self.pool
-    }
 }

@@ -30,7 +30,8 @@ pub(in super::super) struct Statements {
 }
 
 /// Everything of a batch that may be new. Of a known key only an expired row is taken
-/// over; what is not returned has been seen before.
+/// over; what is not returned has been seen before. (`is true` keeps the planner from
+/// joining: a hashed look-up, however many rows there are.)
 const NEW: &str = "with fresh as (insert into dedup as d (source, key, body_sha256, event_id, expires_ms) \
     select * from unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bigint[]) \
     on conflict (source, key) do update set body_sha256 = excluded.body_sha256, event_id = excluded.event_id, \
@@ -43,11 +44,11 @@ const NEW: &str = "with fresh as (insert into dedup as d (source, key, body_sha2
     $14::bigint[], $15::bigint[], $16::bigint[], $17::text[], $18::bigint[], $19::bigint[], $20::bytea[], \
     $21::bigint[]) as t (id, source, provider, kind, received_ms, delivery_id, content_type, \
     size_bytes, is_handshake, dedup_conflict, no_run_reason, encoding, header_bytes, request, is_keyed) \
-    where is_keyed = 0 or id in (select event_id from fresh) on conflict (id) do nothing returning id), \
+    where (is_keyed = 0 or id in (select event_id from fresh)) is true on conflict (id) do nothing returning id), \
     started as (insert into runs (event_id, plugin_id, state, due_ms, order_key, created_ms) \
     select event_id, plugin_id, state, $6, order_key, $6 \
     from unnest($22::bytea[], $23::bigint[], $24::bigint[], $25::bytea[]) \
-    as r (event_id, plugin_id, state, order_key) where event_id in (select id from stored)) \
+    as r (event_id, plugin_id, state, order_key) where (event_id in (select id from stored)) is true) \
     select id from stored";
 
 impl Statements {

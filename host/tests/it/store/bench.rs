@@ -233,6 +233,7 @@ impl Bench {
             next: Next::Succeeded,
             max_attempts: 3,
             effects: KvEffects::default(),
+            emitted: Vec::new(),
         }
     }
 
