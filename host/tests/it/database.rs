@@ -128,6 +128,38 @@ impl TestDatabase {
         self.count("state like 'idle in transaction%'").await
     }
 
+    /// Cuts all hosts off, in the middle of whatever they do; they may come back.
+    pub(crate) async fn cut_off(&self) {
+        let cut = "select pg_terminate_backend(pid) from pg_stat_activity";
+        command(&format!("{cut} where datname = '{}'", self.name)).await;
+    }
+
+    /// Is gone for everybody until [`TestDatabase::come_back`].
+    pub(crate) async fn go_away(&self) {
+        command(&format!(
+            "alter database {} allow_connections false",
+            self.name
+        ))
+        .await;
+        self.cut_off().await;
+    }
+
+    /// Is there again.
+    pub(crate) async fn come_back(&self) {
+        command(&format!(
+            "alter database {} allow_connections true",
+            self.name
+        ))
+        .await;
+    }
+
+    /// A number, on Postgres.
+    pub(crate) async fn number(&self, query: &'static str) -> i64 {
+        let mut connection = self.connect().await;
+        let row = sqlx::query(query).fetch_one(&mut connection).await;
+        row.unwrap().get(0)
+    }
+
     async fn count(&self, which: &str) -> i64 {
         let mut connection = self.connect().await;
         let count =
