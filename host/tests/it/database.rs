@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use hookbay::config::Database;
+use hookbay::config::{Database, Environment};
 use hookbay::store::Settings;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
@@ -45,15 +45,17 @@ impl Engine {
 }
 
 fn server() -> Option<String> {
-    std::env::var("HOOKBAY_TEST_POSTGRES")
-        .ok()
-        .filter(|url| !url.is_empty())
+    variable("HOOKBAY_TEST_POSTGRES")
 }
 
 fn pooled_server() -> Option<String> {
-    std::env::var("HOOKBAY_TEST_PGBOUNCER")
-        .ok()
-        .filter(|url| !url.is_empty())
+    variable("HOOKBAY_TEST_PGBOUNCER")
+}
+
+fn variable(name: &str) -> Option<String> {
+    let environment = Environment::of_process();
+    let text = environment.get(name).filter(|text| !text.is_empty());
+    text.map(str::to_owned)
 }
 
 /// The address of another database on the same server.

@@ -68,7 +68,7 @@ pub(super) async fn hosts_that_get_the_same_deliveries_store_each_once(bench: Be
     for by_body in [false, true] {
         // Each host gets every key, in its own order, in several batches at once.
         let sent = join_all((0..6).map(|sender| {
-            let host = if sender % 2 == 0 { &bench } else { &other };
+            let host = [&bench, &other][sender % 2];
             async move {
                 let mut order: Vec<usize> = (0..KEYS).collect();
                 if sender % 2 == 1 {
@@ -109,7 +109,7 @@ pub(super) async fn another_body_is_kept_once_by_all_hosts(bench: Bench) {
     };
     let plugin = bench.plugin("p").await;
     let send = |sender: usize| {
-        let host = if sender % 2 == 0 { &bench } else { &other };
+        let host = [&bench, &other][sender % 2];
         let body = format!("body {}", sender % BODIES);
         async move {
             let event = host.event(&body);

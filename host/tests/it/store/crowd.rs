@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use hookbay::kv::KvEffects;
 use hookbay::retry::Next;
 use hookbay::run::{Claimed, OrderKey, Outcome, RunId};
+use hookbay::store::Settled;
 
 use super::bench::{Bench, Dice, increment};
 
@@ -93,18 +94,22 @@ async fn execute(host: &Bench, claimed: &Claimed, seen: &Mutex<Seen>, dice: &mut
             seen.ended.insert(key, run);
         }
     }
-    match what {
-        0 => drop(host.succeed(claimed, increment("n")).await),
-        1 => drop(host.die(claimed).await),
-        2 => drop(host.fail(claimed).await),
+    let settled = match what {
+        0 => host.succeed(claimed, increment("n")).await,
+        1 => host.die(claimed).await,
+        2 => host.fail(claimed).await,
         3 => {
             let none = KvEffects::default();
             let again = host.finish(claimed, Outcome::Conflict, Next::Again, none);
-            again.await;
             // Who meets others again and again waits a little.
             host.pass(Duration::from_secs(6));
+            again.await
         }
-        _ => host.store.release(vec![claimed.fence]).await.unwrap(),
-    }
+        _ => {
+            host.store.release(vec![claimed.fence]).await.unwrap();
+            return 0;
+        }
+    };
+    assert_ne!(settled, Settled::Fenced, "nobody takes it away");
     usize::from(what < 2)
 }
