@@ -352,3 +352,6 @@ async fn note_rate(tx: &mut Tx, plugin: PluginId, tat_us: i64) -> Result<(), Sto
     tx.execute(note.bind(plugin.0).bind(tat_us)).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 //! What a delivery is (new, a duplicate, or a known id with another body) is
 //! decided by [`classify`], on what the database and the batch before it hold.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::clock::millis;
@@ -255,6 +255,9 @@ impl super::Statements {
         }
         let all: Vec<&NewEvent> = batches.iter().copied().flatten().collect();
         let mut known = self.known(tx, &all).await?;
+        // Of a batch that is sent again since nobody knew whether it was committed.
+        let stored_before: HashSet<EventId> =
+            known.values().flatten().map(|(_, event)| *event).collect();
         let decided: Vec<Vec<Ingested>> = batches
             .iter()
             .map(|batch| batch.iter().map(|new| classify(new, &mut known)).collect())
@@ -268,6 +271,7 @@ impl super::Statements {
                 Ingested::Conflict => Some((new, true)),
                 Ingested::Duplicate(_) => None,
             })
+            .filter(|(new, _)| !stored_before.contains(&new.id()))
             .collect();
         let now = tx.now;
         let keys = stored.iter().flat_map(|(new, _)| {

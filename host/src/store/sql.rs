@@ -192,11 +192,14 @@ impl<'q> Statement<'q> {
         for value in self.values {
             query = match value {
                 Value::Int(value) => query.bind(value),
-                Value::Text(value) => query.bind(value.map(Cow::into_owned)),
+                Value::Text(value) => query.bind(value.map(without_nul)),
                 Value::Bytes(value) => query.bind(value.map(Cow::into_owned)),
                 Value::Ints(values) => query.bind(values),
                 Value::Column(Column::Ints(values)) => query.bind(values),
-                Value::Column(Column::Texts(values)) => query.bind(values),
+                Value::Column(Column::Texts(values)) => {
+                    let values = values.into_iter().map(|value| value.map(without_nul));
+                    query.bind(values.collect::<Vec<_>>())
+                }
                 Value::Column(Column::Bytes(values)) => {
                     let values: Vec<Option<&[u8]>> = values.iter().map(Option::as_deref).collect();
                     query.bind(values)
@@ -205,6 +208,15 @@ impl<'q> Statement<'q> {
         }
         query
     }
+}
+
+/// A text that Postgres takes: it knows no NUL in texts. One from a guest or a query
+/// must not make a statement fail that can never succeed.
+fn without_nul(text: Cow<'_, str>) -> String {
+    if text.contains('\0') {
+        return text.replace('\0', "\u{FFFD}");
+    }
+    text.into_owned()
 }
 
 /// A statement that is put together piece by piece. The pieces are ours; every

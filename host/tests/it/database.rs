@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use hookbay::config::Database;
+use hookbay::config::{Database, Environment};
 use hookbay::store::Settings;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
@@ -45,15 +45,17 @@ impl Engine {
 }
 
 fn server() -> Option<String> {
-    std::env::var("HOOKBAY_TEST_POSTGRES")
-        .ok()
-        .filter(|url| !url.is_empty())
+    variable("HOOKBAY_TEST_POSTGRES")
 }
 
 fn pooled_server() -> Option<String> {
-    std::env::var("HOOKBAY_TEST_PGBOUNCER")
-        .ok()
-        .filter(|url| !url.is_empty())
+    variable("HOOKBAY_TEST_PGBOUNCER")
+}
+
+fn variable(name: &str) -> Option<String> {
+    let environment = Environment::of_process();
+    let text = environment.get(name).filter(|text| !text.is_empty());
+    text.map(str::to_owned)
 }
 
 /// The address of another database on the same server.
@@ -127,6 +129,38 @@ impl TestDatabase {
     /// How many connections of a host have a transaction open, on Postgres.
     pub(crate) async fn open_transactions(&self) -> i64 {
         self.count("state like 'idle in transaction%'").await
+    }
+
+    /// Cuts all hosts off, in the middle of whatever they do; they may come back.
+    pub(crate) async fn cut_off(&self) {
+        let cut = "select pg_terminate_backend(pid) from pg_stat_activity";
+        command(&format!("{cut} where datname = '{}'", self.name)).await;
+    }
+
+    /// Is gone for everybody until [`TestDatabase::come_back`].
+    pub(crate) async fn go_away(&self) {
+        command(&format!(
+            "alter database {} allow_connections false",
+            self.name
+        ))
+        .await;
+        self.cut_off().await;
+    }
+
+    /// Is there again.
+    pub(crate) async fn come_back(&self) {
+        command(&format!(
+            "alter database {} allow_connections true",
+            self.name
+        ))
+        .await;
+    }
+
+    /// A number, on Postgres.
+    pub(crate) async fn number(&self, query: &'static str) -> i64 {
+        let mut connection = self.connect().await;
+        let row = sqlx::query(query).fetch_one(&mut connection).await;
+        row.unwrap().get(0)
     }
 
     async fn count(&self, which: &str) -> i64 {

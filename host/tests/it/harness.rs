@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Where a host keeps everything; it outlives the host, so that another can follow.
 pub(crate) struct Folder {
     files: TempDir,
-    pub(crate) database: TestDatabase,
+    pub(crate) database: Arc<TestDatabase>,
 }
 
 /// A host that runs.
@@ -73,9 +73,18 @@ impl Folder {
 
     /// The same on one engine, for what only that has.
     pub(crate) async fn on(engine: Engine, toml: &str, plugins: &[&str]) -> Self {
+        Self::with(Arc::new(TestDatabase::new(engine).await), toml, plugins)
+    }
+
+    /// One of another host on the same database.
+    pub(crate) fn beside(&self, toml: &str, plugins: &[&str]) -> Self {
+        Self::with(Arc::clone(&self.database), toml, plugins)
+    }
+
+    fn with(database: Arc<TestDatabase>, toml: &str, plugins: &[&str]) -> Self {
         let folder = Self {
             files: TempDir::with_prefix("hookbay-it-").unwrap(),
-            database: TestDatabase::new(engine).await,
+            database,
         };
         let database = folder.database.toml();
         fs::write(
@@ -185,9 +194,11 @@ impl Host {
                     let lock = File::open(self.folder.lock_file()).unwrap();
                     lock.try_lock().is_ok().then_some(())
                 }
-                Engine::Postgres | Engine::Pooled => {
-                    (self.folder.database.connections().await == 0).then_some(())
-                }
+                // The pooler's outlive us.
+                Engine::Pooled => Some(()),
+                // Those of another host are not told from ours.
+                Engine::Postgres if Arc::strong_count(&self.folder.database) > 1 => Some(()),
+                Engine::Postgres => (self.folder.database.connections().await == 0).then_some(()),
             }
         })
         .await;
@@ -195,6 +206,11 @@ impl Host {
             let refused = tokio::net::TcpStream::connect(address).await;
             assert!(refused.is_err(), "{address} still answers after the stop");
         }
+    }
+
+    /// What it writes to, for what has no address yet.
+    pub(crate) fn store(&self) -> &Store {
+        &self.app.as_ref().unwrap().store
     }
 
     /// Stops and starts again over the same folder.

@@ -164,10 +164,23 @@ impl Program {
         self.child.wait().unwrap();
     }
 
+    /// Stops all of it in the middle of whatever it does, without its knowing.
+    pub(crate) fn freeze(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(self.pid().unwrap(), signal).unwrap();
+    }
+
     /// Asks it to stop; how it ended.
     pub(crate) async fn terminate(mut self) -> Option<i32> {
-        let id = self.pid().unwrap();
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        self.signal(rustix::process::Signal::TERM);
         let child = &mut self.child;
         eventually("the program ends", async || child.try_wait().unwrap())
             .await

@@ -7,9 +7,9 @@ use hookbay::retry::Next;
 use hookbay::run::{Outcome, RunState};
 use hookbay::store::Settled;
 
-use super::{Bench, increment};
+use super::bench::{Bench, increment};
 
-pub(super) async fn claims_take_what_is_due_oldest_first(bench: &Bench) {
+pub(super) async fn claims_take_what_is_due_oldest_first(bench: Bench) {
     let (plugin, other) = (bench.plugin("p").await, bench.plugin("q").await);
     bench.runs_for(plugin, 5).await;
     let (first, next_due) = bench.claim(plugin, 3).await;
@@ -50,7 +50,7 @@ pub(super) async fn claims_take_what_is_due_oldest_first(bench: &Bench) {
     );
 }
 
-pub(super) async fn a_run_waits_by_the_stores_own_clock(bench: &Bench) {
+pub(super) async fn a_run_waits_by_the_stores_own_clock(bench: Bench) {
     let plugin = bench.plugin("p").await;
     let (event, _) = bench.deliver(None, false, "a", &[plugin]).await;
     let (claimed, _) = bench.claim(plugin, 1).await;
@@ -81,7 +81,7 @@ pub(super) async fn a_run_waits_by_the_stores_own_clock(bench: &Bench) {
     }
 }
 
-pub(super) async fn what_is_given_back_has_used_up_nothing(bench: &Bench) {
+pub(super) async fn what_is_given_back_has_used_up_nothing(bench: Bench) {
     let plugin = bench.plugin("p").await;
     bench.runs_for(plugin, 2).await;
     for _ in 0..5 {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use hookbay::store::{Ingested, NewEvent};
 
-use super::{Bench, WINDOW, unordered};
+use super::bench::{Bench, WINDOW, unordered};
 
-pub(super) async fn deliveries_are_known_for_their_window(bench: &Bench) {
+pub(super) async fn deliveries_are_known_for_their_window(bench: Bench) {
     let (first, ingested) = bench.deliver(Some("k"), false, "a", &[]).await;
     assert_eq!(ingested, Ingested::New);
     let (other, ingested) = bench.deliver(Some("k"), false, "b", &[]).await;
@@ -34,7 +34,7 @@ pub(super) async fn deliveries_are_known_for_their_window(bench: &Bench) {
     );
 }
 
-pub(super) async fn equal_bodies_are_the_same_where_that_is_wanted(bench: &Bench) {
+pub(super) async fn equal_bodies_are_the_same_where_that_is_wanted(bench: Bench) {
     let (first, _) = bench.deliver(Some("k1"), true, "a", &[]).await;
     for key in [Some("k1"), Some("k2"), None] {
         assert_eq!(
@@ -49,7 +49,7 @@ pub(super) async fn equal_bodies_are_the_same_where_that_is_wanted(bench: &Bench
     );
 }
 
-pub(super) async fn a_batch_knows_itself(bench: &Bench) {
+pub(super) async fn a_batch_knows_itself(bench: Bench) {
     let plugin = bench.plugin("p").await;
     let new = |body: &str| {
         NewEvent::new(
@@ -82,7 +82,8 @@ pub(super) async fn a_batch_knows_itself(bench: &Bench) {
     assert!(bench.store.ingest(Vec::new()).await.unwrap().is_empty());
 }
 
-pub(super) async fn many_deliveries_at_once_are_decided_alike(bench: &Bench) {
+pub(super) async fn many_deliveries_at_once_are_decided_alike(bench: Bench) {
+    let bench = &bench;
     let deliveries = (0..200).map(|n| async move {
         bench
             .deliver(Some(&format!("k{}", n % 20)), false, "a", &[])
@@ -96,7 +97,7 @@ pub(super) async fn many_deliveries_at_once_are_decided_alike(bench: &Bench) {
     );
 }
 
-pub(super) async fn what_is_over_is_forgotten_in_slices(bench: &Bench) {
+pub(super) async fn what_is_over_is_forgotten_in_slices(bench: Bench) {
     for n in 0..5 {
         bench.deliver(Some(&format!("k{n}")), false, "a", &[]).await;
     }

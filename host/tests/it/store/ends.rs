@@ -1,16 +1,17 @@
 //! How attempts end, and what they leave: everything, or nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use hookbay::kv::{KvEffects, KvRead, KvWrite};
 use hookbay::retry::Next;
 use hookbay::run::{Outcome, RunState};
-use hookbay::store::{Retried, Settled};
+use hookbay::store::{Finished, Retried, Settled};
 
-use super::{Bench, increment, set};
+use super::bench::{Bench, increment, set};
 
-pub(super) async fn who_has_lost_a_run_changes_nothing(bench: &Bench) {
+pub(super) async fn who_has_lost_a_run_changes_nothing(bench: Bench) {
     let plugin = bench.plugin("p").await;
     bench.runs_for(plugin, 1).await;
     let (stale, _) = bench.claim(plugin, 1).await;
@@ -69,7 +70,7 @@ pub(super) async fn who_has_lost_a_run_changes_nothing(bench: &Bench) {
     assert_eq!(bench.states().await, [RunState::Succeeded]);
 }
 
-pub(super) async fn writes_are_kept_only_with_their_run(bench: &Bench) {
+pub(super) async fn writes_are_kept_only_with_their_run(bench: Bench) {
     let plugin = bench.plugin("p").await;
     bench.runs_for(plugin, 4).await;
     let (claimed, _) = bench.claim(plugin, 4).await;
@@ -106,7 +107,7 @@ pub(super) async fn writes_are_kept_only_with_their_run(bench: &Bench) {
     );
 }
 
-pub(super) async fn what_was_read_must_still_stand(bench: &Bench) {
+pub(super) async fn what_was_read_must_still_stand(bench: Bench) {
     let plugin = bench.plugin("p").await;
     bench.runs_for(plugin, 4).await;
     let (claimed, _) = bench.claim(plugin, 4).await;
@@ -175,7 +176,7 @@ pub(super) async fn what_was_read_must_still_stand(bench: &Bench) {
     assert_eq!(counts, [(2, 1), (2, 1)]);
 }
 
-pub(super) async fn ends_at_the_same_time_all_count(bench: &Bench) {
+pub(super) async fn ends_at_the_same_time_all_count(bench: Bench) {
     let plugin = bench.plugin("p").await;
     bench.runs_for(plugin, 100).await;
     let (claimed, _) = bench.claim(plugin, 100).await;
@@ -194,7 +195,7 @@ pub(super) async fn ends_at_the_same_time_all_count(bench: &Bench) {
     assert_eq!((runs.succeeded, runs.dead), (100, 0));
 }
 
-pub(super) async fn a_dead_run_lives_again_and_a_finished_one_does_not(bench: &Bench) {
+pub(super) async fn a_dead_run_lives_again_and_a_finished_one_does_not(bench: Bench) {
     let plugin = bench.plugin("p").await;
     bench.runs_for(plugin, 2).await;
     let (claimed, _) = bench.claim(plugin, 2).await;
@@ -227,4 +228,21 @@ pub(super) async fn a_dead_run_lives_again_and_a_finished_one_does_not(bench: &B
         (again[0].fence.run, again[0].attempt, again[0].free_attempts),
         (dead, 2, 1)
     );
+}
+
+pub(super) async fn texts_that_no_database_takes_do_not_hold_up_an_end(bench: Bench) {
+    let plugin = bench.plugin("p").await;
+    bench.runs_for(plugin, 2).await;
+    let (claimed, _) = bench.claim(plugin, 2).await;
+    for (claimed, next) in claimed.iter().zip([Next::Succeeded, Next::Dead]) {
+        let finished = Finished {
+            error: (next == Next::Dead).then(|| "a\0b".to_owned()),
+            summary: Some("a\0b".to_owned()),
+            next,
+            ..bench.finished(claimed, Outcome::Succeeded)
+        };
+        let settled = bench.store.finish(Arc::new(finished)).await.unwrap();
+        assert_eq!(settled, Settled::Recorded(Outcome::Succeeded, next));
+    }
+    assert_eq!(bench.states().await, [RunState::Succeeded, RunState::Dead]);
 }
