@@ -16,7 +16,7 @@ use crate::store::Want;
 
 /// Runs claimed and not yet recorded, per run that may execute at once, of a plugin
 /// that has no rate.
-pub(super) const AHEAD: u32 = 16;
+pub(super) const AHEAD: u32 = 32;
 /// The most that a lane has claimed and not yet recorded, unless more than that
 /// may execute at once.
 const OUTSTANDING_MAX: u32 = 256;

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, millis};
 use crate::event::{Event, EventId};
 use crate::rate::Rate;
 use crate::run::{Claimed, Epoch, Fence, OrderKey, PluginId, RunId};
@@ -23,7 +23,7 @@ use super::{Engine, Store, StoreError};
 
 /// Larger events are read when their run starts: what is claimed ahead must not
 /// fill the memory.
-const AHEAD_BYTES_MAX: i64 = 256 << 10;
+const AHEAD_BYTES_MAX: i64 = 128 << 10;
 
 /// How many runs of a plugin to claim.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -252,7 +252,6 @@ async fn take(tx: &mut Tx, wants: &[Want], owner: Epoch) -> Result<Vec<Row>, Sto
         }
         return Ok(rows);
     }
-    let hold = wants.iter().map(|want| want.hold).max().unwrap_or_default();
     let take = sql(TAKE_POSTGRES)
         .bind(owner.0)
         .bind(wants.iter().map(|want| want.plugin.0).collect::<Vec<_>>())
@@ -263,7 +262,12 @@ async fn take(tx: &mut Tx, wants: &[Want], owner: Epoch) -> Result<Vec<Row>, Sto
                 .collect::<Vec<_>>(),
         )
         .bind(now)
-        .bind(deadline(hold));
+        .bind(
+            wants
+                .iter()
+                .map(|want| millis(want.hold))
+                .collect::<Vec<_>>(),
+        );
     tx.fetch_all(take).await
 }
 
@@ -282,7 +286,8 @@ pub(super) const TAKE_POSTGRES: &str = "with pick as materialized (select r.run_
     cross join lateral (select run_id from runs where plugin_id = w.plugin_id and state = 0 \
     and due_ms <= $4 order by due_ms, run_id limit w.n for update skip locked) r) \
     update runs set state = 1, owner = $1, lease_no = lease_no + 1, attempt = attempt + 1, \
-    deadline_ms = $5, is_executing = 0 where run_id = any (array(select run_id from pick)) \
+    deadline_ms = $4 + ($5::bigint[])[array_position($2::bigint[], plugin_id)], is_executing = 0 \
+    where run_id = any (array(select run_id from pick)) \
     returning run_id, plugin_id, lease_no, attempt, free_attempts, event_id, created_ms, order_key, deaths";
 
 /// A claimed run; none, if its row cannot be read.

@@ -14,6 +14,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -33,6 +34,12 @@ use super::{Statements, StoreError};
 const QUEUE: usize = 1024;
 /// Operations of one cycle, so that its transaction stays short.
 const CYCLE: usize = 512;
+
+/// A cycle of so many says that there is load.
+const BUSY_FROM: usize = 4;
+/// Operations that are worth waiting for, and how long.
+const GATHERED: usize = 48;
+const GATHER: Duration = Duration::from_millis(4);
 
 /// Where an operation's caller waits.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -237,7 +244,12 @@ struct Loop {
 impl Loop {
     async fn run(mut self, mut waiting: mpsc::Receiver<Work>) {
         let mut batch = Vec::with_capacity(CYCLE);
+        let mut is_busy = false;
         while waiting.recv_many(&mut batch, CYCLE).await > 0 {
+            if is_busy {
+                self.gather(&mut waiting, &mut batch).await;
+            }
+            is_busy = batch.len() >= BUSY_FROM;
             let mut cycle = Cycle::default();
             for work in batch.drain(..) {
                 cycle.add(work);
@@ -272,10 +284,33 @@ impl Loop {
         }
     }
 
+    /// On Postgres each statement is a way to the server and back, whatever it carries:
+    /// under load, a moment's wait for more of it is time gained.
+    async fn gather(&self, waiting: &mut mpsc::Receiver<Work>, batch: &mut Vec<Work>) {
+        if !matches!(self.source, Source::Postgres(_)) {
+            return;
+        }
+        let more = async {
+            while batch.len() < GATHERED {
+                let room = CYCLE - batch.len();
+                if waiting.recv_many(batch, room).await == 0 {
+                    break;
+                }
+            }
+        };
+        // What came by then is in the batch.
+        tokio::time::timeout(GATHER, more).await.unwrap_or(());
+    }
+
     /// Commits a cycle; a connection on which that failed is replaced by a new
     /// one, since what state it is in cannot be known.
     async fn commit(&mut self, cycle: &mut Cycle) -> Result<Applied, StoreError> {
-        let committed = self.try_commit(cycle).await;
+        let mut committed = self.try_commit(cycle).await;
+        if let (Err(error), Source::Postgres(sessions)) = (&committed, &self.source)
+            && sessions.is_worth_another(error).await
+        {
+            committed = self.try_commit(cycle).await;
+        }
         self.is_well.store(committed.is_ok(), Ordering::Relaxed);
         committed
     }

@@ -208,11 +208,6 @@ impl Host {
         }
     }
 
-    /// What it writes to, for what has no address yet.
-    pub(crate) fn store(&self) -> &Store {
-        &self.app.as_ref().unwrap().store
-    }
-
     /// Stops and starts again over the same folder.
     pub(crate) async fn restart(self) -> Self {
         Self::over(self.stop().await).await

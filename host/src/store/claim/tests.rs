@@ -36,7 +36,7 @@ async fn plan(connection: &mut PgConnection, kind: &str, plugin: u32) -> Value {
     connection.execute(prepare).await.unwrap();
     let text = format!(
         "explain (analyze, buffers, format json) \
-         execute take (77, '{{{plugin}}}', '{{{CLAIMED}}}', {NOW_MS}, {NOW_MS})"
+         execute take (77, '{{{plugin}}}', '{{{CLAIMED}}}', {NOW_MS}, '{{60000}}')"
     );
     let explain = sqlx::raw_sql(AssertSqlSafe(text));
     let row = connection.fetch_one(explain).await.unwrap();

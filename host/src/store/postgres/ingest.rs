@@ -47,8 +47,8 @@ const NEW: &str = "with fresh as (insert into dedup as d (source, key, body_sha2
     where (is_keyed = 0 or id in (select event_id from fresh)) is true on conflict (id) do nothing returning id), \
     started as (insert into runs (event_id, plugin_id, state, due_ms, order_key, created_ms) \
     select event_id, plugin_id, state, $6, order_key, $6 \
-    from unnest($22::bytea[], $23::bigint[], $24::bigint[], $25::bytea[]) \
-    as r (event_id, plugin_id, state, order_key) where (event_id in (select id from stored)) is true) \
+    from unnest($22::bytea[], $23::bigint[], $24::bigint[], $25::bytea[]) with ordinality \
+    as r (event_id, plugin_id, state, order_key, n) where (event_id in (select id from stored)) is true order by n) \
     select id from stored";
 
 impl Statements {
@@ -91,9 +91,8 @@ impl Statements {
 }
 
 impl super::super::Statements {
-    /// Stores a batch; the answer has one entry for each event, in order. Whole or
-    /// not at all for each event, and an event that cannot be stored at all sinks
-    /// no other.
+    /// Stores a batch; the answer has one entry for each event, in order. Each is stored
+    /// whole or not at all.
     pub(in super::super) async fn ingest_postgres(
         &self,
         sessions: &Sessions,

@@ -170,7 +170,7 @@ impl Sessions {
 
     /// Whether a failed transaction may succeed the next time; makes it so where a
     /// partition was missing.
-    pub(super) async fn is_worth_another(&self, error: &StoreError) -> bool {
+    pub(in super::super) async fn is_worth_another(&self, error: &StoreError) -> bool {
         let StoreError::Database(sqlx::Error::Database(error)) = error else {
             return false;
         };
