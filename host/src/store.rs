@@ -1,9 +1,9 @@
 //! The store: events, runs, attempts, deduplication, plugin state, registry.
 //!
 //! The only place with SQL. One interface of whole operations over two engines: no
-//! transaction, connection or row leaves this module. SQLite ([`sqlite`]) is one file
-//! with one writer; Postgres ([`postgres`]) is shared by any number of hosts. What
-//! they have in common is written once, in [`sql`]'s words; reads see committed data
+//! transaction, connection or row leaves this module. SQLite (`sqlite`) is one file
+//! with one writer; Postgres (`postgres`) is shared by any number of hosts. What
+//! they have in common is written once, in `sql`'s words; reads see committed data
 //! only.
 
 use std::sync::Arc;
