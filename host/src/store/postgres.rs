@@ -26,7 +26,7 @@ mod sessions;
 mod wake;
 
 pub(super) use ingest::Statements;
-pub(super) use sessions::{Lent, Sessions};
+pub(super) use sessions::{Lent, Sessions, is_cut_off};
 pub use wake::{Wake, WakeListener};
 
 /// The oldest server that is known to work (`server_version_num`).

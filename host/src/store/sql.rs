@@ -144,6 +144,7 @@ impl From<Vec<i64>> for Value<'_> {
 }
 
 /// A statement and what is bound to it. Its text is ours; every value is bound.
+#[derive(Clone)]
 pub(super) struct Statement<'q> {
     text: SqlStr,
     values: Vec<Value<'q>>,

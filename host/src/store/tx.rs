@@ -5,7 +5,7 @@ use sqlx::{Executor as _, SqliteConnection, SqlitePool};
 use crate::clock::Timestamp;
 
 use super::StoreError;
-use super::postgres::{Lent, Sessions};
+use super::postgres::{Lent, Sessions, is_cut_off};
 use super::sql::{Dialect, Row, Statement};
 
 /// A connection of either engine.
@@ -185,12 +185,14 @@ impl Readers {
                 let rows = statement.for_sqlite().fetch_all(pool).await?;
                 rows.into_iter().map(Row::Sqlite).collect()
             }
-            Self::Postgres(sessions) => {
-                let mut tx = sessions.single().await?;
-                let rows = tx.fetch_all(statement).await?;
-                tx.commit().await?;
-                rows
-            }
+            Self::Postgres(sessions) => match read(sessions, statement.clone()).await {
+                // One that had been kept while the server went away; asking again does
+                // no harm.
+                Err(StoreError::Database(error)) if is_cut_off(&error) => {
+                    read(sessions, statement).await?
+                }
+                rows => rows?,
+            },
         })
     }
 
@@ -215,4 +217,11 @@ impl Readers {
             Self::Postgres(sessions) => sessions.close().await,
         }
     }
+}
+
+async fn read(sessions: &Sessions, statement: Statement<'_>) -> Result<Vec<Row>, StoreError> {
+    let mut tx = sessions.single().await?;
+    let rows = tx.fetch_all(statement).await?;
+    tx.commit().await?;
+    Ok(rows)
 }

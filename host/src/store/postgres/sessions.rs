@@ -78,7 +78,7 @@ impl Lent {
 
 /// Whether the server, or the way to it, was lost; what became of the statement is
 /// not known then.
-pub(super) fn is_cut_off(error: &sqlx::Error) -> bool {
+pub(in super::super) fn is_cut_off(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
         // admin_shutdown, crash_shutdown, cannot_connect_now
