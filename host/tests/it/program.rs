@@ -51,7 +51,9 @@ fn serve(folder: &Folder, public: SocketAddr, admin: SocketAddr) -> Command {
 
 /// What comes of `hookbay serve` where it cannot start.
 pub(crate) async fn refused_serve(folder: &Folder) -> Output {
-    let mut command = serve(folder, free_address(), free_address());
+    // Any port: nobody will speak to it, and one that was free before need not be now.
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut command = serve(folder, any, any);
     tokio::task::spawn_blocking(move || command.output().unwrap())
         .await
         .unwrap()
