@@ -36,6 +36,7 @@ mod restart;
 mod retention;
 mod runs;
 mod sandbox;
+mod scaffold;
 mod secrecy;
 mod signing;
 mod slow;
