@@ -142,6 +142,8 @@ impl Dispatcher {
         let executor = Executor {
             store: self.store.clone(),
             host: Arc::clone(&self.host),
+            board: Arc::clone(&self.board),
+            wakeup: Arc::clone(&self.wakeup),
             metrics: Arc::clone(&self.metrics),
             clock: self.clock.clone(),
             host_name: Arc::clone(&self.host_name),
