@@ -117,7 +117,10 @@ mod tests {
             assert!(bad.parse::<PluginName>().is_err(), "{bad}");
         }
         let emitted = SourceName::of_events("plugin:invoices");
-        assert_eq!(emitted.as_ref().map(SourceName::as_str), Ok("plugin:invoices"));
+        assert_eq!(
+            emitted.as_ref().map(SourceName::as_str),
+            Ok("plugin:invoices")
+        );
         assert_eq!(SourceName::of_events("github"), "github".parse());
         for bad in ["plugin:", "plugin:A", "plugin:a:b", "other:a"] {
             assert!(SourceName::of_events(bad).is_err(), "{bad}");

@@ -38,7 +38,9 @@ mod wasi;
 pub use directory::{Directory, Found, Rescan};
 pub use engine::EngineError;
 pub use imports::{Emitted, Grants, Seen, StateReader};
-pub use journal::{Divergence, Journal, JournalError, JournalFile, RecordedEnd, RecordedEvent};
+pub use journal::{
+    Divergence, Journal, JournalError, JournalFile, RecordedEnd, RecordedEvent, RecordedLine,
+};
 pub use loader::{CONTRACT, Digest, FILE_BYTES_MAX, LoadError, Loaded};
 pub use manifest::{
     ConfigWant, EndpointWant, Manifest, ManifestError, SecretWant, TriggerText, Wants,
@@ -120,12 +122,7 @@ impl PluginHost {
 
     /// Executes an attempt again from its journal, with no network, database or clock;
     /// the report names where it first differs.
-    pub async fn rerun(
-        &self,
-        plugin: Arc<Loaded>,
-        event: Arc<Event>,
-        journal: Journal,
-    ) -> Report {
+    pub async fn rerun(&self, plugin: Arc<Loaded>, event: Arc<Event>, journal: Journal) -> Report {
         let run = journal.run().clone();
         // Time is not what is repeated: only a guest that hangs is to end.
         let limits = Limits {

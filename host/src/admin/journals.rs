@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde_json::value::RawValue;
 
-use crate::plugin::{JournalFile, RecordedEnd, RecordedEvent};
+use crate::plugin::{JournalFile, RecordedEnd, RecordedEvent, RecordedLine};
 use crate::run::LogLevel;
 use crate::store::{AttemptRow, RunFilter, StoreError};
 
@@ -40,7 +40,9 @@ pub(super) async fn show(
     let row = admin.store.runs(&filter).await?.pop();
     let row = row.ok_or_else(|| AdminError::unknown("run", &id))?;
     let attempts = admin.store.attempts(run).await?;
-    let attempt = attempts.into_iter().find(|attempt| attempt.n == i64::from(n));
+    let attempt = attempts
+        .into_iter()
+        .find(|attempt| attempt.n == i64::from(n));
     let attempt = attempt.ok_or_else(missing)?;
     let text = admin.store.journal(run, n).await?;
     let text = text.ok_or_else(|| {
@@ -72,10 +74,9 @@ pub(super) async fn show(
     }))
 }
 
-fn lines(attempt: &AttemptRow) -> Vec<(LogLevel, String, Vec<(String, String)>)> {
+fn lines(attempt: &AttemptRow) -> Vec<RecordedLine> {
     let lines: Vec<StoredLine> = serde_json::from_str(&attempt.logs).unwrap_or_default();
-    let line = |(_, level, message, fields): StoredLine| {
-        Some((LogLevel::parse(&level)?, message, fields))
-    };
+    let line =
+        |(_, level, message, fields): StoredLine| Some((LogLevel::parse(&level)?, message, fields));
     lines.into_iter().filter_map(line).collect()
 }

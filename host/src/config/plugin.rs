@@ -279,7 +279,9 @@ fn triggers(table: &mut Table<'_>) -> Option<Vec<Trigger>> {
 fn trigger(mut table: Table<'_>) -> Option<Trigger> {
     let origin = match (
         table.string("provider"),
-        table.string("source").and_then(|text| table.noted("source", SourceName::of_events(&text))),
+        table
+            .string("source")
+            .and_then(|text| table.noted("source", SourceName::of_events(&text))),
     ) {
         (Some(provider), None) => Some(Origin::Provider(provider)),
         (None, Some(source)) => Some(Origin::Source(source)),

@@ -21,7 +21,7 @@ use crate::store::{Finished, NewEvent, Settled, Store, StoreError};
 
 use super::board::SharedBoard;
 use super::wakeup::Wakeup;
-use super::Slot;
+use super::{Dispatcher, Slot};
 
 /// Between tries while the database does not answer.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -53,6 +53,20 @@ pub(super) struct ActivePlugin {
 }
 
 impl Executor {
+    /// The executor of a dispatcher.
+    pub(super) fn of(dispatcher: &Dispatcher, give_up: CancellationToken) -> Self {
+        Self {
+            store: dispatcher.store.clone(),
+            host: Arc::clone(&dispatcher.host),
+            board: Arc::clone(&dispatcher.board),
+            wakeup: Arc::clone(&dispatcher.wakeup),
+            metrics: Arc::clone(&dispatcher.metrics),
+            clock: dispatcher.clock.clone(),
+            host_name: Arc::clone(&dispatcher.host_name),
+            give_up,
+        }
+    }
+
     /// Executes a claimed run once and records how it went; the slot is free in
     /// between, when the guest has ended. Returns when the run is due again.
     pub(super) async fn execute(
@@ -174,12 +188,24 @@ impl Executor {
         let journal = plugin.settings.journal;
         let limits = plugin.settings.limits;
         self.host
-            .call(Arc::clone(&plugin.loaded), event, context, limits, grants, journal)
+            .call(
+                Arc::clone(&plugin.loaded),
+                event,
+                context,
+                limits,
+                grants,
+                journal,
+            )
             .await
     }
 
     /// What an attempt emitted, with the runs that follow from it.
-    fn new_events(&self, event: &Event, plugin: &PluginName, emitted: Vec<Emitted>) -> Vec<NewEvent> {
+    fn new_events(
+        &self,
+        event: &Event,
+        plugin: &PluginName,
+        emitted: Vec<Emitted>,
+    ) -> Vec<NewEvent> {
         let board = self.board.load();
         let new_event = |emitted: Emitted| {
             let (kind, body) = (emitted.kind, emitted.body.into());

@@ -22,8 +22,8 @@ pub(super) mod call;
 mod kv;
 mod outside;
 
-pub(super) use outside::{Outside, World};
 pub use outside::{Grants, Seen, StateReader};
+pub(super) use outside::{Outside, World};
 
 use call::{Blob, Call, Refusal, Reply};
 use kv::{Look, View};

@@ -15,9 +15,9 @@ use super::limits::JOURNAL_BYTES_MAX;
 mod file;
 mod recording;
 
-pub(super) use recording::{Diverged, Recording};
-pub use file::{JournalFile, RecordedEnd, RecordedEvent};
+pub use file::{JournalFile, RecordedEnd, RecordedEvent, RecordedLine};
 pub use recording::Divergence;
+pub(super) use recording::{Diverged, Recording};
 
 /// Which form of journal this host writes and reads.
 const FORMAT: u32 = 1;

@@ -12,9 +12,9 @@ use crate::kv::KvEffects;
 use crate::run::{AttemptRecord, Outcome};
 
 use super::bindings::exports::hookbay::plugin::handler as wit;
-use super::limits::{DATA_MAX, Exceeded, SUMMARY_MAX};
 use super::imports::{Emitted, Passed};
 use super::journal::Divergence;
+use super::limits::{DATA_MAX, Exceeded, SUMMARY_MAX};
 use super::log::Log;
 use super::secrets::Secrets;
 

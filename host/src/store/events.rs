@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::name::SourceName;
 use crate::event::{Event, EventId};
+use crate::name::SourceName;
 use crate::run::{NewRun, PluginId, RunId, RunState};
 use crate::trigger::KindPattern;
 use bytes::Bytes;

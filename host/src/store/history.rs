@@ -112,7 +112,8 @@ impl Statements {
                 "insert into attempts (run_id, n, ended_ms, digest, host, started_ms, duration_us, cpu_us, \
                  memory_bytes, outcome, error, logs, egress_bytes, calls_us, journal)",
                 &[
-                    INT, INT, INT, BYTES, TEXT, INT, INT, INT, INT, TEXT, TEXT, TEXT, INT, INT, BYTES,
+                    INT, INT, INT, BYTES, TEXT, INT, INT, INT, INT, TEXT, TEXT, TEXT, INT, INT,
+                    BYTES,
                 ],
                 "",
             ),

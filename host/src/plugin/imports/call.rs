@@ -171,9 +171,7 @@ impl From<Vec<u8>> for Blob {
 #[serde(untagged)]
 enum BlobText<'a> {
     Text(std::borrow::Cow<'a, str>),
-    Base64 {
-        base64: std::borrow::Cow<'a, str>,
-    },
+    Base64 { base64: std::borrow::Cow<'a, str> },
 }
 
 impl Serialize for Blob {

@@ -73,12 +73,10 @@ impl View {
         let kept = self.seen.get(key).and_then(Option::as_ref);
         let kept = kept.map(|(value, _)| value);
         match self.own.get(key) {
-            Some(Own::Incremented(by)) => {
-                match incremented(key, kept.map(Vec::as_slice), *by) {
-                    Ok(value) => Reply::Value(Some(Blob(value))),
-                    Err(error) => Reply::Refused(error.into()),
-                }
-            }
+            Some(Own::Incremented(by)) => match incremented(key, kept.map(Vec::as_slice), *by) {
+                Ok(value) => Reply::Value(Some(Blob(value))),
+                Err(error) => Reply::Refused(error.into()),
+            },
             _ => Reply::Value(kept.cloned().map(Blob)),
         }
     }
@@ -134,7 +132,11 @@ impl View {
     }
 
     /// How many committed keys a list needs, or why there is none.
-    pub(super) fn list(&mut self, prefix: &str, limit: u32) -> Result<Result<u32, Reply>, Exceeded> {
+    pub(super) fn list(
+        &mut self,
+        prefix: &str,
+        limit: u32,
+    ) -> Result<Result<u32, Reply>, Exceeded> {
         let refuse = |what: String| Ok(Err(Reply::Refused(Refusal::Limit(what))));
         if !(1..=KV_LIST_MAX).contains(&limit) {
             return refuse(format!("a list has 1 to {KV_LIST_MAX} keys, not {limit}"));
@@ -152,9 +154,9 @@ impl View {
         // Keys that this attempt deleted make room for others behind them.
         let below = self.own.keys().filter(|key| key.starts_with(prefix));
         let deleted = below.filter(|key| self.is_deleted(key)).count();
-        Ok(Ok(
-            limit.saturating_add(u32::try_from(deleted).unwrap_or(u32::MAX))
-        ))
+        Ok(Ok(limit.saturating_add(
+            u32::try_from(deleted).unwrap_or(u32::MAX),
+        )))
     }
 
     /// Takes in the committed keys under a prefix, and says which the attempt sees.

@@ -51,8 +51,11 @@ pub struct RecordedEnd {
     /// JSON, of a success.
     pub data: Option<serde_json::Value>,
     /// What it logged, without the times.
-    pub logs: Vec<(LogLevel, String, Vec<(String, String)>)>,
+    pub logs: Vec<RecordedLine>,
 }
+
+/// A log line in a file: level, message, fields.
+pub type RecordedLine = (LogLevel, String, Vec<(String, String)>);
 
 impl JournalFile {
     /// Reads a file.
@@ -99,7 +102,10 @@ impl JournalFile {
         let logs = again.record.logs.iter();
         let mut logs = logs.map(|line| (line.level, &line.message, &line.fields));
         let ended = &self.ended;
-        let mut recorded = ended.logs.iter().map(|(level, message, fields)| (*level, message, fields));
+        let mut recorded = ended
+            .logs
+            .iter()
+            .map(|(level, message, fields)| (*level, message, fields));
         let line = loop {
             match (recorded.next(), logs.next()) {
                 (None, None) => break None,
