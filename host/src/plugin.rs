@@ -24,6 +24,7 @@ pub mod egress;
 mod engine;
 mod imports;
 mod journal;
+mod last_words;
 pub mod limits;
 mod loader;
 mod log;

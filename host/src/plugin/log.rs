@@ -10,6 +10,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use crate::clock::Clock;
 use crate::run::{LogLevel, LogLine};
 
+use super::last_words::last_words;
 use super::limits::{Exceeded, LOG_BYTES_MAX, LOG_LINE_WEIGHT, LOG_LINES_MAX};
 
 /// The log of one attempt; clones share it.
@@ -59,18 +60,11 @@ impl Log {
     /// the text of a panic or of an uncaught exception.
     pub(super) fn last_words(&self) -> Option<String> {
         let lines = lock(&self.0);
-        let said = lines
-            .lines
-            .iter()
-            .rev()
-            .take_while(|line| line.level == LogLevel::Error && line.fields.is_empty());
-        let mut said: Vec<&str> = said
-            .map(|line| line.message.as_str())
-            .filter(|line| !line.is_empty())
-            .collect();
-        // Rust adds a hint on backtraces behind the message.
-        said.retain(|line| !line.starts_with("note: "));
-        said.first().map(|line| (*line).to_owned())
+        let is_stderr = |line: &LogLine| line.level == LogLevel::Error && line.fields.is_empty();
+        let other = lines.lines.iter().rposition(|line| !is_stderr(line));
+        let said = &lines.lines[other.map_or(0, |at| at + 1)..];
+        let said: Vec<&str> = said.iter().map(|line| line.message.as_str()).collect();
+        last_words(&said)
     }
 
     /// All lines, leaving none.
