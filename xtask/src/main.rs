@@ -15,6 +15,7 @@ mod faults;
 mod guests;
 mod host;
 mod http;
+mod languages;
 mod load;
 mod postgres;
 mod sender;
@@ -36,6 +37,8 @@ cargo xtask <command>
                                         or on a PostgreSQL that is removed when the host ends
   test [-- TEST-ARGS]                   build what the tests need and run everything, on a
                                         PostgreSQL of its own or on $HOOKBAY_TEST_POSTGRES
+  test --languages                      build the plugins in examples/ from npm and PyPI, and
+                                        compare them with plugins/github-push
   plugins [--test-guests]               build every plugin to target/plugins/<name>.wasm
   bench [ingest|end-to-end|plugin|all] [--requests N]
   bench store [--sqlite|--postgres] [--quick]

@@ -1,7 +1,8 @@
 //! `cargo xtask test`: builds what the tests need and runs everything.
 //!
 //! A step that fails ends the command; each says how long it took. The tests run on a
-//! throw-away PostgreSQL, with a PgBouncer beside it, unless a server is given.
+//! throw-away PostgreSQL, with a PgBouncer beside it, unless a server is given. With
+//! `--languages` it is the plugins in other languages that are tested, and nothing else.
 
 use std::process::Command;
 use std::time::Instant;
@@ -11,6 +12,7 @@ use anyhow::Result;
 use crate::arguments::Arguments;
 use crate::faults;
 use crate::guests;
+use crate::languages;
 use crate::postgres::{Cluster, Durability, FIRST_DATABASE, Pooler};
 use crate::workspace::{self, Workspace};
 
@@ -20,7 +22,11 @@ const SERVER: &str = "HOOKBAY_TEST_POSTGRES";
 const POOLED_SERVER: &str = "HOOKBAY_TEST_PGBOUNCER";
 
 /// Runs every step. Words after `--` go to the first `cargo test`.
-pub(crate) fn run(arguments: Arguments) -> Result<()> {
+pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
+    if arguments.flag("--languages") {
+        arguments.finish_without_extra()?;
+        return languages::run();
+    }
     let extra = arguments.finish()?;
     let workspace = Workspace::find()?;
     let started = Instant::now();
@@ -111,7 +117,8 @@ fn test_plugins(workspace: &Workspace) -> Result<()> {
     workspace::run(&mut command)
 }
 
-fn step(title: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
+/// Does a part of a test, and says how long it took.
+pub(crate) fn step(title: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
     println!("\n== {title}");
     let started = Instant::now();
     action()?;

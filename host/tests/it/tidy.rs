@@ -35,13 +35,16 @@ fn root() -> PathBuf {
         .to_owned()
 }
 
-/// Every file under a folder but what cargo and git made.
+/// What tools made: cargo, git, npm and Python.
+const MADE: [&str; 4] = ["target", ".git", "node_modules", ".venv"];
+
+/// Every file under a folder but what tools made.
 fn files_under(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name();
         // In a worktree `.git` is a file.
-        if name == "target" || name == ".git" {
+        if MADE.iter().any(|made| name == *made) {
             continue;
         }
         if entry.file_type().unwrap().is_dir() {
