@@ -35,8 +35,9 @@ mod wakeup;
 pub use board::{Board, Candidate, Entry, PluginState, SharedBoard};
 pub use lease::LeaseHolds;
 pub use operations::{Operations, new_runs};
-pub use presence::Presence;
+pub use presence::{ControlError, Controls, Presence};
 pub use retention::{Policy, Retention};
+pub use shelf::Shelf;
 pub use wakeup::Wakeup;
 
 use execute::{ActivePlugin, Executor};

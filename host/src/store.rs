@@ -19,6 +19,7 @@ mod claim;
 mod events;
 mod expiry;
 mod finish;
+mod forget;
 mod history;
 mod hosts;
 mod ingest;
@@ -40,6 +41,7 @@ mod state;
 mod steer;
 mod tx;
 mod upkeep;
+mod versions;
 mod writer;
 
 pub use backup::{BackupError, BackupFile, forget_copies};
@@ -47,6 +49,7 @@ pub use claim::{ClaimedRuns, Want};
 pub use events::{EventFilter, EventRow, RunCounts};
 pub use expiry::Expired;
 pub use finish::{Finished, Settled};
+pub use forget::{Forgetting, Forgot};
 pub use hosts::{HostRow, Rescued};
 pub use ingest::{Ingested, NewEvent};
 pub use operations::{
@@ -62,6 +65,7 @@ pub use runs::{AttemptRow, RunFilter, RunRow};
 pub use slices::{EventPage, Retriable, RetriablePage};
 pub use state::{KvItem, KvValue};
 pub use steer::{Cancelled, Retried};
+pub use versions::VersionRow;
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]

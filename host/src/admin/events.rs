@@ -194,6 +194,12 @@ pub(super) fn plugin_id(board: &Board, name: &str) -> Result<PluginId, AdminErro
         .ok_or_else(|| AdminError::unknown("plugin", name))
 }
 
+/// The same, also of a plugin that is forgotten: its runs are there still.
+pub(super) fn any_plugin_id(board: &Board, name: &str) -> Result<PluginId, AdminError> {
+    let id = name.parse().ok().and_then(|name| board.id_of(&name));
+    id.ok_or_else(|| AdminError::unknown("plugin", name))
+}
+
 /// The event with this id; a text that is no id names no event.
 async fn stored(admin: &Admin, id: &str) -> Result<(EventRow, Arc<Event>), AdminError> {
     let unknown = || AdminError::unknown("event", id);

@@ -42,3 +42,4 @@ mod slow;
 mod store;
 mod swap;
 mod tidy;
+mod versions;

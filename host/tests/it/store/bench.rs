@@ -314,6 +314,8 @@ pub(super) fn about(name: &str) -> RegisterPlugin {
         manifest: "{}".to_owned(),
         triggers: "[]".to_owned(),
         blocks_on_dead: false,
+        version: None,
+        is_pinned: false,
     }
 }
 
