@@ -167,13 +167,13 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Result<Response<Body>, Admi
         let age = |ms| admin.clock.now().since(Timestamp::from_millis(ms));
         depths.push(Depth {
             plugin: entry.name.to_string(),
-            states: plugins::states(&live, entry.can_run()).to_vec(),
+            states: plugins::states(&live, entry.can_run(admin.clock.now())).to_vec(),
             oldest: live.oldest_ms.map(age),
         });
     }
     let mut states: std::collections::BTreeMap<&'static str, i64> =
         std::collections::BTreeMap::new();
-    for state in ["active", "held", "paused", "missing", "broken"] {
+    for state in ["active", "paused", "tripped", "held", "missing", "broken"] {
         states.insert(state, 0);
     }
     for entry in board.entries.values() {

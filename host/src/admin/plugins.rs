@@ -181,7 +181,7 @@ pub(super) async fn pause(
     set_paused(&admin, &name, true).await
 }
 
-/// `POST plugins/{name}/resume`.
+/// `POST plugins/{name}/resume`: it is paused no more, and tripped on no host.
 pub(super) async fn resume(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -271,7 +271,7 @@ async fn plugin_json(admin: &Admin, entry: &Entry) -> Result<PluginJson, AdminEr
     let mut runs = BTreeMap::new();
     if let Some(id) = entry.id {
         let counts = admin.store.plugin_runs(id).await?;
-        runs.extend(states(&counts, entry.can_run()));
+        runs.extend(states(&counts, entry.can_run(admin.clock.now())));
         runs.extend([
             ("succeeded", counts.succeeded),
             ("dead", counts.dead),
@@ -308,7 +308,8 @@ async fn plugin_json(admin: &Admin, entry: &Entry) -> Result<PluginJson, AdminEr
         loaded_at: entry.loaded_at,
         error: candidate
             .filter(|_| entry.active.is_none())
-            .map(|candidate| candidate.problem.clone()),
+            .map(|candidate| candidate.problem.clone())
+            .or(entry.trip().map(|trip| trip.to_string())),
         versions: None,
     })
 }

@@ -86,7 +86,7 @@ pub(super) async fn list(
     let filter = RunFilter {
         before: parameters.parse("cursor")?.map(RunId),
         limit: limit + 1,
-        blocked: board.blocked(),
+        blocked: board.blocked(admin.clock.now()),
         ..filter(&mut parameters, &board)?
     };
     parameters.finish()?;
@@ -175,7 +175,7 @@ async fn detail(admin: &Admin, id: RunId) -> Result<RunDetail, AdminError> {
     let board = admin.board.load_full();
     let filter = RunFilter {
         id: Some(id),
-        blocked: board.blocked(),
+        blocked: board.blocked(admin.clock.now()),
         limit: 1,
         ..RunFilter::default()
     };

@@ -13,6 +13,8 @@ use crate::plugin::{Digest, Loaded, Manifest};
 use crate::run::PluginId;
 use crate::trigger::{Trigger, TriggerIndex};
 
+use super::breaker::{Allowance, Breaker, Trip};
+
 /// How a plugin stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PluginState {
@@ -20,6 +22,8 @@ pub enum PluginState {
     Active,
     /// An operator has paused it.
     Paused,
+    /// Its version failed again and again on this host; its runs wait.
+    Tripped,
     /// No version runs: the only one wants more than it is granted.
     Held,
     /// No live host has its file.
@@ -70,6 +74,12 @@ pub struct Entry {
     pub(super) registered: Option<Digest>,
     /// The other live hosts that run its active version.
     pub elsewhere: Vec<String>,
+    /// Whether the active version may be tried here.
+    pub breaker: Arc<Breaker>,
+    /// Of which version that is.
+    breaker_of: Option<Digest>,
+    /// When an operator last resumed it, as the registry says.
+    pub(super) resumed_ms: i64,
     /// Whether its file is in the directory.
     pub(super) is_present: bool,
 }
@@ -102,6 +112,7 @@ impl PluginState {
         match self {
             Self::Active => "active",
             Self::Paused => "paused",
+            Self::Tripped => "tripped",
             Self::Held => "held",
             Self::Missing => "missing",
             Self::Broken => "broken",
@@ -132,13 +143,39 @@ impl Entry {
             is_pinned: false,
             registered: None,
             elsewhere: Vec::new(),
+            breaker: Arc::default(),
+            breaker_of: None,
+            resumed_ms: 0,
             is_present: false,
         }
     }
 
+    /// Takes a version to run from now on. A breaker says nothing of another version.
+    pub(super) fn runs(&mut self, loaded: Arc<Loaded>, now: Timestamp) {
+        if self.breaker_of != Some(loaded.digest) {
+            self.breaker_of = Some(loaded.digest);
+            self.breaker = Arc::default();
+        }
+        self.active = Some(loaded);
+        self.loaded_at = Some(now);
+    }
+
+    /// How many of its runs this host may execute now.
+    pub(super) fn allowance(&self, now: Timestamp) -> Allowance {
+        if self.active.is_none() || self.is_paused {
+            return Allowance::None;
+        }
+        self.breaker.allowance(now)
+    }
+
     /// Whether this host may execute runs of it now.
-    pub fn can_run(&self) -> bool {
-        self.active.is_some() && !self.is_paused
+    pub fn can_run(&self, now: Timestamp) -> bool {
+        self.allowance(now) != Allowance::None
+    }
+
+    /// Why the active version is left alone on this host, if it is.
+    pub fn trip(&self) -> Option<Trip> {
+        self.active.as_ref().and_then(|_| self.breaker.trip())
     }
 
     /// How it stands, on all hosts together.
@@ -146,6 +183,7 @@ impl Entry {
         let runs_somewhere = self.active.is_some() || !self.elsewhere.is_empty();
         match &self.candidate {
             _ if runs_somewhere && self.is_paused => PluginState::Paused,
+            _ if self.trip().is_some() => PluginState::Tripped,
             _ if runs_somewhere => PluginState::Active,
             _ if !self.is_present => PluginState::Missing,
             Some(candidate) if candidate.is_broken => PluginState::Broken,
@@ -232,8 +270,8 @@ impl Board {
     }
 
     /// The plugins that can take no run now.
-    pub fn blocked(&self) -> Vec<PluginId> {
-        let cannot = self.entries.values().filter(|entry| !entry.can_run());
+    pub fn blocked(&self, now: Timestamp) -> Vec<PluginId> {
+        let cannot = self.entries.values().filter(|entry| !entry.can_run(now));
         let cannot = cannot.filter_map(|entry| entry.id);
         cannot.chain(self.former.keys().copied()).collect()
     }

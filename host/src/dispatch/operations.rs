@@ -142,7 +142,7 @@ impl Operations {
         match &operation.request {
             Some(Request::Retry { filter }) => {
                 let filter = RunFilter {
-                    blocked: board.blocked(),
+                    blocked: board.blocked(now),
                     ..filter.clone()
                 };
                 self.retry(operation, &filter).await

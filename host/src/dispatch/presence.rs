@@ -314,6 +314,7 @@ impl Entry {
         self.id = Some(PluginId(row.plugin_id));
         self.is_paused = row.is_paused;
         self.is_pinned = row.is_pinned;
+        self.resumed_ms = row.resumed_ms;
         self.registered = row.digest.as_deref().and_then(|text| text.parse().ok());
     }
 }

@@ -76,12 +76,16 @@ impl Presence {
         let is_same = shared.id == Some(id)
             && shared.is_paused == row.is_paused
             && shared.is_pinned == row.is_pinned
+            && shared.resumed_ms == row.resumed_ms
             && shared.registered == wanted
             && shared.elsewhere == elsewhere;
         if is_same && !is_new {
             return false;
         }
         let entry = Arc::make_mut(shared);
+        if row.resumed_ms > entry.resumed_ms {
+            entry.breaker.close();
+        }
         let (was_pinned, was) = (entry.is_pinned, entry.registered);
         entry.is_in_registry(&row);
         entry.elsewhere = elsewhere;
@@ -107,8 +111,10 @@ impl Presence {
     async fn run_instead(&self, name: &PluginName, entry: &mut Entry, wanted: Option<Digest>) {
         let loaded = self.kept(name, wanted).await;
         let on_disk = entry.on_disk();
-        entry.active = loaded;
-        entry.loaded_at = entry.active.as_ref().map(|_| self.clock.now());
+        entry.active = None;
+        if let Some(loaded) = loaded {
+            entry.runs(loaded, self.clock.now());
+        }
         let text = wanted.map(|digest| digest.to_string()).unwrap_or_default();
         tracing::info!(
             plugin = %name, digest = %text, is_here = entry.active.is_some(),

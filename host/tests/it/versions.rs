@@ -262,7 +262,7 @@ async fn over(host: &Host, id: &Value) -> Value {
 async fn a_forgotten_plugin_is_gone_but_for_its_history() {
     let host = Host::start(CONFIG, &["noop"]).await;
     let done = host.send("noop", &[], "{}").await.event();
-    let done = host.finished(&done).await;
+    host.finished(&done).await;
     let refused = host.post("plugins/noop/forget").await;
     assert_eq!(refused.status, 409, "its file is here: {}", refused.text());
     assert!(refused.text().contains("noop.wasm"), "{}", refused.text());

@@ -66,8 +66,7 @@ impl Presence {
         let now = self.clock.now();
         self.change(name, file, |entry| {
             entry.is_registered(id, loaded);
-            entry.active = Some(Arc::clone(loaded));
-            entry.loaded_at = Some(now);
+            entry.runs(Arc::clone(loaded), now);
             entry.candidate = candidate;
             entry.is_pinned = is_pinned;
             entry.registered = Some(loaded.digest);
@@ -172,8 +171,7 @@ impl Presence {
             if let Some(row) = &row {
                 entry.is_in_registry(row);
             }
-            entry.active = Some(loaded);
-            entry.loaded_at = Some(now);
+            entry.runs(loaded, now);
         });
         Ok(true)
     }
