@@ -27,7 +27,7 @@ pub use access::AdminAccess;
 pub(crate) use access::TOKEN_FILE;
 pub use database::{Database, PoolConfig, PostgresUrl, PostgresUrlError};
 pub use environment::Environment;
-pub use plugin::{Limits, Maxima, PluginConfig};
+pub use plugin::{JournalPolicy, Limits, Maxima, PluginConfig};
 pub use retention::Retention;
 pub use secret::Secret;
 pub use source::{Ack, SourceConfig};

@@ -127,14 +127,7 @@ impl Dispatcher {
     /// and not started, and waits for what executes, at most for the grace.
     pub async fn run(self, stop: CancellationToken) {
         let give_up = CancellationToken::new();
-        let executor = Executor {
-            store: self.store.clone(),
-            host: Arc::clone(&self.host),
-            metrics: Arc::clone(&self.metrics),
-            clock: self.clock.clone(),
-            host_name: Arc::clone(&self.host_name),
-            give_up: give_up.clone(),
-        };
+        let executor = Executor::of(&self, give_up.clone());
         // One place per guest that can end before the loop looks.
         let (ended, guests_ended) = mpsc::channel(usize::try_from(self.slots).unwrap_or(1));
         let mut state = Loop {

@@ -1,6 +1,7 @@
 //! `[plugins.NAME]`: what the operator allows and sets for one plugin.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub struct PluginConfig {
     /// How far back stored events get a run when the plugin is seen for the
     /// first time; none of them do without it.
     pub catch_up: Option<Duration>,
+    /// Which attempts keep their recorded host calls.
+    pub journal: JournalPolicy,
 }
 
 /// What a plugin may have at most: `[limits]`.
@@ -56,6 +59,36 @@ pub struct Maxima {
     pub limits: Limits,
     /// Runs of all plugins that execute at once on this host.
     pub concurrent_runs: u32,
+}
+
+/// A text that names no [`JournalPolicy`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not `failures`, `all` or `none`")]
+pub struct InvalidPolicy(String);
+
+/// Which attempts keep their journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JournalPolicy {
+    /// Those that failed.
+    #[default]
+    Failures,
+    /// Every one.
+    All,
+    /// None.
+    None,
+}
+
+impl FromStr for JournalPolicy {
+    type Err = InvalidPolicy;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPolicy> {
+        match text {
+            "failures" => Ok(Self::Failures),
+            "all" => Ok(Self::All),
+            "none" => Ok(Self::None),
+            other => Err(InvalidPolicy(other.to_owned())),
+        }
+    }
 }
 
 impl Limits {
@@ -93,6 +126,7 @@ impl PluginConfig {
             rate: None,
             on_dead: OnDead::default(),
             catch_up: None,
+            journal: JournalPolicy::default(),
         }
     }
 }
@@ -161,8 +195,9 @@ pub(super) fn read(
         rate: table.parse("rate"),
         on_dead: table.parse("on_dead").unwrap_or_default(),
         catch_up: table.duration("catch_up", millis(1000)..=LONGEST_KEPT),
+        journal: table.parse("journal").unwrap_or_default(),
     };
-    table.not_yet(&["http", "secrets", "journal"]);
+    table.not_yet(&["http", "secrets"]);
     table.finish();
     name.map(|name| (name, config))
 }
@@ -244,7 +279,9 @@ fn triggers(table: &mut Table<'_>) -> Option<Vec<Trigger>> {
 fn trigger(mut table: Table<'_>) -> Option<Trigger> {
     let origin = match (
         table.string("provider"),
-        table.parse::<SourceName>("source"),
+        table
+            .string("source")
+            .and_then(|text| table.noted("source", SourceName::of_events(&text))),
     ) {
         (Some(provider), None) => Some(Origin::Provider(provider)),
         (None, Some(source)) => Some(Origin::Source(source)),
