@@ -39,6 +39,7 @@ mod restart;
 mod retention;
 mod runs;
 mod sandbox;
+mod scaffold;
 mod secrecy;
 mod signing;
 mod slow;
