@@ -20,6 +20,7 @@ mod registry;
 mod state;
 mod versions;
 mod walk;
+mod window;
 
 /// The properties of one engine; nothing, where there is no server for it.
 macro_rules! on_engine {
@@ -55,6 +56,10 @@ conformance! {
         a_batch_knows_itself,
         many_deliveries_at_once_are_decided_alike,
         what_is_over_is_forgotten_in_slices,
+    ]
+    window: [
+        whatever_was_seen_is_known_for_its_window,
+        what_the_database_refuses_holds_nothing_else_up,
     ]
     batches: [
         the_same_batch_again_changes_nothing,
