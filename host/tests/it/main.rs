@@ -11,6 +11,7 @@
 
 mod admin;
 mod backup;
+mod breaker;
 mod cancel;
 mod components;
 mod concurrency;
@@ -45,3 +46,4 @@ mod slow;
 mod store;
 mod swap;
 mod tidy;
+mod versions;
