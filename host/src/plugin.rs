@@ -18,6 +18,7 @@ use crate::run::Outcome;
 mod bindings;
 mod bridge;
 mod directory;
+mod egress;
 mod engine;
 mod imports;
 pub mod limits;
@@ -28,8 +29,13 @@ mod memory;
 mod meter;
 mod report;
 mod sandbox;
+mod secrets;
 
 pub use directory::{Directory, Found, Rescan};
+pub use egress::{
+    Credential, Egress, Fetch, FetchError, Fetched, HeaderValue, Network, Resolve, SystemResolver,
+    status_label,
+};
 pub use engine::EngineError;
 pub use imports::{Grants, Seen, StateReader};
 pub use loader::{CONTRACT, Digest, FILE_BYTES_MAX, LoadError, Loaded};
@@ -37,6 +43,7 @@ pub use manifest::{
     ConfigWant, EndpointWant, Manifest, ManifestError, SecretWant, TriggerText, Wants,
 };
 pub use report::Report;
+pub use secrets::{KeyEncoding, SecretError, Secrets};
 
 use bindings::exports::hookbay::plugin::handler as wit;
 use limits::Exceeded;
