@@ -28,6 +28,7 @@ use crate::store::{Store, StoreError};
 
 mod backup;
 mod events;
+mod journals;
 mod operations;
 mod page;
 mod plugins;
@@ -95,6 +96,7 @@ pub(crate) fn routes(admin: Arc<Admin>) -> Router {
         .route("/runs", get(runs::list))
         .route("/runs/retry", post(operations::retry))
         .route("/runs/{id}", get(runs::show))
+        .route("/runs/{id}/attempts/{n}/journal", get(journals::show))
         .route("/runs/{id}/retry", post(runs::retry))
         .route("/runs/{id}/cancel", post(runs::cancel))
         .route("/plugins", get(plugins::list))

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, Timestamp};
 use crate::metrics::Metrics;
 use crate::plugin::PluginHost;
+use crate::plugin::egress::Network;
 use crate::run::{Fence, PluginId};
 use crate::store::{ClaimedRuns, Store, StoreError, Want};
 
@@ -25,6 +26,7 @@ mod lanes;
 mod lease;
 pub mod neighbours;
 mod operations;
+mod outbound;
 mod presence;
 mod registry;
 mod retention;
@@ -63,6 +65,8 @@ pub struct Dispatcher {
     pub wakeup: Arc<Wakeup>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// How plugins reach the outside.
+    pub network: Network,
     /// The time.
     pub clock: Clock,
     /// This host's name, for people.
@@ -139,14 +143,7 @@ impl Dispatcher {
     /// and not started, and waits for what executes, at most for the grace.
     pub async fn run(self, stop: CancellationToken) {
         let give_up = CancellationToken::new();
-        let executor = Executor {
-            store: self.store.clone(),
-            host: Arc::clone(&self.host),
-            metrics: Arc::clone(&self.metrics),
-            clock: self.clock.clone(),
-            host_name: Arc::clone(&self.host_name),
-            give_up: give_up.clone(),
-        };
+        let executor = Executor::of(&self, give_up.clone());
         // One place per guest that can end before the loop looks.
         let (ended, guests_ended) = mpsc::channel(usize::try_from(self.slots).unwrap_or(1));
         let mut state = Loop {

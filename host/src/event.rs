@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::name::SourceName;
+use crate::name::{PluginName, SourceName};
 
 /// What a header's value reads as where it would show the sender's credential.
 pub const VERIFIED: &str = "[verified]";
@@ -52,6 +52,52 @@ pub struct Event {
     pub body: Bytes,
     /// A signed ping or handshake: matches no trigger.
     pub is_handshake: bool,
+}
+
+/// The provider of events that plugins emit.
+const HOOKBAY: &str = "hookbay";
+/// The header of an emitted event that says how many events led to it.
+const DEPTH: &str = "hookbay-depth";
+/// The header of an emitted event that names the event whose run emitted it.
+const PARENT: &str = "hookbay-event";
+
+impl Event {
+    /// The event that a plugin emits in a run of this one.
+    pub fn emits(&self, plugin: &PluginName, kind: String, body: Bytes, now: Timestamp) -> Self {
+        let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
+        let content_type = if is_json {
+            "application/json"
+        } else {
+            "application/octet-stream"
+        };
+        let depth = self.depth().saturating_add(1).to_string();
+        Self {
+            id: EventId::new(now),
+            source: SourceName::of_plugin(plugin),
+            provider: HOOKBAY.to_owned(),
+            kind,
+            delivery_id: None,
+            received_at: now,
+            content_type: Some(content_type.to_owned()),
+            headers: Headers::new(vec![
+                ("content-type".to_owned(), content_type.into()),
+                (PARENT.to_owned(), self.id.to_string().into_bytes()),
+                (DEPTH.to_owned(), depth.into_bytes()),
+            ]),
+            body,
+            is_handshake: false,
+        }
+    }
+
+    /// How many events led to this one: 0 of a webhook from outside, whatever its
+    /// headers say.
+    pub fn depth(&self) -> u32 {
+        if self.provider != HOOKBAY {
+            return 0;
+        }
+        let depth = self.headers.text(DEPTH);
+        depth.and_then(|text| text.parse().ok()).unwrap_or(u32::MAX)
+    }
 }
 
 /// What makes two deliveries the same one, within their source.

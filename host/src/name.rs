@@ -13,6 +13,9 @@ use serde::Serialize;
 )]
 pub struct InvalidName(String);
 
+/// Before the name of a plugin that emits events.
+const OF_PLUGIN: &str = "plugin:";
+
 /// The name of a source, as in `POST /webhooks/{source}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -27,6 +30,25 @@ impl SourceName {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl SourceName {
+    /// The source of the events that a plugin emits: `plugin:NAME`, which no operator
+    /// can give a source.
+    pub fn of_plugin(plugin: &PluginName) -> Self {
+        Self(format!("{OF_PLUGIN}{plugin}").into())
+    }
+
+    /// The name of a source that events can have: an operator's, or a plugin's.
+    ///
+    /// # Errors
+    /// [`InvalidName`] if it is neither.
+    pub fn of_events(text: &str) -> Result<Self, InvalidName> {
+        match text.strip_prefix(OF_PLUGIN) {
+            Some(plugin) => plugin.parse().map(|plugin| Self::of_plugin(&plugin)),
+            None => text.parse(),
+        }
     }
 }
 
@@ -94,5 +116,15 @@ mod tests {
             assert!(bad.parse::<SourceName>().is_err(), "{bad}");
             assert!(bad.parse::<PluginName>().is_err(), "{bad}");
         }
+        let emitted = SourceName::of_events("plugin:invoices");
+        assert_eq!(
+            emitted.as_ref().map(SourceName::as_str),
+            Ok("plugin:invoices")
+        );
+        assert_eq!(SourceName::of_events("github"), "github".parse());
+        for bad in ["plugin:", "plugin:A", "plugin:a:b", "other:a"] {
+            assert!(SourceName::of_events(bad).is_err(), "{bad}");
+        }
+        assert!("plugin:invoices".parse::<SourceName>().is_err());
     }
 }

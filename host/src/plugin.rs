@@ -5,22 +5,25 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::clock::Clock;
-use crate::config::{Limits, Maxima};
+use crate::config::{JournalPolicy, Limits, Maxima};
 use crate::event::Event;
 use crate::run::Outcome;
 
 mod bindings;
 mod bridge;
 mod directory;
-mod egress;
+pub mod egress;
 mod engine;
 mod imports;
+mod journal;
 pub mod limits;
 mod loader;
 mod log;
@@ -29,25 +32,28 @@ mod memory;
 mod meter;
 mod report;
 mod sandbox;
-mod secrets;
+pub mod secrets;
+mod wasi;
 
 pub use directory::{Directory, Found, Rescan};
-pub use egress::{
-    Credential, Egress, Fetch, FetchError, Fetched, HeaderValue, Network, Resolve, SystemResolver,
-    status_label,
-};
 pub use engine::EngineError;
-pub use imports::{Grants, Seen, StateReader};
+pub use imports::call::Blob;
+pub use imports::{Emitted, Grants, Seen, StateReader};
+pub use journal::{
+    Divergence, Journal, JournalError, JournalFile, RecordedEnd, RecordedEvent, RecordedLine,
+};
 pub use loader::{CONTRACT, Digest, FILE_BYTES_MAX, LoadError, Loaded};
 pub use manifest::{
     ConfigWant, EndpointWant, Manifest, ManifestError, SecretWant, TriggerText, Wants,
 };
 pub use report::Report;
-pub use secrets::{KeyEncoding, SecretError, Secrets};
 
 use bindings::exports::hookbay::plugin::handler as wit;
 use limits::Exceeded;
-use sandbox::{Guest, Sandbox};
+use sandbox::{Around, Guest, Sandbox};
+
+/// What an attempt that is executed again may take.
+const RERUN_TIME: Duration = Duration::from_secs(60);
 
 /// Runs plugins.
 pub struct PluginHost {
@@ -64,7 +70,7 @@ pub struct PluginHost {
 }
 
 /// Which run of an event is executed, as the guest sees it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunContext {
     /// The run's id.
     pub id: String,
@@ -100,7 +106,8 @@ impl PluginHost {
         })
     }
 
-    /// Executes one attempt on a fresh instance of `plugin`.
+    /// Executes one attempt on a fresh instance of `plugin`; what it calls is kept as
+    /// `journal` says.
     pub async fn call(
         &self,
         plugin: Arc<Loaded>,
@@ -108,6 +115,33 @@ impl PluginHost {
         run: RunContext,
         limits: Limits,
         grants: Grants,
+        journal: JournalPolicy,
+    ) -> Report {
+        let around = Around::World(grants, journal);
+        self.attempt(plugin, event, run, limits, around).await
+    }
+
+    /// Executes an attempt again from its journal, with no network, database or clock;
+    /// the report names where it first differs.
+    pub async fn rerun(&self, plugin: Arc<Loaded>, event: Arc<Event>, journal: Journal) -> Report {
+        let run = journal.run().clone();
+        // Time is not what is repeated: only a guest that hangs is to end.
+        let limits = Limits {
+            memory_bytes: journal.memory_limit_bytes(),
+            cpu: RERUN_TIME,
+            wall: RERUN_TIME,
+        };
+        let around = Around::Recording(journal);
+        self.attempt(plugin, event, run, limits, around).await
+    }
+
+    async fn attempt(
+        &self,
+        plugin: Arc<Loaded>,
+        event: Arc<Event>,
+        run: RunContext,
+        limits: Limits,
+        around: Around,
     ) -> Report {
         let (engine, clock) = (self.engine.clone(), self.clock.clone());
         let started_at = clock.now();
@@ -116,10 +150,9 @@ impl PluginHost {
                 engine: &engine,
                 limits,
                 clock: &clock,
-                grants: Some(grants),
+                around,
             };
-            let (event, run) = (event_for_guest(&event), run_for_guest(&event, run));
-            sandbox.handle(&plugin.pre, event, run).await
+            sandbox.handle(&plugin.pre, &event, run).await
         });
         called
             .await
@@ -161,7 +194,7 @@ fn gave_up() -> Exceeded {
 
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasi::link(&mut linker)?;
     bindings::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     Ok(linker)
 }
@@ -184,10 +217,10 @@ fn event_for_guest(event: &Event) -> wit::Event {
     }
 }
 
-fn run_for_guest(event: &Event, run: RunContext) -> wit::Run {
+fn run_for_guest(event: &Event, run: &RunContext) -> wit::Run {
     wit::Run {
         idempotency_key: format!("{}:{}", event.id, run.plugin),
-        id: run.id,
+        id: run.id.clone(),
         attempt: run.attempt,
         max_attempts: run.max_attempts,
     }

@@ -16,7 +16,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
@@ -134,7 +134,8 @@ pub struct LogLine {
 }
 
 /// How much a log line matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// For the plugin's author.
     Debug,
@@ -157,8 +158,14 @@ pub struct AttemptRecord {
     pub cpu_us: i64,
     /// Largest sum of its memories and tables.
     pub memory_bytes: i64,
+    /// Bytes that it sent and received.
+    pub egress_bytes: i64,
+    /// Time in calls of the host, in microseconds.
+    pub calls_us: i64,
     /// What it logged.
     pub logs: Vec<LogLine>,
+    /// Its recorded host calls as JSON text, if they are kept.
+    pub journal: Option<String>,
 }
 
 /// The one event for one plugin that a host has claimed and may execute.

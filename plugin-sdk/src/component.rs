@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use crate::{
-    ConfigWant, Event, Failure, Header, Manifest, Origin, Plugin, Run, Success, Trigger,
-    bindings::exports::hookbay::plugin::handler as wit,
+    ConfigWant, EndpointWant, Event, Failure, Header, Manifest, Origin, Plugin, Run, SecretWant,
+    Success, Trigger, bindings::exports::hookbay::plugin::handler as wit,
 };
 
 impl<P: Plugin> wit::Guest for P {
@@ -28,6 +28,8 @@ impl From<Manifest> for wit::Manifest {
             version,
             description,
             triggers,
+            endpoints,
+            secrets,
             config,
         } = manifest;
         Self {
@@ -36,9 +38,8 @@ impl From<Manifest> for wit::Manifest {
             description,
             triggers: triggers.into_iter().map(wit::Trigger::from).collect(),
             wants: wit::Wants {
-                // Nothing that the contract imports so far uses these two.
-                endpoints: Vec::new(),
-                secrets: Vec::new(),
+                endpoints: endpoints.into_iter().map(wit::EndpointWant::from).collect(),
+                secrets: secrets.into_iter().map(wit::SecretWant::from).collect(),
                 config: config.into_iter().map(wit::ConfigWant::from).collect(),
             },
         }
@@ -66,6 +67,28 @@ impl From<Origin> for wit::Origin {
             Origin::Provider(name) => Self::Provider(name),
             Origin::Source(name) => Self::Source(name),
         }
+    }
+}
+
+impl From<EndpointWant> for wit::EndpointWant {
+    fn from(want: EndpointWant) -> Self {
+        let EndpointWant {
+            name,
+            default_origin,
+            doc,
+        } = want;
+        Self {
+            name,
+            default_origin,
+            doc,
+        }
+    }
+}
+
+impl From<SecretWant> for wit::SecretWant {
+    fn from(want: SecretWant) -> Self {
+        let SecretWant { name, doc } = want;
+        Self { name, doc }
     }
 }
 

@@ -28,8 +28,8 @@ pub struct Event {
     pub body: Vec<u8>,
 }
 
-/// One header of the request. One that carries the sender's own credential has
-/// the value `[verified]`.
+/// One header of an event or of a [`Response`](crate::http::Response). In an event,
+/// one that carries the sender's own credential has the value `[verified]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// The name as it came; compare it without regard to case.
@@ -68,8 +68,13 @@ impl Event {
     /// The first header of this name, whatever its case, if it is UTF-8 text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let header = self
-            .headers
+        Header::find(&self.headers, name)
+    }
+}
+
+impl Header {
+    pub(crate) fn find<'a>(headers: &'a [Self], name: &str) -> Option<&'a str> {
+        let header = headers
             .iter()
             .find(|header| header.name.eq_ignore_ascii_case(name))?;
         str::from_utf8(&header.value).ok()

@@ -1,9 +1,22 @@
-//! The one door to the host: what `config`, `kv` and `log` call.
+//! The one door to the host: what the modules for authors call.
 //!
-//! In a component these are the contract's imports. Natively there is no host, and
-//! the test kit answers, with the same names and signatures.
+//! In a component these are the contract's imports, and WASI's clock. Natively there is
+//! no host, and the test kit answers, with the same names and signatures.
 
 #[cfg(target_arch = "wasm32")]
-pub(crate) use crate::bindings::hookbay::plugin::{config, kv, log};
+pub(crate) use crate::bindings::hookbay::plugin::{config, crypto, events, http, kv, log};
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use crate::testing::imports::{config, kv, log};
+pub(crate) use crate::testing::imports::{clock, config, crypto, events, http, kv, log};
+
+#[cfg(target_arch = "wasm32")]
+pub(crate) mod clock {
+    use std::time::SystemTime;
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "in a component this is an import, which the host records"
+    )]
+    pub(crate) fn now() -> SystemTime {
+        SystemTime::now()
+    }
+}

@@ -27,15 +27,19 @@
 //!
 //! The pieces, in the order in which a webhook meets them: [`Manifest`] says which
 //! events the plugin wants, [`Plugin::handle`] gets an [`Event`] and a [`Run`],
-//! asks the host through [`config`], [`kv`] and [`log`], and answers with a
-//! [`Success`] or a [`Failure`]. The contract itself is in `wit/`; `component`
-//! converts between it and the types here.
+//! asks the host through [`config`], [`kv`], [`http`], [`crypto`], [`events`] and
+//! [`log`], and answers with a [`Success`] or a [`Failure`]. What a plugin needs from
+//! the operator, endpoints, secrets and configuration, it names in its manifest. The
+//! contract itself is in `wit/`; `component` converts between it and the types here.
 
 #[doc(hidden)]
 pub mod bindings;
 mod component;
 pub mod config;
+pub mod crypto;
 mod event;
+pub mod events;
+pub mod http;
 mod imports;
 pub mod kv;
 pub mod log;
@@ -46,6 +50,6 @@ mod plugin;
 pub mod testing;
 
 pub use event::{Event, Header, Run};
-pub use manifest::{ConfigWant, Manifest, Origin, Trigger};
+pub use manifest::{ConfigWant, EndpointWant, Manifest, Origin, SecretWant, Trigger};
 pub use outcome::{Failure, Success};
 pub use plugin::Plugin;

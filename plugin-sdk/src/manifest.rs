@@ -1,12 +1,14 @@
 //! What a plugin says about itself: the [`Manifest`] and the parts it is made of.
 
-/// What a plugin is, which events it handles, and which configuration it reads.
+/// What a plugin is, which events it handles, and what it wants from the operator.
 ///
 /// ```
 /// use hookbay_plugin::{Manifest, Trigger};
 ///
-/// Manifest::new("orders", "1.2.0", "Keeps the last order of each customer")
+/// Manifest::new("orders", "1.2.0", "Writes each order to the shop's books")
 ///     .trigger(Trigger::source("shop", "order.*").ordered_by("/customer/id"))
+///     .endpoint("books", "https://api.books.example", "where orders are written")
+///     .secret("BOOKS_TOKEN", "token that may write orders")
 ///     .requires_config("currency", "three letters, such as EUR")
 ///     .reads_config("note", "text put in front of every summary");
 /// ```
@@ -21,6 +23,10 @@ pub struct Manifest {
     pub description: String,
     /// The events the plugin handles: those that match at least one of these.
     pub triggers: Vec<Trigger>,
+    /// The endpoints the plugin sends requests to.
+    pub endpoints: Vec<EndpointWant>,
+    /// The secrets the plugin uses.
+    pub secrets: Vec<SecretWant>,
     /// The configuration keys the plugin reads.
     pub config: Vec<ConfigWant>,
 }
@@ -44,6 +50,26 @@ pub enum Origin {
     Provider(String),
     /// The one source of this name, as the operator configured it.
     Source(String),
+}
+
+/// An endpoint that the plugin sends requests to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointWant {
+    /// The name, as the operator writes it under `[plugins.NAME]`: `http.NAME`.
+    pub name: String,
+    /// Where it usually is, such as `https://api.notion.com`.
+    pub default_origin: Option<String>,
+    /// One line for the operator about what it is for.
+    pub doc: String,
+}
+
+/// A secret that the plugin uses and never sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretWant {
+    /// The name, as the operator writes it under `[plugins.NAME]`: `secrets.NAME`.
+    pub name: String,
+    /// One line for the operator about what to put there.
+    pub doc: String,
 }
 
 /// A configuration key that the plugin reads.
@@ -70,6 +96,8 @@ impl Manifest {
             version: version.into(),
             description: description.into(),
             triggers: Vec::new(),
+            endpoints: Vec::new(),
+            secrets: Vec::new(),
             config: Vec::new(),
         }
     }
@@ -77,6 +105,32 @@ impl Manifest {
     /// Adds a trigger. An event that matches several starts one run.
     pub fn trigger(mut self, trigger: Trigger) -> Self {
         self.triggers.push(trigger);
+        self
+    }
+
+    /// Adds an endpoint for [`http`](crate::http), and where it usually is. Until the
+    /// operator grants it, the plugin is held and its runs wait.
+    pub fn endpoint(
+        self,
+        name: impl Into<String>,
+        default_origin: impl Into<String>,
+        doc: impl Into<String>,
+    ) -> Self {
+        self.wants_endpoint(name.into(), Some(default_origin.into()), doc.into())
+    }
+
+    /// Adds an endpoint that is somewhere else for each operator.
+    pub fn custom_endpoint(self, name: impl Into<String>, doc: impl Into<String>) -> Self {
+        self.wants_endpoint(name.into(), None, doc.into())
+    }
+
+    /// Adds a secret for [`http`](crate::http) or [`crypto`](crate::crypto). Until the
+    /// operator grants it, the plugin is held and its runs wait.
+    pub fn secret(mut self, name: impl Into<String>, doc: impl Into<String>) -> Self {
+        self.secrets.push(SecretWant {
+            name: name.into(),
+            doc: doc.into(),
+        });
         self
     }
 
@@ -89,6 +143,15 @@ impl Manifest {
     /// Adds a configuration key that the plugin can do without.
     pub fn reads_config(self, name: impl Into<String>, doc: impl Into<String>) -> Self {
         self.wants_config(name.into(), false, doc.into())
+    }
+
+    fn wants_endpoint(mut self, name: String, default_origin: Option<String>, doc: String) -> Self {
+        self.endpoints.push(EndpointWant {
+            name,
+            default_origin,
+            doc,
+        });
+        self
     }
 
     fn wants_config(mut self, name: String, is_required: bool, doc: String) -> Self {

@@ -13,11 +13,12 @@ pub trait Plugin {
     /// [`manifest!`](crate::manifest!).
     ///
     /// Runs once per file, before any event. No import answers here: a call to
-    /// `config`, `kv` or `log` makes the host refuse the file.
+    /// `config`, `kv`, `http` or any other makes the host refuse the file.
     fn manifest() -> Manifest;
 
-    /// Handles one event. What was written through [`kv`](crate::kv) is committed
-    /// together with a success, and dropped with a failure.
+    /// Handles one event. What was written through [`kv`](crate::kv) and emitted
+    /// through [`events`](crate::events) is committed together with a success, and
+    /// dropped with a failure.
     ///
     /// The same run can be attempted more than once, and a run can be replayed:
     /// give [`Run::idempotency_key`] to whatever must act only once.

@@ -29,55 +29,92 @@
 //! ```
 //!
 //! It keeps the contract's promises about `kv`: own writes are visible at once,
-//! and stay only if the attempt succeeds. It has no limits and no triggers: for
-//! those, run the built file in the real sandbox with `hookbay plugin run`.
+//! and stay only if the attempt succeeds. Requests never leave the process: the test
+//! answers them, and one that nothing answers fails the test. Like a host, it denies
+//! endpoints and secrets that the manifest does not want.
+//!
+//! ```
+//! # use hookbay_plugin::{Event, Failure, Manifest, Plugin, Run, Success, http, manifest, testing};
+//! use hookbay_plugin::testing::Answer;
+//! use serde_json::{Value, json};
+//!
+//! # struct Post;
+//! # impl Plugin for Post {
+//! #     fn manifest() -> Manifest {
+//! #         manifest!().endpoint("books", "https://api.books.example", "where orders are written")
+//! #     }
+//! #     fn handle(event: &Event, _run: &Run) -> Result<Success, Failure> {
+//! #         let order: Value = event.json()?;
+//! #         http::post("books", "/orders").json(&order)?.send()?.error_for_status()?;
+//! #         Ok(Success::new("written"))
+//! #     }
+//! # }
+//! let mut host = testing::Host::new();
+//! host.answer("books", "POST", "/orders", [Answer::new(503), Answer::new(201)]);
+//! let event = testing::json_event("shop", "order.paid", &json!({"id": 7}));
+//!
+//! let first = host.handle::<Post>(&event);
+//! assert_eq!(first.failure().reason(), "POST books /orders answered 503");
+//!
+//! // The next attempt of the same run finds what a failed one left: nothing.
+//! let second = host.attempt::<Post>(&event, &testing::run(2));
+//! assert_eq!(second.summary(), "written");
+//! assert_eq!(second.requests[0].json::<Value>()["id"], 7);
+//! ```
+//!
+//! It has no limits and does not look at triggers: for those, run the built file in the
+//! real sandbox with `hookbay plugin run`.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+};
 
-use serde::de::DeserializeOwned;
+use serde::Serialize;
 
-use crate::{Event, Failure, Header, Plugin, Run, Success, log::Level};
+use crate::{Event, Header, Manifest, Plugin, Run};
 
+mod attempt;
+mod http;
 pub(crate) mod imports;
+
+pub use attempt::{Attempt, Emitted, Line};
+pub use http::{Answer, Request};
+
+use http::{Answers, Routes};
 
 thread_local! {
     /// The attempt that this thread is making, for the imports to reach.
     static CURRENT: RefCell<Option<Sandbox>> = const { RefCell::new(None) };
 }
 
-/// A host with one plugin: its configuration, and what it has stored so far.
-#[derive(Clone, Debug, Default)]
+/// When everything happens here, in milliseconds: an event is received, a host looks
+/// at its clock.
+const NOW_MS: u64 = 1_700_000_000_000;
+
+/// A host with one plugin: its configuration, what it has stored so far, and what its
+/// requests are answered.
+#[derive(Debug)]
 pub struct Host {
     config: BTreeMap<String, String>,
+    secrets: BTreeMap<String, String>,
     stored: BTreeMap<String, Vec<u8>>,
+    routes: Routes,
+    now_ms: u64,
     is_kv_unavailable: bool,
-}
-
-/// What came of one attempt.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    /// What the plugin answered.
-    pub result: Result<Success, Failure>,
-    /// The lines that it logged.
-    pub lines: Vec<Line>,
-}
-
-/// A line that was logged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// How much it matters.
-    pub level: Level,
-    /// The message.
-    pub message: String,
-    /// The fields, as name and value.
-    pub fields: Vec<(String, String)>,
+    is_chain_full: bool,
 }
 
 /// What an attempt sees of the host, and what it has changed.
 #[derive(Debug)]
 struct Sandbox {
     host: Host,
+    manifest: Manifest,
+    idempotency_key: String,
     lines: Vec<Line>,
+    requests: Vec<Request>,
+    emitted: Vec<Emitted>,
 }
 
 /// An event with this provider, kind and body, from a source of the same name as
@@ -90,7 +127,7 @@ pub fn event(provider: &str, kind: &str, body: impl AsRef<[u8]>) -> Event {
         provider: provider.to_owned(),
         kind: kind.to_owned(),
         delivery_id: Some("delivery-1".to_owned()),
-        received_at_ms: 1_700_000_000_000,
+        received_at_ms: NOW_MS,
         content_type: Some("application/json".to_owned()),
         headers: vec![Header {
             name: "Content-Type".to_owned(),
@@ -98,6 +135,18 @@ pub fn event(provider: &str, kind: &str, body: impl AsRef<[u8]>) -> Event {
         }],
         body: body.as_ref().to_vec(),
     }
+}
+
+/// An [`event`](fn@event) with a JSON body.
+///
+/// # Panics
+///
+/// If the body has no JSON form.
+#[must_use]
+#[track_caller]
+pub fn json_event(provider: &str, kind: &str, body: &impl Serialize) -> Event {
+    let body = serde_json::to_vec(body).expect("the event's body has no JSON form");
+    event(provider, kind, body)
 }
 
 /// The n-th attempt of a run that has 12 of them.
@@ -112,10 +161,18 @@ pub fn run(attempt: u32) -> Run {
 }
 
 impl Host {
-    /// A host without configuration whose kv is empty.
+    /// A host without configuration whose kv is empty and that answers no request.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            config: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            stored: BTreeMap::new(),
+            routes: Routes::default(),
+            now_ms: NOW_MS,
+            is_kv_unavailable: false,
+            is_chain_full: false,
+        }
     }
 
     /// Sets a configuration key.
@@ -132,11 +189,60 @@ impl Host {
         self
     }
 
+    /// Gives a secret a value, for [`crypto`](crate::crypto) to sign with. Requests
+    /// need none: a test sees `[secret NAME]` in them.
+    #[must_use]
+    pub fn with_secret(mut self, name: &str, value: &str) -> Self {
+        self.secrets.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Sets the host's clock, which dates in `Retry-After` are compared with, to
+    /// milliseconds since 1970. Without it, it shows when [`event`](fn@event) was received.
+    #[must_use]
+    pub fn with_now_ms(mut self, now_ms: u64) -> Self {
+        self.now_ms = now_ms;
+        self
+    }
+
     /// Makes every kv call fail as unavailable.
     #[must_use]
     pub fn with_kv_unavailable(mut self) -> Self {
         self.is_kv_unavailable = true;
         self
+    }
+
+    /// Makes every emitted event the one too many in its chain.
+    #[must_use]
+    pub fn with_full_chain(mut self) -> Self {
+        self.is_chain_full = true;
+        self
+    }
+
+    /// Answers every request of this method to this path of an endpoint. A path
+    /// without a query takes any query. Where several fit, the last one answers.
+    pub fn on(
+        &mut self,
+        endpoint: &str,
+        method: &str,
+        path: &str,
+        answer: impl FnMut(&Request) -> Answer + 'static,
+    ) {
+        let answers = Answers::Asked(Rc::new(RefCell::new(answer)));
+        self.routes.add(endpoint, method, path, answers);
+    }
+
+    /// Answers such requests, as [`Host::on`] does, with each of these once, in order.
+    pub fn answer(
+        &mut self,
+        endpoint: &str,
+        method: &str,
+        path: &str,
+        answers: impl IntoIterator<Item = Answer>,
+    ) {
+        let answers: VecDeque<_> = answers.into_iter().collect();
+        let answers = Answers::Listed(Rc::new(RefCell::new(answers)));
+        self.routes.add(endpoint, method, path, answers);
     }
 
     /// Makes the first attempt of a run for this event.
@@ -145,21 +251,35 @@ impl Host {
     }
 
     /// Makes one attempt of this run. Writes stay if it succeeds.
+    ///
+    /// # Panics
+    ///
+    /// If the plugin does, or sends a request that nothing answers.
     pub fn attempt<P: Plugin>(&mut self, event: &Event, run: &Run) -> Attempt {
+        let before = self.stored.clone();
         CURRENT.set(Some(Sandbox {
-            host: self.clone(),
+            host: std::mem::take(self),
+            manifest: P::manifest(),
+            idempotency_key: run.idempotency_key.clone(),
             lines: Vec::new(),
+            requests: Vec::new(),
+            emitted: Vec::new(),
         }));
         let result = P::handle(event, run);
         let sandbox = CURRENT
             .take()
             .expect("only this function takes the sandbox away");
-        if result.is_ok() {
-            self.stored = sandbox.host.stored;
+        *self = sandbox.host;
+        let mut emitted = sandbox.emitted;
+        if result.is_err() {
+            self.stored = before;
+            emitted.clear();
         }
         Attempt {
             result,
             lines: sandbox.lines,
+            requests: sandbox.requests,
+            emitted,
         }
     }
 
@@ -177,63 +297,14 @@ impl Host {
     }
 }
 
-impl Attempt {
-    /// The success's summary.
-    ///
-    /// # Panics
-    ///
-    /// If the attempt failed.
-    #[must_use]
-    #[track_caller]
-    pub fn summary(&self) -> &str {
-        &self.success().summary
-    }
-
-    /// The success's data.
-    ///
-    /// # Panics
-    ///
-    /// If the attempt failed, or its data is missing or other JSON than `T`.
-    #[must_use]
-    #[track_caller]
-    pub fn data<T: DeserializeOwned>(&self) -> T {
-        let json = self
-            .success()
-            .data
-            .as_deref()
-            .expect("the success has no data");
-        serde_json::from_str(json).expect("the success's data is not what was asked for")
-    }
-
-    /// The failure.
-    ///
-    /// # Panics
-    ///
-    /// If the attempt succeeded.
-    #[must_use]
-    #[track_caller]
-    pub fn failure(&self) -> &Failure {
-        self.result.as_ref().expect_err("the attempt succeeded")
-    }
-
-    /// The logged lines as text: `info: counted kind=push`.
-    #[must_use]
-    pub fn log(&self) -> Vec<String> {
-        self.lines.iter().map(Line::to_string).collect()
-    }
-
-    #[track_caller]
-    fn success(&self) -> &Success {
-        self.result.as_ref().expect("the attempt failed")
+impl Default for Host {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
-impl std::fmt::Display for Line {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.level, self.message)?;
-        for (name, value) in &self.fields {
-            write!(f, " {name}={value}")?;
-        }
-        Ok(())
+impl Sandbox {
+    fn wants_secret(&self, name: &str) -> bool {
+        self.manifest.secrets.iter().any(|want| want.name == name)
     }
 }

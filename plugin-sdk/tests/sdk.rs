@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use hookbay_plugin::{
-    ConfigWant, Event, Failure, Header, Manifest, Origin, Plugin, Run, Success, Trigger, config,
-    kv, log, manifest, testing,
+    ConfigWant, EndpointWant, Event, Failure, Header, Manifest, Origin, Plugin, Run, SecretWant,
+    Success, Trigger, config, kv, log, manifest, testing,
 };
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,9 @@ fn a_manifest_is_built_up_from_the_package() {
     let manifest = manifest!()
         .trigger(Trigger::provider("github", "push"))
         .trigger(Trigger::source("shop", "order.*").ordered_by("/customer/id"))
+        .endpoint("books", "https://books.example", "the books")
+        .custom_endpoint("crm", "the customers")
+        .secret("BOOKS_TOKEN", "may write")
         .requires_config("currency", "three letters")
         .reads_config("note", "any text");
 
@@ -61,6 +64,23 @@ fn a_manifest_is_built_up_from_the_package() {
         manifest.triggers[1].ordering_key.as_deref(),
         Some("/customer/id")
     );
+    let endpoint = |name: &str, origin: Option<&str>, doc: &str| EndpointWant {
+        name: name.to_owned(),
+        default_origin: origin.map(str::to_owned),
+        doc: doc.to_owned(),
+    };
+    assert_eq!(
+        manifest.endpoints,
+        [
+            endpoint("books", Some("https://books.example"), "the books"),
+            endpoint("crm", None, "the customers"),
+        ]
+    );
+    let secret = SecretWant {
+        name: "BOOKS_TOKEN".to_owned(),
+        doc: "may write".to_owned(),
+    };
+    assert_eq!(manifest.secrets, [secret]);
     let want = |name: &str, is_required, doc: &str| ConfigWant {
         name: name.to_owned(),
         is_required,

@@ -16,7 +16,7 @@ use crate::store::{AttemptRow, Cancelled, Retried, RunFilter, RunRow};
 
 use super::events::plugin_id;
 use super::page::{Page, Parameters};
-use super::{Admin, AdminError};
+use super::{Admin, AdminError, journals};
 
 /// A run.
 #[derive(Serialize)]
@@ -61,11 +61,15 @@ struct AttemptJson {
     duration_ms: f64,
     cpu_ms: f64,
     memory_bytes: i64,
-    /// Plugins of this version reach no network.
     egress_bytes: i64,
+    host_calls_ms: f64,
     outcome: String,
     error: Option<ErrorJson>,
     logs: Vec<LogJson>,
+    /// Empty if it is not kept, or too long to be shown here.
+    journal: Vec<Box<RawValue>>,
+    /// As it is kept, packed; it is read whole at `runs/{id}/attempts/{n}/journal`.
+    journal_size_bytes: i64,
 }
 
 #[derive(Serialize)]
@@ -239,15 +243,18 @@ fn attempt_json(row: AttemptRow) -> AttemptJson {
         duration_ms: row.duration_us as f64 / 1000.0,
         cpu_ms: row.cpu_us as f64 / 1000.0,
         memory_bytes: row.memory_bytes,
-        egress_bytes: 0,
+        egress_bytes: row.egress_bytes,
+        host_calls_ms: row.calls_us as f64 / 1000.0,
         outcome: row.outcome,
         error,
         logs: logs_json(&row.logs),
+        journal: journals::calls(row.journal.as_deref()),
+        journal_size_bytes: row.journal_bytes,
     }
 }
 
 /// A stored line: when (ms), level, message, fields.
-type StoredLine = (i64, String, String, Vec<(String, String)>);
+pub(super) type StoredLine = (i64, String, String, Vec<(String, String)>);
 
 fn logs_json(stored: &str) -> Vec<LogJson> {
     let lines: Vec<StoredLine> = serde_json::from_str(stored).unwrap_or_default();
@@ -263,7 +270,7 @@ fn logs_json(stored: &str) -> Vec<LogJson> {
     lines.into_iter().map(line).collect()
 }
 
-fn run_id(text: &str) -> Result<RunId, AdminError> {
+pub(super) fn run_id(text: &str) -> Result<RunId, AdminError> {
     text.parse()
         .map(RunId)
         .map_err(|_| AdminError::unknown("run", text))

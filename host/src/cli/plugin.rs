@@ -26,7 +26,7 @@ enum Command {
     /// Say what a file is: its manifest, its imports, and whether a host can run it
     Inspect(inspect::Args),
     /// Run a plugin once in the real sandbox, and print what it did and used
-    Run(run::Args),
+    Run(Box<run::Args>),
 }
 
 pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), CommandError> {

@@ -13,6 +13,8 @@ use super::operations::{self, BulkArgs};
 use super::table::{Screen, facts, print, print_json};
 use super::{CommandError, text};
 
+mod journal;
+
 /// The states that the API filters by.
 const STATES: [&str; 7] = [
     "ready",
@@ -30,6 +32,8 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Show one run with its attempts, their errors and logs
     Show(OneArgs),
+    /// Show the recorded host calls of an attempt, or write them to a file
+    Journal(journal::Args),
     /// Try a dead, cancelled or waiting run again, or all that fit a filter
     Retry(RetryArgs),
     /// End a run that is not over, or a dead one that holds up those behind it
@@ -137,6 +141,7 @@ pub(crate) async fn run(config_path: Option<&Path>, command: Command) -> Result<
     match command {
         Command::List(args) => list(config_path, &args).await,
         Command::Show(args) => show(config_path, &args).await,
+        Command::Journal(args) => journal::run(config_path, &args).await,
         Command::Retry(args) => retry(config_path, &args).await,
         Command::Cancel(args) => steer(config_path, &args.id, "cancel", &args.admin).await,
     }
@@ -301,7 +306,7 @@ fn describe(attempt: &Attempt, screen: &Screen) -> String {
         ("host", attempt.host.clone()),
         (
             "host calls",
-            (n_calls > 0).then(|| format!("{n_calls}, shown by --json")),
+            (n_calls > 0).then(|| format!("{n_calls}, shown by `hookbay runs journal`")),
         ),
     ]);
     for line in &attempt.logs {

@@ -1,4 +1,4 @@
-//! What a plugin may reach and use: `http`, `secrets` and `journal` of `[plugins.NAME]`.
+//! What a plugin may reach and use: `http` and `secrets` of `[plugins.NAME]`.
 //!
 //! A grant is read into types that cannot be wrong: an origin is a scheme, a host and a port
 //! and nothing else, and an endpoint names only secrets that are there. Whether an address
@@ -42,18 +42,6 @@ pub struct HttpOrigin {
     port: u16,
 }
 
-/// What is kept of an attempt's host calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum JournalPolicy {
-    /// Those of attempts that did not succeed.
-    #[default]
-    Failures,
-    /// Those of every attempt.
-    All,
-    /// Nothing.
-    None,
-}
-
 /// Why a text is not an origin; none says the text, which may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OriginError {
@@ -67,11 +55,6 @@ pub enum OriginError {
     )]
     NotOrigin,
 }
-
-/// A text that is none of the policies.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not one of `failures`, `all`, `none`")]
-pub struct JournalPolicyError(String);
 
 /// What `[plugins.NAME]` grants.
 #[derive(Debug, Default)]
@@ -134,19 +117,6 @@ impl FromStr for HttpOrigin {
                 port,
             }),
             (_, _) => Err(OriginError::NotOrigin),
-        }
-    }
-}
-
-impl FromStr for JournalPolicy {
-    type Err = JournalPolicyError;
-
-    fn from_str(text: &str) -> Result<Self, JournalPolicyError> {
-        match text {
-            "failures" => Ok(Self::Failures),
-            "all" => Ok(Self::All),
-            "none" => Ok(Self::None),
-            other => Err(JournalPolicyError(other.to_owned())),
         }
     }
 }
@@ -238,7 +208,7 @@ fn checked_length(secret: &Secret) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{HttpOrigin, JournalPolicy, OriginError};
+    use super::{HttpOrigin, OriginError};
 
     #[test]
     fn origins_are_read_in_one_form() {
@@ -287,17 +257,5 @@ mod tests {
                 "{text}: {refused:?}"
             );
         }
-    }
-
-    #[test]
-    fn journal_policies_are_named() {
-        for (text, policy) in [
-            ("failures", JournalPolicy::Failures),
-            ("all", JournalPolicy::All),
-            ("none", JournalPolicy::None),
-        ] {
-            assert_eq!(text.parse(), Ok(policy));
-        }
-        assert!("some".parse::<JournalPolicy>().is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! `[plugins.NAME]`: what the operator allows and sets for one plugin.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::rate::Rate;
 use crate::retry::{OnDead, RetryPolicy};
 use crate::trigger::{Origin, Trigger};
 
-use super::grants::{self, EndpointGrant, JournalPolicy};
+use super::grants::{self, EndpointGrant};
 use super::reader::Table;
 use super::retention::LONGEST_KEPT;
 use super::secret::Secret;
@@ -53,7 +54,7 @@ pub struct PluginConfig {
     /// How far back stored events get a run when the plugin is seen for the
     /// first time; none of them do without it.
     pub catch_up: Option<Duration>,
-    /// What is kept of its host calls.
+    /// Which attempts keep their recorded host calls.
     pub journal: JournalPolicy,
 }
 
@@ -64,6 +65,36 @@ pub struct Maxima {
     pub limits: Limits,
     /// Runs of all plugins that execute at once on this host.
     pub concurrent_runs: u32,
+}
+
+/// A text that names no [`JournalPolicy`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not `failures`, `all` or `none`")]
+pub struct InvalidPolicy(String);
+
+/// Which attempts keep their journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JournalPolicy {
+    /// Those that failed.
+    #[default]
+    Failures,
+    /// Every one.
+    All,
+    /// None.
+    None,
+}
+
+impl FromStr for JournalPolicy {
+    type Err = InvalidPolicy;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPolicy> {
+        match text {
+            "failures" => Ok(Self::Failures),
+            "all" => Ok(Self::All),
+            "none" => Ok(Self::None),
+            other => Err(InvalidPolicy(other.to_owned())),
+        }
+    }
 }
 
 impl Limits {
@@ -258,7 +289,9 @@ fn triggers(table: &mut Table<'_>) -> Option<Vec<Trigger>> {
 fn trigger(mut table: Table<'_>) -> Option<Trigger> {
     let origin = match (
         table.string("provider"),
-        table.parse::<SourceName>("source"),
+        table
+            .string("source")
+            .and_then(|text| table.noted("source", SourceName::of_events(&text))),
     ) {
         (Some(provider), None) => Some(Origin::Provider(provider)),
         (None, Some(source)) => Some(Origin::Source(source)),

@@ -14,12 +14,15 @@ use crate::config::PluginConfig;
 use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::name::PluginName;
-use crate::plugin::{Grants, Loaded, PluginHost, Report, RunContext, Seen, StateReader};
+use crate::plugin::{Emitted, Grants, Loaded, PluginHost, Report, RunContext, Seen, StateReader};
 use crate::retry::{Next, Tried, decide};
 use crate::run::{Claimed, PluginId};
-use crate::store::{Finished, Settled, Store, StoreError};
+use crate::store::{Finished, NewEvent, Settled, Store, StoreError};
 
-use super::Slot;
+use super::board::SharedBoard;
+use super::outbound::Outbound;
+use super::wakeup::Wakeup;
+use super::{Dispatcher, Slot};
 
 /// Between tries while the database does not answer.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -30,7 +33,13 @@ const STATE_AWAY: &str = "the state cannot be read now";
 pub(super) struct Executor {
     pub(super) store: Store,
     pub(super) host: Arc<PluginHost>,
+    /// Which plugins want what an attempt emits.
+    pub(super) board: SharedBoard,
+    /// Rung for them.
+    pub(super) wakeup: Arc<Wakeup>,
     pub(super) metrics: Arc<Metrics>,
+    /// The connections and secrets of plugins.
+    pub(super) outbound: Outbound,
     pub(super) clock: Clock,
     /// This host's name, for people.
     pub(super) host_name: Arc<str>,
@@ -47,6 +56,21 @@ pub(super) struct ActivePlugin {
 }
 
 impl Executor {
+    /// The executor of a dispatcher.
+    pub(super) fn of(dispatcher: &Dispatcher, give_up: CancellationToken) -> Self {
+        Self {
+            store: dispatcher.store.clone(),
+            host: Arc::clone(&dispatcher.host),
+            board: Arc::clone(&dispatcher.board),
+            wakeup: Arc::clone(&dispatcher.wakeup),
+            metrics: Arc::clone(&dispatcher.metrics),
+            outbound: Outbound::new(dispatcher.network.clone(), Arc::clone(&dispatcher.metrics)),
+            clock: dispatcher.clock.clone(),
+            host_name: Arc::clone(&dispatcher.host_name),
+            give_up,
+        }
+    }
+
     /// Executes a claimed run once and records how it went; the slot is free in
     /// between, when the guest has ended. Returns when the run is due again.
     pub(super) async fn execute(
@@ -89,6 +113,10 @@ impl Executor {
             self.clock.now(),
             rand::random(),
         );
+        let emitted = match &event {
+            Ok(event) => self.new_events(event, &plugin.name, report.emitted),
+            Err(_) => Vec::new(),
+        };
         let finished = Finished {
             claimed,
             digest: *plugin.loaded.digest.as_bytes(),
@@ -101,8 +129,7 @@ impl Executor {
             next,
             max_attempts,
             effects: report.effects,
-            // No plugin can emit events yet.
-            emitted: Vec::new(),
+            emitted,
         };
         self.record(Arc::new(finished), event.ok().as_deref(), &plugin.name)
             .await
@@ -155,14 +182,44 @@ impl Executor {
             plugin: claimed.plugin,
             runtime: tokio::runtime::Handle::current(),
         };
+        let (http, secrets) = self.outbound.of(&plugin.name, &plugin.settings);
         let grants = Grants {
             config: Arc::clone(&plugin.settings.config),
             state: Arc::new(state),
+            http,
+            secrets,
+            depth: event.depth(),
         };
+        let journal = plugin.settings.journal;
         let limits = plugin.settings.limits;
         self.host
-            .call(Arc::clone(&plugin.loaded), event, context, limits, grants)
+            .call(
+                Arc::clone(&plugin.loaded),
+                event,
+                context,
+                limits,
+                grants,
+                journal,
+            )
             .await
+    }
+
+    /// What an attempt emitted, with the runs that follow from it.
+    fn new_events(
+        &self,
+        event: &Event,
+        plugin: &PluginName,
+        emitted: Vec<Emitted>,
+    ) -> Vec<NewEvent> {
+        let board = self.board.load();
+        let new_event = |emitted: Emitted| {
+            let (kind, body) = (emitted.kind, emitted.body.into());
+            let event = event.emits(plugin, kind, body, self.clock.now());
+            let runs = board.triggers.runs_for(&event);
+            // It comes once, with its run's success: there is nothing to compare it with.
+            NewEvent::new(event, None, false, Duration::ZERO, runs)
+        };
+        emitted.into_iter().map(new_event).collect()
     }
 
     /// Waits before another try at the database; none, when the host gives up.
@@ -187,6 +244,11 @@ impl Executor {
                     self.metrics
                         .attempt_ended(event, plugin, &finished.record, outcome, next);
                     log_end(&finished, plugin, outcome.as_str());
+                    if next == Next::Succeeded {
+                        let emitted = finished.emitted.iter();
+                        let wanted: Vec<PluginId> = emitted.flat_map(NewEvent::plugins).collect();
+                        self.wakeup.ring_everywhere(&wanted);
+                    }
                     return match next {
                         Next::RetryAt(due) => Some(due),
                         Next::Again => Some(self.clock.now()),

@@ -11,115 +11,55 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::Request;
-use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 
 use crate::config::EndpointGrant;
 
+use super::imports::call::Blob;
 use super::limits::HTTP_RESPONSE_BODY_MAX;
 use super::secrets::Secrets;
 
 mod address;
 mod client;
+mod exchange;
 mod request;
 mod resolve;
 
 pub use client::Network;
+pub use exchange::{Credential, Fetch, FetchError, Fetched, HeaderValue, status_label};
 pub use resolve::{Resolve, SystemResolver};
 
 use client::{ConnectError, EndpointClient, Tasks};
 use resolve::{ResolveError, Target};
 
-/// A call that a guest asks for (`wit/http.wit`); holds names of secrets, never their values.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fetch {
-    /// Name of the grant.
-    pub endpoint: String,
-    /// From `/`, with the query.
-    pub path: String,
-    /// In capitals.
-    pub method: String,
-    /// In order; names may come more than once.
-    pub headers: Vec<(String, HeaderValue)>,
-    /// At most [`HTTP_REQUEST_BODY_MAX`](super::limits::HTTP_REQUEST_BODY_MAX) bytes.
-    pub body: Option<Vec<u8>>,
-    /// From the request to the end of the answer.
-    pub timeout: Option<Duration>,
-    /// A header in which the run's idempotency key goes along.
-    pub idempotency_header: Option<String>,
+/// Makes the calls of one plugin: [`Egress`] in a host, a table on the bench.
+pub trait Fetcher: Send + Sync {
+    /// Makes a call and waits for the whole answer, `most` so long.
+    ///
+    /// # Errors
+    /// [`FetchError`] if there is no answer.
+    fn fetch<'a>(
+        &'a self,
+        fetch: &'a Fetch,
+        idempotency_key: &'a str,
+        most: Duration,
+    ) -> BoxFuture<'a, Result<Fetched, FetchError>>;
 }
 
-/// A header's value before the host has filled in secrets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HeaderValue {
-    /// These bytes.
-    Plain(Vec<u8>),
-    /// A secret between two texts.
-    Secret {
-        /// Which.
-        name: String,
-        /// Before it.
-        prefix: String,
-        /// Behind it.
-        suffix: String,
-    },
-    /// `Basic base64(user:password)` (RFC 7617).
-    Basic {
-        /// Without `:`.
-        user: Credential,
-        /// Its password.
-        password: Credential,
-    },
-}
-
-/// One half of a Basic pair.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Credential {
-    /// This text.
-    Text(String),
-    /// The secret of this name.
-    Secret(String),
-}
-
-/// An answer, scrubbed of the plugin's secrets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fetched {
-    /// Any; redirects are answers like others.
-    pub status: u16,
-    /// Names in lower case.
-    pub headers: Vec<(String, Vec<u8>)>,
-    /// As it was sent, compressed or not.
-    pub body: Vec<u8>,
-}
-
-/// Why a call has no answer (`wit/http.wit`); scrubbed of the plugin's secrets.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FetchError {
-    /// Not granted: the endpoint, the secret for it, or the address behind it.
-    #[error("{0}")]
-    Denied(String),
-    /// No request can be made of it.
-    #[error("{0}")]
-    Invalid(String),
-    /// Request or answer are longer than they may be.
-    #[error("{0}")]
-    TooLarge(String),
-    /// The answer had not ended in time.
-    #[error("{0}")]
-    Timeout(String),
-    /// No connection, or it broke before the answer had ended.
-    #[error("{0}")]
-    Unavailable(String),
-}
+/// Makes no call: nothing is granted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nothing;
 
 /// What one plugin may call, with the connections that it keeps.
 pub struct Egress {
     endpoints: BTreeMap<String, Endpoint>,
     secrets: Arc<Secrets>,
+    /// Where connections live.
+    runtime: Handle,
     /// What serves the connections, ended with this.
     #[expect(dead_code, reason = "held for its drop")]
     tasks: Tasks,
@@ -148,25 +88,8 @@ impl Egress {
                 .map(|(name, grant)| (name.clone(), endpoint(grant)))
                 .collect(),
             secrets,
+            runtime: network.runtime(),
             tasks,
-        }
-    }
-
-    /// Makes a call and waits for the whole answer, for `most` or the call's own timeout,
-    /// whichever is shorter.
-    ///
-    /// # Errors
-    /// [`FetchError`] if there is no answer; after `Timeout`, `Unavailable` and `TooLarge` the
-    /// server may have done what it was asked.
-    pub async fn fetch(
-        &self,
-        fetch: &Fetch,
-        idempotency_key: &str,
-        most: Duration,
-    ) -> Result<Fetched, FetchError> {
-        match self.exchange(fetch, idempotency_key, most).await {
-            Ok(answer) => Ok(self.scrubbed(answer)),
-            Err(error) => Err(error.map(|text| self.secrets.scrub_text(&text).into_owned())),
         }
     }
 
@@ -186,30 +109,30 @@ impl Egress {
         most: Duration,
     ) -> Result<Fetched, FetchError> {
         let name = &fetch.endpoint;
-        let endpoint = self
-            .endpoints
-            .get(name)
-            .ok_or_else(|| FetchError::Denied(format!("no endpoint `{name}` is granted")))?;
+        let endpoint = self.endpoints.get(name).ok_or_else(|| not_granted(name))?;
         let request = request::request(fetch, &endpoint.grant, &self.secrets, idempotency_key)?;
         let most = fetch.timeout.unwrap_or(most).min(most);
-        match tokio::time::timeout(most, endpoint.exchange(request)).await {
-            Ok(answer) => {
-                answer.map_err(|error| error.map(|text| format!("endpoint `{name}`: {text}")))
-            }
+        // Who waits here may be on a guest's thread, where nothing is sent or received.
+        let mut exchanging = JoinSet::new();
+        exchanging.spawn_on(exchange(endpoint.client.clone(), request), &self.runtime);
+        let answer = match tokio::time::timeout(most, exchanging.join_next()).await {
+            Ok(Some(Ok(answer))) => answer,
+            Ok(Some(Err(_)) | None) => Err(FetchError::Unavailable("it was cut off".to_owned())),
             Err(_) => Err(FetchError::Timeout(format!(
-                "endpoint `{name}`: the answer had not ended after {} ms",
+                "the answer had not ended after {} ms",
                 most.as_millis()
             ))),
-        }
+        };
+        answer.map_err(|error| error.map(|text| format!("endpoint `{name}`: {text}")))
     }
 
     fn scrubbed(&self, answer: Fetched) -> Fetched {
-        let scrubbed = |bytes: Vec<u8>| {
+        let scrubbed = |Blob(bytes): Blob| {
             let without_secrets = match self.secrets.scrub(&bytes) {
                 Cow::Borrowed(_) => None,
                 Cow::Owned(scrubbed) => Some(scrubbed),
             };
-            without_secrets.unwrap_or(bytes)
+            Blob(without_secrets.unwrap_or(bytes))
         };
         Fetched {
             status: answer.status,
@@ -223,22 +146,32 @@ impl Egress {
     }
 }
 
-impl Endpoint {
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Fetched, FetchError> {
-        let answer = self.client.request(request).await;
-        let (head, body) = answer.map_err(|error| failure(&error))?.into_parts();
-        let headers = head
-            .headers
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
-            .collect();
-        // Nothing is unpacked, so that these are all the bytes there are.
-        let body = Limited::new(body, HTTP_RESPONSE_BODY_MAX).collect().await;
-        Ok(Fetched {
-            status: head.status.as_u16(),
-            headers,
-            body: body.map_err(|error| failure(&*error))?.to_bytes().into(),
+impl Fetcher for Egress {
+    /// The call's own timeout holds where it is shorter than `most`. After `Timeout`,
+    /// `Unavailable` and `TooLarge` the server may have done what it was asked.
+    fn fetch<'a>(
+        &'a self,
+        fetch: &'a Fetch,
+        idempotency_key: &'a str,
+        most: Duration,
+    ) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        Box::pin(async move {
+            match self.exchange(fetch, idempotency_key, most).await {
+                Ok(answer) => Ok(self.scrubbed(answer)),
+                Err(error) => Err(error.map(|text| self.secrets.scrub_text(&text).into_owned())),
+            }
         })
+    }
+}
+
+impl Fetcher for Nothing {
+    fn fetch<'a>(
+        &'a self,
+        fetch: &'a Fetch,
+        _idempotency_key: &'a str,
+        _most: Duration,
+    ) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        Box::pin(async { Err(not_granted(&fetch.endpoint)) })
     }
 }
 
@@ -252,37 +185,28 @@ impl Target {
     }
 }
 
-impl FetchError {
-    /// A word for it: a metric's label.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Denied(_) => "denied",
-            Self::Invalid(_) => "invalid",
-            Self::TooLarge(_) => "too_large",
-            Self::Timeout(_) => "timeout",
-            Self::Unavailable(_) => "unavailable",
-        }
-    }
-
-    fn map(self, change: impl FnOnce(String) -> String) -> Self {
-        match self {
-            Self::Denied(text) => Self::Denied(change(text)),
-            Self::Invalid(text) => Self::Invalid(change(text)),
-            Self::TooLarge(text) => Self::TooLarge(change(text)),
-            Self::Timeout(text) => Self::Timeout(change(text)),
-            Self::Unavailable(text) => Self::Unavailable(change(text)),
-        }
-    }
+async fn exchange(
+    client: EndpointClient,
+    request: Request<Full<Bytes>>,
+) -> Result<Fetched, FetchError> {
+    let answer = client.request(request).await;
+    let (head, body) = answer.map_err(|error| failure(&error))?.into_parts();
+    let headers = head
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), Blob(value.as_bytes().to_vec())))
+        .collect();
+    // Nothing is unpacked, so that these are all the bytes there are.
+    let body = Limited::new(body, HTTP_RESPONSE_BODY_MAX).collect().await;
+    Ok(Fetched {
+        status: head.status.as_u16(),
+        headers,
+        body: Blob(body.map_err(|error| failure(&*error))?.to_bytes().into()),
+    })
 }
 
-/// How a call ended, as the label of a metric: the status, or the error's word.
-pub fn status_label(answer: &Result<Fetched, FetchError>) -> String {
-    match answer {
-        // Servers choose the number; labels are bounded.
-        Ok(answer) if (100..600).contains(&answer.status) => answer.status.to_string(),
-        Ok(_) => "other".to_owned(),
-        Err(error) => error.code().to_owned(),
-    }
+fn not_granted(endpoint: &str) -> FetchError {
+    FetchError::Denied(format!("no endpoint `{endpoint}` is granted"))
 }
 
 /// What a failed exchange is, by the innermost error that says so.
@@ -304,10 +228,9 @@ fn failure(error: &(dyn Error + 'static)) -> FetchError {
                 | ConnectError::Slow => FetchError::Unavailable(error.to_string()),
             };
         }
-        if let Some(error) = cause.downcast_ref::<hyper::Error>() {
-            if error.is_parse_too_large() {
-                return FetchError::TooLarge("the answer's head is over its limit".to_owned());
-            }
+        let error = cause.downcast_ref::<hyper::Error>();
+        if error.is_some_and(hyper::Error::is_parse_too_large) {
+            return FetchError::TooLarge("the answer's head is over its limit".to_owned());
         }
         match cause.source() {
             Some(inner) => cause = inner,

@@ -1,387 +1,375 @@
-//! What a guest may call: every import passes [`Gate::pass`], the one place
-//! where calls are counted and limited, and where they will be recorded and
-//! answered from recordings.
+//! What a guest may call: every import passes [`Gate`], the one place where calls are
+//! counted, limited, recorded, and answered from the world or from a recording.
 //!
-//! The bindings below only carry arguments and answers across.
+//! `bridge` and `wasi` only carry arguments and answers across; what answers from
+//! outside is [`Outside`].
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
-
-use crate::clock::Clock;
-use crate::kv::{CounterError, KvEffects, KvRead, KvWrite, Version, incremented};
+use crate::clock::{Clock, Timestamp};
+use crate::kv::KvEffects;
 use crate::run::{LogLevel, LogLine};
 
+use super::egress::Fetch;
+use super::journal::{Divergence, Journal, Recorder};
 use super::limits::{
-    CALLS_MAX, Exceeded, KV_BYTES_MAX, KV_KEY_MAX, KV_KEY_WEIGHT, KV_LIST_MAX, KV_LISTS_MAX,
-    KV_READ_BYTES_MAX, KV_VALUE_MAX,
+    CALLS_MAX, DEPTH_MAX, EMIT_BODY_MAX, EMIT_BYTES_MAX, EMIT_KIND_MAX, EMITS_MAX, Exceeded,
+    FETCHES_MAX, READINGS_MAX,
 };
 use super::log::Log;
 
-/// A value and which write of its key it is.
-pub type Seen = (Vec<u8>, Version);
+pub(super) mod call;
+mod kv;
+mod outside;
 
-/// Reads the committed state of one plugin: the store in a host, a table on the
-/// bench.
-pub trait StateReader: Send + Sync {
-    /// The value of a key and which write of it that is.
-    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Seen>, String>>;
-    /// The keys under a prefix, in order.
-    fn list<'a>(
-        &'a self,
-        prefix: &'a str,
-        limit: u32,
-    ) -> BoxFuture<'a, Result<Vec<String>, String>>;
-}
+pub use outside::{Grants, Seen, StateReader};
+pub(super) use outside::{Outside, World};
 
-/// What an attempt is given to work with.
-#[derive(Clone)]
-pub struct Grants {
-    /// What `config.get` answers.
-    pub config: Arc<BTreeMap<String, String>>,
-    /// The plugin's state.
-    pub state: Arc<dyn StateReader>,
-}
+use call::{Blob, Call, Refusal, Reply};
+use kv::{Look, View};
 
-/// One call of an import.
-#[derive(Debug)]
-pub(super) enum Call {
-    Log {
-        level: LogLevel,
-        message: String,
-        fields: Vec<(String, String)>,
-    },
-    ConfigGet {
-        key: String,
-    },
-    KvGet {
-        key: String,
-    },
-    KvSet {
-        key: String,
-        value: Vec<u8>,
-    },
-    KvDelete {
-        key: String,
-    },
-    KvList {
-        prefix: String,
-        limit: u32,
-    },
-    KvIncrement {
-        key: String,
-        by: i64,
-    },
-}
-
-/// What a call answers.
-#[derive(Debug)]
-pub(super) enum Reply {
-    Done,
-    Text(Option<String>),
-    Value(Option<Vec<u8>>),
-    Keys(Vec<String>),
-    Refused(Refusal),
-}
-
-/// What a call answers that could not be done.
-#[derive(Debug)]
-pub(super) enum Refusal {
-    Limit(String),
-    NotACounter(String),
-    Unavailable(String),
-}
-
-/// What a key is for the rest of the attempt, by its own writes.
-enum Own {
-    Set(Vec<u8>),
-    Deleted,
-    Incremented(i64),
+/// A follow-up event that an attempt emits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Emitted {
+    /// Its kind.
+    pub kind: String,
+    /// Its body.
+    pub body: Vec<u8>,
 }
 
 /// The choke point of one attempt.
 pub(super) struct Gate {
     /// None while `describe` runs, which may call nothing.
-    grants: Option<Grants>,
+    outside: Option<Outside>,
     clock: Clock,
     log: Log,
+    recorder: Option<Recorder>,
     n_calls: u32,
-    kv_bytes: usize,
-    kv_read_bytes: usize,
-    n_lists: u32,
-    own: BTreeMap<String, Own>,
-    /// What was read stays what it is for the attempt.
-    seen: HashMap<String, Option<Seen>>,
-    effects: KvEffects,
+    n_fetches: u32,
+    n_readings: u32,
+    view: View,
+    emitted: Vec<Emitted>,
+    emitted_bytes: usize,
+    egress_bytes: usize,
+    calling: Duration,
+    /// When the call that is under way began.
+    since: Instant,
+}
+
+/// What is left of an attempt at the choke point.
+#[derive(Default)]
+pub(super) struct Passed {
+    /// What it read and wrote.
+    pub(super) effects: KvEffects,
+    /// What it emitted.
+    pub(super) emitted: Vec<Emitted>,
+    /// Bytes that it sent and received.
+    pub(super) egress_bytes: usize,
+    /// Time that it spent in calls of the host.
+    pub(super) calling: Duration,
+    /// The recording of it.
+    pub(super) journal: Option<Journal>,
+    /// Where it left the recording that it was played from.
+    pub(super) divergence: Option<Divergence>,
 }
 
 impl Gate {
-    pub(super) fn new(grants: Option<Grants>, clock: Clock, log: Log) -> Self {
+    pub(super) fn new(
+        outside: Option<Outside>,
+        clock: Clock,
+        log: Log,
+        recorder: Option<Recorder>,
+    ) -> Self {
         Self {
-            grants,
+            outside,
             clock,
             log,
+            recorder,
             n_calls: 0,
-            kv_bytes: 0,
-            kv_read_bytes: 0,
-            n_lists: 0,
-            own: BTreeMap::new(),
-            seen: HashMap::new(),
-            effects: KvEffects::default(),
+            n_fetches: 0,
+            n_readings: 0,
+            view: View::default(),
+            emitted: Vec::new(),
+            emitted_bytes: 0,
+            egress_bytes: 0,
+            calling: Duration::ZERO,
+            since: Instant::now(),
         }
     }
 
-    /// What was read and written, for the commit.
-    pub(super) fn into_effects(self) -> KvEffects {
-        self.effects
+    pub(super) fn into_passed(self) -> Passed {
+        Passed {
+            effects: self.view.into_effects(),
+            emitted: self.emitted,
+            egress_bytes: self.egress_bytes,
+            calling: self.calling,
+            journal: self.recorder.map(Recorder::into_journal),
+            divergence: match self.outside {
+                Some(Outside::Recording(recording)) => recording.into_divergence(),
+                Some(Outside::World(_)) | None => None,
+            },
+        }
     }
 
     /// Answers one call, or ends the attempt.
     ///
     /// # Errors
-    /// A trap: [`Exceeded`], or a call from `describe`.
+    /// A trap: [`Exceeded`], a call from `describe`, or one that was not recorded.
     pub(super) async fn pass(&mut self, call: Call) -> wasmtime::Result<Reply> {
-        let Some(grants) = self.grants.clone() else {
-            return Err(wasmtime::Error::msg(format!(
-                "`describe` may call nothing, but called {}",
-                call.name()
-            )));
+        self.begin(&call)?;
+        let answered = self.answer(call).await;
+        let ended = match &answered {
+            Ok(reply) => self.end(reply),
+            Err(exceeded) => self.end(&Reply::Ended(exceeded.message.clone())),
+        };
+        ended?;
+        Ok(answered?)
+    }
+
+    /// Lets a call begin; whoever answers it says with what, to [`Gate::end`].
+    ///
+    /// # Errors
+    /// As [`Gate::pass`].
+    pub(super) fn begin(&mut self, call: &Call) -> wasmtime::Result<()> {
+        let Some(outside) = &mut self.outside else {
+            if call.is_wasi() {
+                return Ok(());
+            }
+            let message = format!("`describe` may call nothing, but called {}", call.name());
+            return Err(wasmtime::Error::msg(message));
         };
         self.n_calls += 1;
         if self.n_calls > CALLS_MAX {
             return Err(Exceeded::calls("calls of host functions", CALLS_MAX).into());
         }
-        let answered = match call {
+        self.since = Instant::now();
+        if let Outside::Recording(recording) = outside {
+            recording.begin(call)?;
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin(call);
+        }
+        Ok(())
+    }
+
+    /// Notes what a call answers.
+    ///
+    /// # Errors
+    /// The recording that is played answers otherwise.
+    pub(super) fn end(&mut self, reply: &Reply) -> wasmtime::Result<()> {
+        self.calling += self.since.elapsed();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.end(reply);
+        }
+        if let Some(Outside::Recording(recording)) = &mut self.outside {
+            recording.end(reply)?;
+        }
+        Ok(())
+    }
+
+    /// What the recording answers the call that is under way, if one is played.
+    pub(super) fn recorded(&self) -> Option<Reply> {
+        match &self.outside {
+            Some(Outside::Recording(recording)) => recording.answer().cloned(),
+            Some(Outside::World(_)) | None => None,
+        }
+    }
+
+    /// Nanoseconds since 1970, to the millisecond; 0 while `describe` runs.
+    ///
+    /// # Errors
+    /// A look too many, or one that was not recorded.
+    pub(super) fn wall_ns(&mut self) -> wasmtime::Result<u64> {
+        self.read_clock(Outside::wall_ns, Recorder::wall_ns)
+    }
+
+    /// Nanoseconds since the attempt began; 0 while `describe` runs.
+    ///
+    /// # Errors
+    /// A look too many, or one that was not recorded.
+    pub(super) fn monotonic_ns(&mut self) -> wasmtime::Result<u64> {
+        self.read_clock(Outside::monotonic_ns, Recorder::monotonic_ns)
+    }
+
+    fn read_clock(
+        &mut self,
+        look: impl FnOnce(&mut Outside) -> Option<u64>,
+        note: impl FnOnce(&mut Recorder, u64),
+    ) -> wasmtime::Result<u64> {
+        let Some(outside) = &mut self.outside else {
+            return Ok(0);
+        };
+        self.n_readings += 1;
+        if self.n_readings > READINGS_MAX {
+            return Err(Exceeded::calls("looks at a clock", READINGS_MAX).into());
+        }
+        let reading = look(outside).ok_or(super::journal::Diverged)?;
+        if let Some(recorder) = &mut self.recorder {
+            note(recorder, reading);
+        }
+        Ok(reading)
+    }
+
+    async fn answer(&mut self, call: Call) -> Result<Reply, Exceeded> {
+        let Some(outside) = &self.outside else {
+            return Ok(Reply::Done);
+        };
+        match call {
             Call::Log {
                 level,
                 message,
                 fields,
-            } => {
-                let line = LogLine {
-                    at: self.clock.now(),
-                    level,
-                    message,
-                    fields,
-                };
-                self.log.write(line).map(|()| Reply::Done)?
-            }
-            Call::ConfigGet { key } => Reply::Text(grants.config.get(&key).cloned()),
-            Call::KvGet { key } => self.kv_get(&grants, key).await?,
-            Call::KvSet { key, value } => self.kv_set(key, value)?,
-            Call::KvDelete { key } => self.kv_delete(key)?,
-            Call::KvList { prefix, limit } => self.kv_list(&grants, prefix, limit).await?,
-            Call::KvIncrement { key, by } => self.kv_increment(key, by)?,
-        };
-        Ok(answered)
+            } => self.write_log(level, message, fields),
+            Call::ConfigGet { key } => Ok(Reply::Text(outside.config(&key))),
+            Call::KvGet { key } => self.kv_get(key).await,
+            Call::KvSet { key, value } => self.view.set(key, value.0),
+            Call::KvDelete { key } => self.view.delete(key),
+            Call::KvList { prefix, limit } => self.kv_list(prefix, limit).await,
+            Call::KvIncrement { key, by } => self.view.increment(key, by),
+            Call::Fetch(fetch) => self.fetch(fetch).await,
+            Call::Hmac {
+                secret,
+                key_encoding,
+                message,
+            } => Ok(match outside.hmac(&secret, key_encoding, &message.0) {
+                Ok(signature) => Reply::Bytes(Blob(signature)),
+                Err(refusal) => Reply::Refused(refusal),
+            }),
+            Call::Emit { kind, body } => self.emit(kind, body.0),
+            // Answered where the pollables are.
+            Call::Poll { .. } | Call::Ready | Call::Block => Ok(Reply::Done),
+        }
     }
 
-    async fn kv_get(&mut self, grants: &Grants, key: String) -> Result<Reply, Exceeded> {
-        if let Some(refused) = unfit(&key) {
-            return Ok(refused);
-        }
-        let added = match self.own.get(&key) {
-            Some(Own::Set(value)) => return Ok(Reply::Value(Some(value.clone()))),
-            Some(Own::Deleted) => return Ok(Reply::Value(None)),
-            Some(Own::Incremented(by)) => Some(*by),
-            None => None,
-        };
-        if !self.seen.contains_key(&key) {
-            match grants.state.get(&key).await {
-                Ok(found) => {
-                    self.weigh_read(
-                        key.len() + found.as_ref().map_or(0, |(value, _)| value.len()),
-                    )?;
-                    let version = found.as_ref().map(|(_, version)| *version);
-                    self.effects.reads.push(KvRead::Key {
-                        key: key.clone(),
-                        version,
-                    });
-                    self.seen.insert(key.clone(), found);
-                }
-                Err(problem) => return Ok(Reply::Refused(Refusal::Unavailable(problem))),
+    fn write_log(
+        &mut self,
+        level: LogLevel,
+        mut message: String,
+        mut fields: Vec<(String, String)>,
+    ) -> Result<Reply, Exceeded> {
+        if let Some(outside) = &self.outside {
+            outside.scrub(&mut message);
+            for (name, value) in &mut fields {
+                outside.scrub(name);
+                outside.scrub(value);
             }
         }
-        let kept = self
-            .seen
-            .get(&key)
-            .and_then(Option::as_ref)
-            .map(|(value, _)| value);
-        Ok(match added {
-            None => Reply::Value(kept.cloned()),
-            Some(by) => match incremented(&key, kept.map(Vec::as_slice), by) {
-                Ok(value) => Reply::Value(Some(value)),
-                Err(error) => Reply::Refused(error.into()),
-            },
+        let at: Timestamp = self.clock.now();
+        self.log.write(LogLine {
+            at,
+            level,
+            message,
+            fields,
+        })?;
+        Ok(Reply::Done)
+    }
+
+    async fn kv_get(&mut self, key: String) -> Result<Reply, Exceeded> {
+        if let Look::Known(reply) = self.view.look(&key) {
+            return Ok(reply);
+        }
+        let Some(outside) = &self.outside else {
+            return Ok(Reply::Done);
+        };
+        match outside.kv_get(&key).await {
+            Ok(found) => {
+                let committed = found.as_ref().map(|(value, _)| Blob(value.clone()));
+                let reply = self.view.saw(key, found)?;
+                self.note_committed(Reply::Value(committed), &reply);
+                Ok(reply)
+            }
+            Err(refusal) => Ok(Reply::Refused(refusal)),
+        }
+    }
+
+    async fn kv_list(&mut self, prefix: String, limit: u32) -> Result<Reply, Exceeded> {
+        let wanted = match self.view.list(&prefix, limit)? {
+            Ok(wanted) => wanted,
+            Err(refused) => return Ok(refused),
+        };
+        let Some(outside) = &self.outside else {
+            return Ok(Reply::Done);
+        };
+        match outside.kv_list(&prefix, wanted).await {
+            Ok(keys) => {
+                let committed = Reply::Keys(keys.clone());
+                let reply = self.view.listed(prefix, limit, wanted, keys)?;
+                self.note_committed(committed, &reply);
+                Ok(reply)
+            }
+            Err(refusal) => Ok(Reply::Refused(refusal)),
+        }
+    }
+
+    /// Records what the store had, where the attempt's own writes hide it.
+    fn note_committed(&mut self, committed: Reply, reply: &Reply) {
+        if let Some(recorder) = &mut self.recorder
+            && committed != *reply
+        {
+            recorder.committed(committed);
+        }
+    }
+
+    async fn fetch(&mut self, fetch: Fetch) -> Result<Reply, Exceeded> {
+        self.n_fetches += 1;
+        if self.n_fetches > FETCHES_MAX {
+            return Err(Exceeded::calls("requests", FETCHES_MAX));
+        }
+        let Some(outside) = &self.outside else {
+            return Ok(Reply::Done);
+        };
+        let fetched = outside.fetch(&fetch).await;
+        if !matches!(fetched, Err(ref error) if !error.was_sent()) {
+            self.egress_bytes += fetch.weight();
+        }
+        Ok(match fetched {
+            Ok(fetched) => {
+                self.egress_bytes += fetched.weight();
+                Reply::Fetched(fetched)
+            }
+            Err(error) => Reply::Failed(error),
         })
     }
 
-    fn kv_set(&mut self, key: String, value: Vec<u8>) -> Result<Reply, Exceeded> {
-        if let Some(refused) = unfit(&key) {
-            return Ok(refused);
+    fn emit(&mut self, kind: String, body: Vec<u8>) -> Result<Reply, Exceeded> {
+        let depth = self.outside.as_ref().map_or(0, Outside::depth);
+        if !is_kind(&kind) {
+            let problem = format!(
+                "`{}` is no kind: 1 to {EMIT_KIND_MAX} of letters, digits, `_` and `-`, in segments between dots",
+                kind.escape_debug()
+            );
+            return Ok(Reply::Refused(Refusal::Invalid(problem)));
         }
-        if value.len() > KV_VALUE_MAX {
+        if depth >= DEPTH_MAX {
+            let problem = format!("{DEPTH_MAX} events led here one by one, which is the most");
+            return Ok(Reply::Refused(Refusal::TooDeep(problem)));
+        }
+        if self.emitted.len() >= EMITS_MAX as usize {
+            return Err(Exceeded::calls("emitted events", EMITS_MAX));
+        }
+        if body.len() > EMIT_BODY_MAX {
             return Err(Exceeded::output(
-                &format!("the value for key `{key}` ({} bytes)", value.len()),
-                KV_VALUE_MAX,
+                &format!("the body of an emitted `{kind}` ({} bytes)", body.len()),
+                EMIT_BODY_MAX,
             ));
         }
-        self.weigh(key.len() + value.len())?;
-        self.own.insert(key.clone(), Own::Set(value.clone()));
-        self.effects.writes.push(KvWrite::Set { key, value });
+        self.emitted_bytes += body.len();
+        if self.emitted_bytes > EMIT_BYTES_MAX {
+            return Err(Exceeded::output(
+                "what the attempt emits, in bytes,",
+                EMIT_BYTES_MAX,
+            ));
+        }
+        self.emitted.push(Emitted { kind, body });
         Ok(Reply::Done)
     }
-
-    fn kv_delete(&mut self, key: String) -> Result<Reply, Exceeded> {
-        if let Some(refused) = unfit(&key) {
-            return Ok(refused);
-        }
-        self.weigh(key.len())?;
-        self.own.insert(key.clone(), Own::Deleted);
-        self.effects.writes.push(KvWrite::Delete { key });
-        Ok(Reply::Done)
-    }
-
-    fn kv_increment(&mut self, key: String, by: i64) -> Result<Reply, Exceeded> {
-        if let Some(refused) = unfit(&key) {
-            return Ok(refused);
-        }
-        self.weigh(key.len() + 8)?;
-        let after = match self.own.get(&key) {
-            Some(Own::Set(value)) => incremented(&key, Some(value), by).map(Own::Set),
-            Some(Own::Deleted) => incremented(&key, None, by).map(Own::Set),
-            Some(Own::Incremented(before)) => before
-                .checked_add(by)
-                .map(Own::Incremented)
-                .ok_or_else(|| CounterError::Overflow(key.clone())),
-            None => Ok(Own::Incremented(by)),
-        };
-        match after {
-            Ok(own) => {
-                self.own.insert(key.clone(), own);
-                self.effects.writes.push(KvWrite::Increment { key, by });
-                Ok(Reply::Done)
-            }
-            Err(error) => Ok(Reply::Refused(error.into())),
-        }
-    }
-
-    async fn kv_list(
-        &mut self,
-        grants: &Grants,
-        prefix: String,
-        limit: u32,
-    ) -> Result<Reply, Exceeded> {
-        let refuse = |what: String| Ok(Reply::Refused(Refusal::Limit(what)));
-        if !(1..=KV_LIST_MAX).contains(&limit) {
-            return refuse(format!("a list has 1 to {KV_LIST_MAX} keys, not {limit}"));
-        }
-        if prefix.len() > KV_KEY_MAX {
-            return refuse(format!(
-                "a prefix has {} bytes, at most {KV_KEY_MAX} are allowed",
-                prefix.len()
-            ));
-        }
-        self.n_lists += 1;
-        if self.n_lists > KV_LISTS_MAX {
-            return Err(Exceeded::calls("calls of kv.list", KV_LISTS_MAX));
-        }
-        let is_deleted = |key: &String| matches!(self.own.get(key), Some(Own::Deleted));
-        let below = |key: &&String| key.starts_with(&prefix);
-        // Keys that this attempt deleted make room for others behind them.
-        let deleted = self
-            .own
-            .keys()
-            .filter(below)
-            .filter(|key| is_deleted(key))
-            .count();
-        let wanted = limit.saturating_add(u32::try_from(deleted).unwrap_or(u32::MAX));
-        let kept = match grants.state.list(&prefix, wanted).await {
-            Ok(keys) => keys,
-            Err(problem) => return Ok(Reply::Refused(Refusal::Unavailable(problem))),
-        };
-        self.weigh_read(
-            prefix.len()
-                + kept
-                    .iter()
-                    .map(|key| key.len() + KV_KEY_WEIGHT)
-                    .sum::<usize>(),
-        )?;
-        self.effects.reads.push(KvRead::List {
-            prefix: prefix.clone(),
-            limit: wanted,
-            keys: kept.clone(),
-        });
-        let is_deleted = |key: &String| matches!(self.own.get(key), Some(Own::Deleted));
-        let own = self
-            .own
-            .keys()
-            .filter(|key| key.starts_with(&prefix) && !is_deleted(key));
-        let kept = kept.into_iter().filter(|key| !is_deleted(key));
-        let mut keys: Vec<String> = kept.chain(own.cloned()).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        keys.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        Ok(Reply::Keys(keys))
-    }
-
-    fn weigh_read(&mut self, bytes: usize) -> Result<(), Exceeded> {
-        self.kv_read_bytes += bytes;
-        if self.kv_read_bytes > KV_READ_BYTES_MAX {
-            return Err(Exceeded::output(
-                "what the attempt reads of kv, in bytes,",
-                KV_READ_BYTES_MAX,
-            ));
-        }
-        Ok(())
-    }
-
-    fn weigh(&mut self, bytes: usize) -> Result<(), Exceeded> {
-        self.kv_bytes += bytes;
-        if self.kv_bytes > KV_BYTES_MAX {
-            return Err(Exceeded::output(
-                "what the attempt writes to kv, in bytes,",
-                KV_BYTES_MAX,
-            ));
-        }
-        Ok(())
-    }
 }
 
-/// Refuses what cannot be a key.
-fn unfit(key: &str) -> Option<Reply> {
-    let problem = if key.is_empty() {
-        "a key is empty".to_owned()
-    } else if key.len() > KV_KEY_MAX {
-        format!(
-            "a key has {} bytes, at most {KV_KEY_MAX} are allowed",
-            key.len()
-        )
-    } else if key.contains(['\0', '\u{10FFFF}']) {
-        "a key contains U+0000 or U+10FFFF".to_owned()
-    } else {
-        return None;
-    };
-    Some(Reply::Refused(Refusal::Limit(problem)))
-}
-
-impl From<CounterError> for Refusal {
-    fn from(error: CounterError) -> Self {
-        Self::NotACounter(error.to_string())
-    }
-}
-
-impl Call {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Log { .. } => "log.write",
-            Self::ConfigGet { .. } => "config.get",
-            Self::KvGet { .. } => "kv.get",
-            Self::KvSet { .. } => "kv.set",
-            Self::KvDelete { .. } => "kv.delete",
-            Self::KvList { .. } => "kv.list",
-            Self::KvIncrement { .. } => "kv.increment",
-        }
-    }
+/// Segments of letters, digits, `_` and `-`, parted by dots.
+fn is_kind(kind: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    kind.len() <= EMIT_KIND_MAX
+        && kind
+            .split('.')
+            .all(|segment| !segment.is_empty() && segment.bytes().all(plain))
 }

@@ -31,6 +31,23 @@ pub const KV_KEY_WEIGHT: usize = 64;
 pub const KV_LISTS_MAX: u32 = 100;
 /// Most keys that one `list` returns.
 pub const KV_LIST_MAX: u32 = 1000;
+/// Most requests that an attempt may send.
+pub const FETCHES_MAX: u32 = 50;
+/// Most events that an attempt may emit.
+pub const EMITS_MAX: u32 = 100;
+/// Longest body of an emitted event, in bytes.
+pub const EMIT_BODY_MAX: usize = 1 << 20;
+/// Most bytes of bodies that an attempt may emit.
+pub const EMIT_BYTES_MAX: usize = 4 << 20;
+/// Longest kind of an emitted event, in bytes.
+pub const EMIT_KIND_MAX: usize = 200;
+/// How long a chain of events may be that follow from one another; the webhook that
+/// came from outside is at depth 0.
+pub const DEPTH_MAX: u32 = 8;
+/// Most looks at a clock, which are recorded each.
+pub const READINGS_MAX: u32 = 100_000;
+/// Most bytes of calls and answers that a journal keeps.
+pub const JOURNAL_BYTES_MAX: usize = 16 << 20;
 /// Most bytes that one call may move from the guest to the host.
 pub const CALL_BYTES_MAX: usize = 4 << 20;
 /// Longest body of a request that goes out, in bytes.

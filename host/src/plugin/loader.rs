@@ -19,7 +19,7 @@ use super::PluginHost;
 use super::bindings::PluginPre;
 use super::limits::Exceeded;
 use super::manifest::{Manifest, ManifestError};
-use super::sandbox::{Guest, Sandbox};
+use super::sandbox::{Around, Guest, Sandbox};
 
 /// Largest file that is read.
 pub const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -193,7 +193,7 @@ impl PluginHost {
                 engine: &engine,
                 limits,
                 clock: &clock,
-                grants: None,
+                around: Around::Nothing,
             };
             sandbox.describe(&pre).await
         })

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::PluginConfig;
+use crate::name::SourceName;
 use crate::trigger::{Origin, Trigger};
 
 use super::bindings::exports::hookbay::plugin::handler as wit;
@@ -206,11 +207,9 @@ impl TriggerText {
     fn parse(&self) -> Result<Trigger, String> {
         let origin = match (&self.provider, &self.source) {
             (Some(provider), None) => Origin::Provider(provider.clone()),
-            (None, Some(source)) => Origin::Source(
-                source
-                    .parse()
-                    .map_err(|error: crate::name::InvalidName| error.to_string())?,
-            ),
+            (None, Some(source)) => {
+                Origin::Source(SourceName::of_events(source).map_err(|error| error.to_string())?)
+            }
             (_, _) => return Err("it must name either a provider or a source".to_owned()),
         };
         let kind = self

@@ -1,6 +1,7 @@
 //! How an attempt ended: from what the guest answered, or why it did not, to a
 //! [`Report`] with a stable outcome.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use wasmtime::Trap;
@@ -11,8 +12,11 @@ use crate::kv::KvEffects;
 use crate::run::{AttemptRecord, Outcome};
 
 use super::bindings::exports::hookbay::plugin::handler as wit;
+use super::imports::{Emitted, Passed};
+use super::journal::Divergence;
 use super::limits::{DATA_MAX, Exceeded, SUMMARY_MAX};
 use super::log::Log;
+use super::secrets::Secrets;
 
 /// How one attempt went.
 #[derive(Debug)]
@@ -31,6 +35,10 @@ pub struct Report {
     pub record: AttemptRecord,
     /// What it read and wrote, of a success.
     pub effects: KvEffects,
+    /// The events that follow from it, of a success.
+    pub emitted: Vec<Emitted>,
+    /// Where it left the recording that it was executed from, if it was and did.
+    pub divergence: Option<Divergence>,
 }
 
 impl Report {
@@ -52,9 +60,29 @@ impl Report {
             duration_us: 0,
             cpu_us: 0,
             memory_bytes: 0,
+            egress_bytes: 0,
+            calls_us: 0,
             logs: Vec::new(),
+            journal: None,
         };
-        report(Err(failure), record, KvEffects::default())
+        report(Err(failure), record, Passed::default())
+    }
+
+    /// Takes the plugin's secrets out of every text.
+    pub(super) fn scrub(&mut self, secrets: &Secrets) {
+        let texts = [
+            &mut self.error,
+            &mut self.summary,
+            &mut self.data,
+            &mut self.record.journal,
+        ];
+        let lines = self.record.logs.iter_mut();
+        let texts = texts.into_iter().flatten();
+        for text in texts.chain(lines.map(|line| &mut line.message)) {
+            if let Cow::Owned(clean) = secrets.scrub_text(text) {
+                *text = clean;
+            }
+        }
     }
 }
 
@@ -120,7 +148,7 @@ pub(super) fn checked(answer: Answer) -> Result<Answer, Exceeded> {
 pub(super) fn report(
     answer: Result<Answer, Exceeded>,
     record: AttemptRecord,
-    effects: KvEffects,
+    passed: Passed,
 ) -> Report {
     let mut report = Report {
         outcome: Outcome::Succeeded,
@@ -130,6 +158,8 @@ pub(super) fn report(
         data: None,
         record,
         effects: KvEffects::default(),
+        emitted: Vec::new(),
+        divergence: passed.divergence,
     };
     let cut = |mut reason: String| {
         reason.truncate(reason.floor_char_boundary(SUMMARY_MAX));
@@ -139,7 +169,8 @@ pub(super) fn report(
         Ok(Ok(success)) => {
             report.summary = Some(success.summary);
             report.data = success.data;
-            report.effects = effects;
+            report.effects = passed.effects;
+            report.emitted = passed.emitted;
         }
         Ok(Err(wit::Failure::Retry(retry))) => {
             report.outcome = Outcome::Retry;

@@ -13,24 +13,27 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::clock::Clock;
-use crate::config::Limits;
-use crate::kv::KvEffects;
+use crate::config::{JournalPolicy, Limits};
+use crate::event::Event;
 use crate::run::{AttemptRecord, LogLevel, Outcome};
 
+use super::RunContext;
 use super::bindings::exports::hookbay::plugin::handler as wit;
 use super::bindings::{Plugin, PluginPre};
-use super::imports::{Gate, Grants};
+use super::imports::{Gate, Grants, Outside, Passed, World};
+use super::journal::{Journal, Recorder, Recording, Seed};
 use super::limits::{CALL_BYTES_MAX, Exceeded, HANDLES_MAX};
 use super::log::{Log, Stream};
 use super::memory::Memory;
 use super::meter::{Meter, Metered};
 use super::report::{Report, checked, classify, report};
+use super::{event_for_guest, run_for_guest};
 
 /// What a store carries for its guest.
 pub(super) struct Guest {
     pub(super) gate: Gate,
+    pub(super) table: ResourceTable,
     wasi: WasiCtx,
-    table: ResourceTable,
     memory: Memory,
 }
 
@@ -43,53 +46,82 @@ impl WasiView for Guest {
     }
 }
 
+/// What is around a guest.
+pub(super) enum Around {
+    /// Nothing to call, a clock that stands still and a fixed seed: `describe`.
+    Nothing,
+    /// The world.
+    World(Grants, JournalPolicy),
+    /// What the world answered once.
+    Recording(Journal),
+}
+
 /// Starts guests of one engine.
 pub(super) struct Sandbox<'a> {
     pub(super) engine: &'a Engine,
     pub(super) limits: Limits,
     pub(super) clock: &'a Clock,
-    /// None: `describe`, with a fixed clock and seed, and no import to call.
-    pub(super) grants: Option<Grants>,
+    pub(super) around: Around,
 }
 
 impl Sandbox<'_> {
     /// Calls `handle` once.
     pub(super) async fn handle(
-        &self,
+        self,
         pre: &PluginPre<Guest>,
-        event: wit::Event,
-        run: wit::Run,
+        event: &Event,
+        run: RunContext,
     ) -> Report {
         let log = Log::default();
         let started_at = self.clock.now();
+        let (event, for_guest) = (event_for_guest(event), run_for_guest(event, &run));
+        let context = Some((run, for_guest.idempotency_key.clone()));
+        let (secrets, policy) = match &self.around {
+            Around::World(grants, policy) => (Some(Arc::clone(&grants.secrets)), *policy),
+            Around::Nothing | Around::Recording(_) => (None, JournalPolicy::None),
+        };
         let ended = self
-            .enter(pre, &log, |plugin, store| {
+            .enter(pre, &log, context, |plugin, store| {
                 Box::pin(async move {
                     plugin
                         .hookbay_plugin_handler()
-                        .call_handle(store, &event, &run)
+                        .call_handle(store, &event, &for_guest)
                         .await
                 })
             })
             .await;
         let answer = ended.answer.and_then(checked);
+        let is_kept = match policy {
+            JournalPolicy::All => true,
+            JournalPolicy::Failures => !matches!(answer, Ok(Ok(_))),
+            JournalPolicy::None => false,
+        };
+        let mut passed = ended.passed;
+        let journal = passed.journal.take().filter(|_| is_kept);
         let record = AttemptRecord {
             started_at,
-            duration_us: i64::try_from(ended.duration.as_micros()).unwrap_or(i64::MAX),
-            cpu_us: i64::try_from(ended.cpu.as_micros()).unwrap_or(i64::MAX),
-            memory_bytes: i64::try_from(ended.memory_bytes).unwrap_or(i64::MAX),
+            duration_us: in_us(ended.duration),
+            cpu_us: in_us(ended.cpu),
+            memory_bytes: in_bytes(ended.memory_bytes),
+            egress_bytes: in_bytes(passed.egress_bytes),
+            calls_us: in_us(passed.calling),
             logs: log.take(),
+            journal: journal.map(|journal| journal.text()),
         };
-        report(answer, record, ended.effects)
+        let mut report = report(answer, record, passed);
+        if let Some(secrets) = secrets {
+            report.scrub(&secrets);
+        }
+        report
     }
 
     /// Calls `describe` once; says how much memory the guest had then, too.
     pub(super) async fn describe(
-        &self,
+        self,
         pre: &PluginPre<Guest>,
     ) -> Result<(wit::Manifest, u64), Exceeded> {
         let ended = self
-            .enter(pre, &Log::default(), |plugin, store| {
+            .enter(pre, &Log::default(), None, |plugin, store| {
                 Box::pin(async move { plugin.hookbay_plugin_handler().call_describe(store).await })
             })
             .await;
@@ -99,9 +131,10 @@ impl Sandbox<'_> {
 
     /// Instantiates, calls, and takes everything down again.
     async fn enter<T>(
-        &self,
+        self,
         pre: &PluginPre<Guest>,
         log: &Log,
+        run: Option<(RunContext, String)>,
         call: impl for<'a> FnOnce(
             &'a Plugin,
             &'a mut Store<Guest>,
@@ -112,20 +145,19 @@ impl Sandbox<'_> {
         let meter = Arc::new(Meter::default());
         let stdout = Stream::new(log.clone(), self.clock.clone(), LogLevel::Info);
         let stderr = Stream::new(log.clone(), self.clock.clone(), LogLevel::Error);
-        let mut store = self.store(log, &stdout, &stderr, &meter);
+        let wall = self.limits.wall;
+        let (wasi, gate) = self.surroundings(log, &stdout, &stderr, run, started);
+        let mut store = store(self.engine, self.limits, gate, wasi, &meter);
         let result = {
             let inside = std::pin::pin!(async {
                 let plugin = pre.instantiate_async(&mut store).await?;
                 call(&plugin, &mut store).await
             });
-            tokio::time::timeout(
-                self.limits.wall,
-                Metered {
-                    inside,
-                    meter: &meter,
-                },
-            )
-            .await
+            let metered = Metered {
+                inside,
+                meter: &meter,
+            };
+            tokio::time::timeout(wall, metered).await
         };
         stdout.finish();
         stderr.finish();
@@ -135,7 +167,7 @@ impl Sandbox<'_> {
             Ok(Err(error)) => Err(classify(&error, guest.memory.refusal(), log)),
             Err(_) => Err(Exceeded {
                 outcome: Outcome::Wall,
-                message: format!("not done after {:?} of wall time", self.limits.wall),
+                message: format!("not done after {wall:?} of wall time"),
             }),
         };
         Ended {
@@ -143,77 +175,102 @@ impl Sandbox<'_> {
             duration: started.elapsed(),
             cpu: meter.used(),
             memory_bytes: guest.memory.bytes(),
-            effects: guest.gate.into_effects(),
+            passed: guest.gate.into_passed(),
         }
     }
 
-    fn store(
+    /// WASI, and the choke point to what is around the guest.
+    fn surroundings(
         &self,
         log: &Log,
         stdout: &Stream,
         stderr: &Stream,
-        meter: &Arc<Meter>,
-    ) -> Store<Guest> {
-        let guest = Guest {
-            gate: Gate::new(self.grants.clone(), self.clock.clone(), log.clone()),
-            wasi: self.wasi(stdout, stderr),
-            table: resources(),
-            memory: Memory::new(self.limits.memory_bytes),
-        };
-        let mut store = Store::new(self.engine, guest);
-        store.limiter(|guest| &mut guest.memory);
-        store.set_hostcall_fuel(CALL_BYTES_MAX);
-        store.set_max_component_handles(HANDLES_MAX);
-        store.set_epoch_deadline(1);
-        let (limit, meter) = (self.limits.cpu, Arc::clone(meter));
-        store.epoch_deadline_callback(move |_| {
-            if meter.used() >= limit {
-                let message = format!("more than {limit:?} of CPU time");
-                return Err(Exceeded {
-                    outcome: Outcome::Cpu,
-                    message,
-                }
-                .into());
+        run: Option<(RunContext, String)>,
+        begun: Instant,
+    ) -> (WasiCtx, Gate) {
+        let (seed, outside, recorder) = match (&self.around, run) {
+            (Around::Nothing, _) | (_, None) => (Seed([0; 32]), None, None),
+            (Around::World(grants, policy), Some((run, idempotency_key))) => {
+                let seed = Seed(rand::random());
+                let (depth, memory) = (grants.depth, self.limits.memory_bytes);
+                let recorder = (*policy != JournalPolicy::None)
+                    .then(|| Recorder::new(run, seed, depth, memory, begun));
+                let world = World {
+                    grants: grants.clone(),
+                    clock: self.clock.clone(),
+                    begun,
+                    wall: self.limits.wall,
+                    idempotency_key,
+                };
+                (seed, Some(Outside::World(Box::new(world))), recorder)
             }
-            // Tokio's own yield goes to the back of the queue: others are served.
-            Ok(UpdateDeadline::YieldCustom(
-                1,
-                Box::pin(tokio::task::yield_now()),
-            ))
-        });
-        store
-    }
-
-    /// WASI with nothing in it: no files, no sockets, no environment.
-    fn wasi(&self, stdout: &Stream, stderr: &Stream) -> WasiCtx {
-        let mut wasi = WasiCtxBuilder::new();
-        let seeds: [[u8; 32]; 3] = match self.grants {
-            Some(_) => rand::random(),
-            None => [[0; 32]; 3],
+            (Around::Recording(journal), Some(_)) => {
+                let recording = Recording::new(journal.clone());
+                let outside = Outside::Recording(Box::new(recording));
+                (journal.seed(), Some(outside), None)
+            }
         };
-        let [secure, insecure, hashes] = seeds;
-        wasi.stdout(stdout.clone())
-            .stderr(stderr.clone())
-            // Every address is refused anyway; but a socket is a descriptor of ours.
-            .allow_tcp(false)
-            .allow_udp(false)
-            .secure_random(StdRng::from_seed(secure))
-            .insecure_random(StdRng::from_seed(insecure))
-            .insecure_random_seed(u128::from_le_bytes(
-                *hashes.first_chunk().expect("it has 32 bytes"),
-            ))
-            .max_random_size(64 << 10);
-        if self.grants.is_none() {
-            wasi.wall_clock(FixedClock).monotonic_clock(FixedClock);
-        }
-        wasi.build()
+        let gate = Gate::new(outside, self.clock.clone(), log.clone(), recorder);
+        (wasi(seed, stdout, stderr), gate)
     }
 }
 
-fn resources() -> ResourceTable {
+/// WASI with nothing in it: no files, no sockets, no environment. Its randomness grows
+/// from the seed; its clocks are shadowed (`wasi`).
+fn wasi(Seed(seed): Seed, stdout: &Stream, stderr: &Stream) -> WasiCtx {
+    use rand::RngExt as _;
+    let mut root = StdRng::from_seed(seed);
+    let (secure, insecure, hashes) = (root.random(), root.random(), root.random());
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.stdout(stdout.clone())
+        .stderr(stderr.clone())
+        // Every address is refused anyway; but a socket is a descriptor of ours.
+        .allow_tcp(false)
+        .allow_udp(false)
+        .secure_random(StdRng::from_seed(secure))
+        .insecure_random(StdRng::from_seed(insecure))
+        .insecure_random_seed(hashes)
+        .max_random_size(64 << 10);
+    wasi.build()
+}
+
+fn store(
+    engine: &Engine,
+    limits: Limits,
+    gate: Gate,
+    wasi: WasiCtx,
+    meter: &Arc<Meter>,
+) -> Store<Guest> {
     let mut table = ResourceTable::new();
     table.set_max_capacity(HANDLES_MAX);
-    table
+    let guest = Guest {
+        gate,
+        wasi,
+        table,
+        memory: Memory::new(limits.memory_bytes),
+    };
+    let mut store = Store::new(engine, guest);
+    store.limiter(|guest| &mut guest.memory);
+    store.set_hostcall_fuel(CALL_BYTES_MAX);
+    store.set_max_component_handles(HANDLES_MAX);
+    store.set_epoch_deadline(1);
+    let (limit, meter) = (limits.cpu, Arc::clone(meter));
+    store.epoch_deadline_callback(move |_| {
+        if meter.used() >= limit {
+            let message = format!("more than {limit:?} of CPU time");
+            return Err(Exceeded {
+                outcome: Outcome::Cpu,
+                message,
+            }
+            .into());
+        }
+        // Tokio's own yield goes to the back of the queue: others are served.
+        Ok(UpdateDeadline::YieldCustom(
+            1,
+            Box::pin(tokio::task::yield_now()),
+        ))
+    });
+    store
 }
 
 /// What is left of an attempt when its instance is gone.
@@ -222,28 +279,13 @@ struct Ended<T> {
     duration: Duration,
     cpu: Duration,
     memory_bytes: usize,
-    effects: KvEffects,
+    passed: Passed,
 }
 
-/// Time that does not pass.
-struct FixedClock;
-
-impl wasmtime_wasi::HostWallClock for FixedClock {
-    fn resolution(&self) -> Duration {
-        Duration::from_secs(1)
-    }
-
-    fn now(&self) -> Duration {
-        Duration::ZERO
-    }
+fn in_us(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-impl wasmtime_wasi::HostMonotonicClock for FixedClock {
-    fn resolution(&self) -> u64 {
-        1_000_000_000
-    }
-
-    fn now(&self) -> u64 {
-        0
-    }
+fn in_bytes(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }

@@ -27,7 +27,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// A plugin's granted secrets, by name.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Secrets {
     values: BTreeMap<String, Secret>,
     scrubber: Scrubber,
@@ -49,13 +49,13 @@ pub enum KeyEncoding {
 
 /// Why a secret cannot be used; never says its value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-pub enum SecretError {
+pub enum KeyError {
     /// The operator has granted none of this name.
     #[error("no secret `{0}` is granted")]
     Denied(String),
     /// It is not written in this encoding.
     #[error("secret `{name}` is not {}", .encoding.written())]
-    InvalidKey {
+    Invalid {
         /// Which.
         name: String,
         /// What it should be.
@@ -87,26 +87,26 @@ impl Secrets {
     /// A secret's bytes, for whoever sends them where they may go.
     ///
     /// # Errors
-    /// [`SecretError::Denied`] without one of this name.
-    pub fn get(&self, name: &str) -> Result<&[u8], SecretError> {
+    /// [`KeyError::Denied`] without one of this name.
+    pub fn get(&self, name: &str) -> Result<&[u8], KeyError> {
         match self.values.get(name) {
             Some(secret) => Ok(secret.expose()),
-            None => Err(SecretError::Denied(name.to_owned())),
+            None => Err(KeyError::Denied(name.to_owned())),
         }
     }
 
     /// The HMAC-SHA256 of a message, keyed with a secret.
     ///
     /// # Errors
-    /// [`SecretError`] without one of this name, or if it is written otherwise.
+    /// [`KeyError`] without one of this name, or if it is written otherwise.
     pub fn hmac_sha256(
         &self,
         name: &str,
         encoding: KeyEncoding,
         message: &[u8],
-    ) -> Result<[u8; 32], SecretError> {
+    ) -> Result<[u8; 32], KeyError> {
         let secret = self.get(name)?;
-        let key = key(secret, encoding).ok_or_else(|| SecretError::InvalidKey {
+        let key = key(secret, encoding).ok_or_else(|| KeyError::Invalid {
             name: name.to_owned(),
             encoding,
         })?;
@@ -142,7 +142,7 @@ fn key(secret: &[u8], encoding: KeyEncoding) -> Option<Cow<'_, [u8]>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{KeyEncoding, Secret, SecretError, Secrets};
+    use super::{KeyEncoding, KeyError, Secret, Secrets};
 
     fn secrets(values: &[(&str, &str)]) -> Secrets {
         let named = |(name, value): &(&str, &str)| ((*name).to_owned(), Secret::new(*value));
@@ -194,10 +194,7 @@ mod tests {
             assert_eq!(refused.to_string(), expected);
         }
         assert_eq!(secrets.get("KEY"), Ok(b"not a key!".as_slice()));
-        assert_eq!(
-            secrets.get("key"),
-            Err(SecretError::Denied("key".to_owned()))
-        );
+        assert_eq!(secrets.get("key"), Err(KeyError::Denied("key".to_owned())));
         assert!(!format!("{secrets:?}").contains("not a key!"));
     }
 }

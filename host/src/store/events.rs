@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::event::{Event, EventId};
+use crate::name::SourceName;
 use crate::run::{NewRun, PluginId, RunId, RunState};
 use crate::trigger::KindPattern;
 use bytes::Bytes;
@@ -370,7 +371,7 @@ impl Loaded {
         let damaged = |_| super::DamagedRequest::new("the source's name is not a name");
         Ok(Event {
             id: about.id,
-            source: about.source.parse().map_err(damaged)?,
+            source: SourceName::of_events(&about.source).map_err(damaged)?,
             provider: about.provider,
             kind: about.kind,
             delivery_id: about.delivery_id,

@@ -111,19 +111,8 @@ fn over(row: &Row) -> Result<Over<'static>, StoreError> {
 }
 
 fn tried(over: &Over<'_>, now: Timestamp) -> Tried<'static> {
-    Tried {
-        run: over.run,
-        n: over.attempt,
-        digest: None,
-        host: "",
-        started_at: now,
-        duration_us: 0,
-        cpu_us: 0,
-        memory_bytes: 0,
-        outcome: Outcome::Expired,
-        error: Some(WHY),
-        logs: "[]",
-    }
+    let attempt = (over.run, over.attempt);
+    Tried::without_record(attempt, "", now, Outcome::Expired, Some(WHY))
 }
 
 fn key_of(row: &Row) -> Result<Option<OrderKey>, StoreError> {

@@ -73,9 +73,16 @@ impl Store {
                 .map(log_json)
                 .collect::<Vec<_>>(),
         );
+        let journal = finished.record.journal.as_deref();
+        let journal = journal.map(|text| lz4_flex::block::compress_prepend_size(text.as_bytes()));
+        let finish = Box::new(Finish {
+            finished,
+            logs,
+            journal,
+        });
         self.0
             .writer()
-            .submit(|reply| Work::Finish(Box::new(Finish { finished, logs }), reply))
+            .submit(|reply| Work::Finish(finish, reply))
             .await
     }
 }
@@ -84,6 +91,7 @@ impl Store {
 pub(super) struct Finish {
     finished: Arc<Finished>,
     logs: String,
+    journal: Option<Vec<u8>>,
 }
 
 /// A finished attempt whose fence holds, and what is recorded of it.
@@ -251,9 +259,12 @@ fn tried<'a>(one: &'a Held<'_>) -> Tried<'a> {
         duration_us: record.duration_us,
         cpu_us: record.cpu_us,
         memory_bytes: record.memory_bytes,
+        egress_bytes: record.egress_bytes,
+        calls_us: record.calls_us,
         outcome: one.outcome,
         error: one.error.as_deref(),
         logs: &one.finish.logs,
+        journal: one.finish.journal.as_deref(),
     }
 }
 

@@ -42,10 +42,42 @@ pub(super) struct Tried<'a> {
     pub(super) duration_us: i64,
     pub(super) cpu_us: i64,
     pub(super) memory_bytes: i64,
+    pub(super) egress_bytes: i64,
+    pub(super) calls_us: i64,
     pub(super) outcome: Outcome,
     pub(super) error: Option<&'a str>,
     /// JSON.
     pub(super) logs: &'a str,
+    /// Packed.
+    pub(super) journal: Option<&'a [u8]>,
+}
+
+impl<'a> Tried<'a> {
+    /// An attempt of which nothing is known but that it was and how it ended.
+    pub(super) fn without_record(
+        (run, n): (RunId, u32),
+        host: &'a str,
+        at: Timestamp,
+        outcome: Outcome,
+        error: Option<&'a str>,
+    ) -> Self {
+        Self {
+            run,
+            n,
+            digest: None,
+            host,
+            started_at: at,
+            duration_us: 0,
+            cpu_us: 0,
+            memory_bytes: 0,
+            egress_bytes: 0,
+            calls_us: 0,
+            outcome,
+            error,
+            logs: "[]",
+            journal: None,
+        }
+    }
 }
 
 /// The statements of ends.
@@ -78,9 +110,10 @@ impl Statements {
             ),
             attempts: ManyRows::new(
                 "insert into attempts (run_id, n, ended_ms, digest, host, started_ms, duration_us, cpu_us, \
-                 memory_bytes, outcome, error, logs)",
+                 memory_bytes, outcome, error, logs, egress_bytes, calls_us, journal)",
                 &[
-                    INT, INT, INT, BYTES, TEXT, INT, INT, INT, INT, TEXT, TEXT, TEXT,
+                    INT, INT, INT, BYTES, TEXT, INT, INT, INT, INT, TEXT, TEXT, TEXT, INT, INT,
+                    BYTES,
                 ],
                 "",
             ),
@@ -117,6 +150,9 @@ impl Statements {
                 one.outcome.as_str().into(),
                 one.error.into(),
                 one.logs.into(),
+                one.egress_bytes.into(),
+                one.calls_us.into(),
+                one.journal.into(),
             ]
         });
         self.attempts.with(rows).execute(tx).await?;

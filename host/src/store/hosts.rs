@@ -322,19 +322,8 @@ fn read(row: &Row) -> Result<Option<Lost>, StoreError> {
 }
 
 fn tried_by(lost: &Lost, outcome: Outcome, now: Timestamp) -> Tried<'_> {
-    Tried {
-        run: lost.run,
-        n: lost.attempt,
-        digest: None,
-        host: &lost.host,
-        started_at: now,
-        duration_us: 0,
-        cpu_us: 0,
-        memory_bytes: 0,
-        outcome,
-        error: Some(lost.error),
-        logs: "[]",
-    }
+    let attempt = (lost.run, lost.attempt);
+    Tried::without_record(attempt, &lost.host, now, outcome, Some(lost.error))
 }
 
 fn over(lost: &Lost) -> Over<'_> {

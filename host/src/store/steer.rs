@@ -201,19 +201,13 @@ impl super::Statements {
             error: Some("an operator ended it"),
         };
         if row.int("state")? == 1 {
-            let tried = Tried {
-                run,
-                n: over.attempt,
-                digest: None,
-                host: &host,
-                started_at: tx.now,
-                duration_us: 0,
-                cpu_us: 0,
-                memory_bytes: 0,
-                outcome: Outcome::Cancelled,
-                error: over.error,
-                logs: "[]",
-            };
+            let tried = Tried::without_record(
+                (run, over.attempt),
+                &host,
+                tx.now,
+                Outcome::Cancelled,
+                over.error,
+            );
             self.history
                 .record_attempts(tx, std::iter::once(tried))
                 .await?;

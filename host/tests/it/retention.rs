@@ -140,6 +140,9 @@ impl Bench {
                 duration_us: 1000,
                 cpu_us: 1,
                 memory_bytes: 1,
+                egress_bytes: 0,
+                calls_us: 0,
+                journal: None,
                 logs: Vec::new(),
             },
             outcome: match next {

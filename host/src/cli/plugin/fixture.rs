@@ -87,10 +87,7 @@ pub(super) fn event(bytes: &[u8], args: &EventArgs, now: Timestamp) -> Result<Ev
     let kind = args.kind.clone().or(file.kind);
     let kind = kind.ok_or_else(|| missing("kind"))?;
     let source = args.source.clone().or(file.source);
-    let source: SourceName = source
-        .as_deref()
-        .unwrap_or(&provider)
-        .parse()
+    let source = SourceName::of_events(source.as_deref().unwrap_or(&provider))
         .map_err(|error| format!("source: {error}"))?;
     let id = match &file.id {
         Some(id) => id

@@ -14,13 +14,14 @@ use crate::cli::table::{print, print_json};
 use crate::cli::{CommandError, text};
 use crate::clock::Clock;
 use crate::config::units::{self, UnitError};
-use crate::config::{Config, Limits, Maxima, PluginConfig};
+use crate::config::{Config, JournalPolicy, Limits, Maxima, PluginConfig};
 use crate::event::Event;
 use crate::plugin::{Grants, Loaded, PluginHost, Report, RunContext};
 use crate::run::Outcome;
 use crate::trigger::{Origin, Trigger};
 
 mod measure;
+mod rerun;
 mod show;
 
 /// What the largest memory of a component can have.
@@ -32,8 +33,12 @@ pub(super) struct Args {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The event as JSON, or just a payload with --provider and --kind
-    #[arg(long, value_name = "FILE")]
-    event: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "journal")]
+    event: Option<PathBuf>,
+    /// Execute a recorded attempt again: a file of `hookbay runs journal --out`
+    #[arg(long, value_name = "FILE",
+        conflicts_with_all = ["event", "kv", "settings", "attempt", "repeat", "cpu", "wall", "memory"])]
+    journal: Option<PathBuf>,
     #[command(flatten)]
     about_event: EventArgs,
     /// What the plugin's configuration has under KEY (repeatable)
@@ -73,6 +78,9 @@ struct Bench {
 }
 
 pub(super) async fn run(config: Option<&Config>, args: &Args) -> Result<(), CommandError> {
+    if let Some(journal) = &args.journal {
+        return rerun::run(config, &args.file, journal, args.json).await;
+    }
     let bench = set_up(config, args).await?;
     if let Some(n_calls) = args.repeat {
         let timings = measure::timings(&bench, n_calls).await?;
@@ -106,9 +114,10 @@ fn ended_well(report: &Report) -> Result<(), CommandError> {
 }
 
 async fn set_up(config: Option<&Config>, args: &Args) -> Result<Bench, CommandError> {
-    let bytes = std::fs::read(&args.event).map_err(|error| unreadable(&args.event, &error))?;
+    let file = args.event.as_deref().unwrap_or(Path::new("-"));
+    let bytes = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
     let event = fixture::event(&bytes, &args.about_event, Clock::system().now())
-        .map_err(|problem| in_file(&args.event, &problem))?;
+        .map_err(|problem| in_file(file, &problem))?;
     let state = match &args.kv {
         Some(file) => {
             let bytes = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
@@ -152,6 +161,9 @@ async fn set_up(config: Option<&Config>, args: &Args) -> Result<Bench, CommandEr
         grants: Grants {
             config: Arc::new(values),
             state: Arc::new(state),
+            http: Arc::new(crate::plugin::egress::Nothing),
+            secrets: Arc::default(),
+            depth: 0,
         },
     })
 }
@@ -170,6 +182,7 @@ impl Bench {
                 self.context.clone(),
                 self.limits,
                 self.grants.clone(),
+                JournalPolicy::None,
             )
             .await
     }

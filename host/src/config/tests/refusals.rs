@@ -216,7 +216,7 @@ fn each_problem_of_a_plugin_names_its_key() {
     );
     check_refused(
         &plugin("journal = 'some'"),
-        &["plugins.p.journal: `some` is not one of `failures`, `all`, `none`"],
+        &["plugins.p.journal: `some` is not `failures`, `all` or `none`"],
     );
 }
 

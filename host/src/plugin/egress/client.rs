@@ -22,6 +22,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tower_service::Service;
 
@@ -41,9 +42,11 @@ const IDLE_CONNECTIONS_MAX: usize = 4;
 /// A client of one endpoint.
 pub(super) type EndpointClient = Client<Connector, Full<Bytes>>;
 
-/// What the egress of all plugins shares: how names are looked up, and who is trusted.
+/// What the egress of all plugins shares: the threads it is on, how names are looked up, and
+/// who is trusted.
 #[derive(Clone)]
 pub struct Network {
+    runtime: Handle,
     resolver: Arc<dyn Resolve>,
     tls: Arc<ClientConfig>,
 }
@@ -62,7 +65,10 @@ pub(super) enum ConnectError {
 impl Network {
     /// The system's resolver; Mozilla's roots (a slim container has no others) and the system's.
     ///
-    /// Reads the system's certificates, so call it once, at start.
+    /// Reads the system's certificates, so call it once, at start; see [`Network::new`].
+    ///
+    /// # Panics
+    /// Without a runtime.
     pub fn system() -> Self {
         let mut roots = RootCertStore {
             roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
@@ -72,7 +78,11 @@ impl Network {
         Self::new(Arc::new(SystemResolver::new()), roots)
     }
 
-    /// A resolver and the roots of the certificates to trust.
+    /// A resolver and the roots of the certificates to trust. Connections live on the runtime
+    /// that this is called on.
+    ///
+    /// # Panics
+    /// Without a runtime.
     pub fn new(resolver: Arc<dyn Resolve>, roots: RootCertStore) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
@@ -81,9 +91,14 @@ impl Network {
             .with_root_certificates(roots)
             .with_no_client_auth();
         Self {
+            runtime: Handle::current(),
             resolver,
             tls: Arc::new(tls),
         }
+    }
+
+    pub(super) fn runtime(&self) -> Handle {
+        self.runtime.clone()
     }
 
     /// A client that connects to `target` and nowhere else.

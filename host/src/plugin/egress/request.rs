@@ -15,6 +15,7 @@ use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Uri};
 
 use crate::config::EndpointGrant;
+use crate::plugin::imports::call::Blob;
 use crate::plugin::limits::{
     HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_PATH_MAX, HTTP_REQUEST_BODY_MAX,
 };
@@ -49,7 +50,7 @@ pub(super) fn request(
     idempotency_key: &str,
 ) -> Result<Request<Full<Bytes>>, FetchError> {
     let headers = headers(fetch, &grant.secrets, secrets, idempotency_key)?;
-    let body = fetch.body.as_deref().unwrap_or_default();
+    let body = fetch.body.as_ref().map_or(&[][..], |body| &body.0);
     within("the request's body", body.len(), HTTP_REQUEST_BODY_MAX)?;
     let mut request = Request::new(Full::new(Bytes::copy_from_slice(body)));
     *request.method_mut() = method(&fetch.method)?;
@@ -192,7 +193,7 @@ fn header_bytes(
         })
     };
     match value {
-        Value::Plain(bytes) => Ok((bytes.clone(), false)),
+        Value::Plain(Blob(bytes)) => Ok((bytes.clone(), false)),
         Value::Secret {
             name,
             prefix,

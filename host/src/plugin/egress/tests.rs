@@ -10,8 +10,11 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use rustls::RootCertStore;
 
-use super::{Egress, Fetch, FetchError, Fetched, HeaderValue, Network, Resolve, status_label};
+use super::{
+    Egress, Fetch, FetchError, Fetched, Fetcher as _, HeaderValue, Network, Resolve, status_label,
+};
 use crate::config::{EndpointGrant, Secret};
+use crate::plugin::imports::call::Blob;
 use crate::plugin::secrets::Secrets;
 
 mod addresses;
@@ -119,14 +122,17 @@ async fn a_call_is_made_as_it_was_asked_for() {
         method: "POST".to_owned(),
         headers: vec![
             ("Authorization".to_owned(), bearer),
-            ("X-Plain".to_owned(), HeaderValue::Plain(b"1".to_vec())),
+            (
+                "X-Plain".to_owned(),
+                HeaderValue::Plain(Blob(b"1".to_vec())),
+            ),
         ],
-        body: Some(b"{\"a\":1}".to_vec()),
+        body: Some(Blob(b"{\"a\":1}".to_vec())),
         idempotency_header: Some("Idempotency-Key".to_owned()),
         ..get("api")
     };
     let answer = fetch(&egress, &post).await.unwrap();
-    assert_eq!((answer.status, text(&answer.body)), (200, "answer"));
+    assert_eq!((answer.status, text(&answer.body.0)), (200, "answer"));
     let version = env!("CARGO_PKG_VERSION");
     let expected = format!(
         "POST /v1/pages?a=b HTTP/1.1\r\n\
@@ -183,13 +189,13 @@ async fn a_connection_is_used_again_and_ends_with_the_plugin() {
     server.all_closed().await;
 }
 
-#[test]
-fn labels_are_bounded() {
+#[tokio::test]
+async fn labels_are_bounded() {
     let answer = |status| {
         Ok(Fetched {
             status,
             headers: Vec::new(),
-            body: Vec::new(),
+            body: Blob::default(),
         })
     };
     for (answer, label) in [

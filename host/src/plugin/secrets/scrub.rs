@@ -9,22 +9,32 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use aho_corasick::automaton::Automaton as _;
+use aho_corasick::nfa::contiguous::NFA;
+use aho_corasick::{Anchored, MatchKind};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use super::Secret;
 
-/// How many times over an escaped text is unescaped: JSON within JSON, and once more.
-const DEPTH: usize = 3;
+mod escapes;
+
+use escapes::{JSON, Origin, PERCENT, Unescaped, plain};
 
 /// Searches for one plugin's secrets.
+#[derive(Default)]
 pub(super) struct Scrubber {
     /// None without secrets.
-    search: Option<AhoCorasick>,
-    patterns: Vec<Pattern>,
+    search: Option<Search>,
     /// What stands in the place of each secret.
     markers: Vec<String>,
+}
+
+struct Search {
+    automaton: NFA,
+    patterns: Vec<Pattern>,
+    /// How many bytes back a match, or the character before it, may begin.
+    reach: usize,
 }
 
 /// What one pattern of the search is.
@@ -45,19 +55,14 @@ struct Span {
     secret: usize,
 }
 
-/// A text without its escapes, and where each byte of it comes from.
-struct Unescaped {
-    bytes: Vec<u8>,
-    /// Of each byte, where its escape (or itself) begins; then the text's length.
-    starts: Vec<usize>,
-}
-
-/// One escape, read.
-struct Escape {
-    utf8: [u8; 4],
-    len: usize,
-    /// How long it is in the text.
-    consumed: usize,
+/// What may still belong to the last match.
+#[derive(Clone, Copy)]
+enum Tail {
+    Nothing,
+    /// The character of base64 that holds the secret's last bits.
+    SharedCharacter,
+    /// So many `=`.
+    Padding(u8),
 }
 
 impl fmt::Debug for Scrubber {
@@ -81,21 +86,31 @@ impl Scrubber {
             }
             markers.push(format!("[secret {name}]"));
         }
-        // Of the automata this one is small, whatever the patterns are.
-        let search = AhoCorasick::builder()
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
+        if texts.is_empty() {
+            return Self::default();
+        }
+        let automaton = NFA::builder()
+            .match_kind(MatchKind::Standard)
             .build(&texts)
             .expect("the configuration bounds secrets far below two billion states");
-        Self {
-            search: (!patterns.is_empty()).then_some(search),
+        let reach = automaton.max_pattern_len() + 1;
+        let search = Search {
+            automaton,
             patterns,
+            reach,
+        };
+        Self {
+            search: Some(search),
             markers,
         }
     }
 
     /// The text with a marker in place of each secret.
     pub(super) fn scrub<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
-        let spans = self.spans(text);
+        let spans = match &self.search {
+            Some(search) => search.spans(text),
+            None => Vec::new(),
+        };
         if spans.is_empty() {
             return Cow::Borrowed(text);
         }
@@ -109,20 +124,29 @@ impl Scrubber {
         scrubbed.extend_from_slice(&text[from..]);
         Cow::Owned(scrubbed)
     }
+}
 
+impl Search {
     /// Where secrets stand in a text, in order, apart from each other.
     fn spans(&self, text: &[u8]) -> Vec<Span> {
-        let Some(search) = &self.search else {
-            return Vec::new();
-        };
-        let mut found = self.plain_spans(search, text);
-        for (mark, read) in [(b'%', percent as fn(&[u8]) -> _), (b'\\', json as _)] {
-            let mut next = unescaped(text, mark, read);
-            for _ in 0..DEPTH {
-                let Some(now) = next else { break };
-                let spans = self.plain_spans(search, &now.bytes);
-                found.extend(spans.into_iter().map(|span| now.origin(span)));
-                next = unescaped(&now.bytes, mark, read).map(|deeper| deeper.within(&now));
+        let (mut found, _) = self.pass(plain(text), 0);
+        for syntax in [PERCENT, JSON] {
+            if !text.contains(&syntax.mark) {
+                continue;
+            }
+            // What was escaped twice still has marks after the first time: JSON within
+            // JSON, an address within an address. Three times is as far as this goes.
+            let once = || Unescaped::new(plain(text), syntax);
+            let (spans, has_more) = self.pass(once(), syntax.mark);
+            found.extend(spans);
+            if !has_more {
+                continue;
+            }
+            let twice = || Unescaped::new(once(), syntax);
+            let (spans, has_more) = self.pass(twice(), syntax.mark);
+            found.extend(spans);
+            if has_more {
+                found.extend(self.pass(Unescaped::new(twice(), syntax), syntax.mark).0);
             }
         }
         found.sort_unstable_by_key(|span| (span.start, span.end));
@@ -133,29 +157,95 @@ impl Scrubber {
         apart
     }
 
-    /// Where secrets stand in a text as it is.
-    fn plain_spans(&self, search: &AhoCorasick, text: &[u8]) -> Vec<Span> {
-        let mut apart = Vec::new();
+    /// Searches bytes from their first to their last; also says whether `mark` is among them.
+    fn pass(&self, bytes: impl Iterator<Item = Origin>, mark: u8) -> (Vec<Span>, bool) {
+        let start = self.automaton.start_state(Anchored::No);
+        let mut state = start.expect("this automaton searches from anywhere");
         // Matches come in the order of their ends, so that each touches only the last ones.
-        for found in search.find_overlapping_iter(text) {
-            let pattern = &self.patterns[found.pattern().as_usize()];
-            let (mut start, mut end) = (found.start(), found.end());
-            let is_base64 = |at: usize| text.get(at).copied().is_some_and(in_base64);
-            if pattern.shares_before && start > 0 && is_base64(start - 1) {
-                start -= 1;
+        let (mut apart, mut tail, mut has_mark) = (Vec::new(), Tail::Nothing, false);
+        let mut recent = Recent::of(self.reach);
+        for origin in bytes {
+            has_mark |= origin.byte == mark;
+            tail = tail.after(origin, &mut apart);
+            recent.push(origin);
+            state = self.automaton.next_state(Anchored::No, state, origin.byte);
+            if !self.automaton.is_match(state) {
+                continue;
             }
-            if pattern.shares_behind && is_base64(end) {
-                end += 1;
-                end += text[end..]
-                    .iter()
-                    .take(2)
-                    .take_while(|byte| **byte == b'=')
-                    .count();
+            for index in 0..self.automaton.match_len(state) {
+                let id = self.automaton.match_pattern(state, index);
+                let pattern = &self.patterns[id.as_usize()];
+                let length = self.automaton.pattern_len(id);
+                let before = recent.back(length).filter(|before| in_base64(before.byte));
+                let first = match before.filter(|_| pattern.shares_before) {
+                    Some(before) => before,
+                    None => recent.back(length - 1).unwrap_or(origin),
+                };
+                let (start, end, secret) = (first.start, origin.end, pattern.secret);
+                join(&mut apart, Span { start, end, secret });
+                if pattern.shares_behind {
+                    tail = Tail::SharedCharacter;
+                }
             }
-            let secret = pattern.secret;
-            join(&mut apart, Span { start, end, secret });
         }
-        apart
+        (apart, has_mark)
+    }
+}
+
+/// The last few bytes of a search.
+struct Recent {
+    ring: Vec<Origin>,
+    size: usize,
+    /// Where the next one goes: a remainder for each byte would cost more than the search.
+    next: usize,
+}
+
+impl Recent {
+    fn of(size: usize) -> Self {
+        Self {
+            ring: Vec::new(),
+            size,
+            next: 0,
+        }
+    }
+
+    fn push(&mut self, origin: Origin) {
+        match self.ring.get_mut(self.next) {
+            Some(oldest) => *oldest = origin,
+            None => self.ring.push(origin),
+        }
+        self.next += 1;
+        if self.next == self.size {
+            self.next = 0;
+        }
+    }
+
+    /// The byte that came `n` before the last one, if it is not too long ago.
+    fn back(&self, n: usize) -> Option<Origin> {
+        if n >= self.ring.len() {
+            return None;
+        }
+        let index = (self.next + self.size - 1 - n) % self.size;
+        self.ring.get(index).copied()
+    }
+}
+
+impl Tail {
+    /// Lengthens the last match by this byte if it belongs there; says what may follow.
+    fn after(self, origin: Origin, apart: &mut [Span]) -> Self {
+        let (belongs, next) = match self {
+            Self::Nothing => return Self::Nothing,
+            Self::SharedCharacter => (in_base64(origin.byte), Self::Padding(2)),
+            Self::Padding(0) => (false, Self::Nothing),
+            Self::Padding(n) => (origin.byte == b'=', Self::Padding(n - 1)),
+        };
+        match apart.last_mut() {
+            Some(last) if belongs => {
+                last.end = origin.end;
+                next
+            }
+            Some(_) | None => Self::Nothing,
+        }
     }
 }
 
@@ -213,112 +303,6 @@ fn base64_at(engine: &impl Engine, shift: usize, secret: &[u8]) -> (Vec<u8>, boo
 
 fn in_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
-}
-
-/// The text without the escapes that begin with `mark`; none if it has no such escape.
-fn unescaped(text: &[u8], mark: u8, read: fn(&[u8]) -> Option<Escape>) -> Option<Unescaped> {
-    if !text.contains(&mark) {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut starts = Vec::with_capacity(text.len() + 1);
-    let mut at = 0;
-    while let Some(byte) = text.get(at) {
-        let escape = if *byte == mark {
-            read(&text[at..])
-        } else {
-            None
-        };
-        match escape {
-            Some(escape) => {
-                bytes.extend_from_slice(&escape.utf8[..escape.len]);
-                starts.resize(bytes.len(), at);
-                at += escape.consumed;
-            }
-            None => {
-                bytes.push(*byte);
-                starts.push(at);
-                at += 1;
-            }
-        }
-    }
-    starts.push(text.len());
-    (bytes.len() < text.len()).then_some(Unescaped { bytes, starts })
-}
-
-/// `%2F` (RFC 3986, section 2.1).
-fn percent(text: &[u8]) -> Option<Escape> {
-    let mut byte = [0];
-    hex::decode_to_slice(text.get(1..3)?, &mut byte).ok()?;
-    Some(Escape {
-        utf8: [byte[0], 0, 0, 0],
-        len: 1,
-        consumed: 3,
-    })
-}
-
-/// `\n`, `\/`, `\u00e9` (RFC 8259, section 7).
-fn json(text: &[u8]) -> Option<Escape> {
-    let (char, consumed) = match text.get(1)? {
-        b'b' => ('\u{8}', 2),
-        b'f' => ('\u{c}', 2),
-        b'n' => ('\n', 2),
-        b'r' => ('\r', 2),
-        b't' => ('\t', 2),
-        b'u' => json_unicode(text)?,
-        plain @ (b'"' | b'\\' | b'/') => (char::from(*plain), 2),
-        _ => return None,
-    };
-    let mut utf8 = [0; 4];
-    let len = char.encode_utf8(&mut utf8).len();
-    Some(Escape {
-        utf8,
-        len,
-        consumed,
-    })
-}
-
-/// A character written as one or, outside the basic plane, two `\uXXXX`.
-fn json_unicode(text: &[u8]) -> Option<(char, usize)> {
-    let unit = |at: usize| {
-        let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
-        let mut unit = [0; 2];
-        hex::decode_to_slice(digits, &mut unit).ok()?;
-        Some(u16::from_be_bytes(unit))
-    };
-    let first = unit(0)?;
-    match char::from_u32(u32::from(first)) {
-        Some(char) => Some((char, 6)),
-        None => {
-            let pair = [first, unit(6)?];
-            let char = char::decode_utf16(pair).next()?.ok()?;
-            Some((char, 12))
-        }
-    }
-}
-
-impl Unescaped {
-    /// Where a span of it stands in the text that it was made from.
-    fn origin(&self, span: Span) -> Span {
-        let start = self.starts[span.start];
-        // A span may end within a character: the escape goes with it.
-        let last = self.starts[span.end - 1];
-        let beyond = self.starts[span.end..].iter().find(|start| **start > last);
-        Span {
-            start,
-            end: beyond.copied().unwrap_or(last),
-            secret: span.secret,
-        }
-    }
-
-    /// The same, of what `outer` was made from.
-    fn within(self, outer: &Self) -> Self {
-        let origin = |start: usize| outer.starts[start];
-        Self {
-            starts: self.starts.into_iter().map(origin).collect(),
-            bytes: self.bytes,
-        }
-    }
 }
 
 #[cfg(test)]

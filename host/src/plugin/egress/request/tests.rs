@@ -1,6 +1,8 @@
 //! What becomes a request, and what is refused.
 
-use super::{Bytes, Fetch, FetchError, Full, HTTP_PATH_MAX, HTTP_REQUEST_BODY_MAX, Request, Value};
+use super::{
+    Blob, Bytes, Fetch, FetchError, Full, HTTP_PATH_MAX, HTTP_REQUEST_BODY_MAX, Request, Value,
+};
 use crate::config::{EndpointGrant, Secret};
 use crate::plugin::egress::Credential;
 use crate::plugin::secrets::Secrets;
@@ -20,7 +22,7 @@ fn fetch() -> Fetch {
 }
 
 fn plain(name: &str, value: impl Into<Vec<u8>>) -> (String, Value) {
-    (name.to_owned(), Value::Plain(value.into()))
+    (name.to_owned(), Value::Plain(Blob(value.into())))
 }
 
 fn bearer(name: &str) -> (String, Value) {
@@ -280,7 +282,7 @@ fn secrets_that_would_break_a_header_are_refused() {
 #[test]
 fn bodies_have_a_bound() {
     let with_body = |size| Fetch {
-        body: Some(vec![b'x'; size]),
+        body: Some(Blob(vec![b'x'; size])),
         ..fetch()
     };
     assert!(request(&with_body(HTTP_REQUEST_BODY_MAX)).is_ok());

@@ -142,7 +142,7 @@ async fn a_redirect_is_an_answer() {
         .await
         .unwrap();
     assert_eq!(answer.status, 307);
-    let expected = ("location".to_owned(), location.into_bytes());
+    let expected = ("location".to_owned(), location.into_bytes().into());
     assert!(answer.headers.contains(&expected), "{answer:?}");
     assert_eq!(other.n_connections(), 0);
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::super::Fetcher as _;
 use super::server::{Server, Step};
 use super::{Fetch, FetchError, Fetched, HeaderValue, TOKEN, egress_to, fetch, get, text};
 use crate::plugin::egress::Credential;
@@ -52,7 +53,7 @@ async fn an_answer_has_a_bound() {
         (HTTP_RESPONSE_BODY_MAX + 1, false),
     ] {
         let answer = answer(vec![Step::ok(&"x".repeat(size))]).await;
-        assert_eq!(answer.is_ok_and(|a| a.body.len() == size), is_taken);
+        assert_eq!(answer.is_ok_and(|a| a.body.0.len() == size), is_taken);
     }
 }
 
@@ -60,7 +61,7 @@ async fn an_answer_has_a_bound() {
 async fn an_answer_is_not_unpacked() {
     let packed = head("content-encoding: gzip\r\ncontent-length: 3\r\n");
     let answer = answer(vec![packed, Step::Send(vec![0x1f, 0x8b, 0])]).await;
-    assert_eq!(answer.unwrap().body, [0x1f, 0x8b, 0]);
+    assert_eq!(answer.unwrap().body.0, [0x1f, 0x8b, 0]);
 }
 
 #[tokio::test]
@@ -133,7 +134,7 @@ async fn a_server_leaves_nothing_behind() {
     let egress = egress_to(&server);
     for _ in 0..2 {
         let answer = fetch(&egress, &get("api")).await.unwrap();
-        let expected = ("set-cookie".to_owned(), b"id=1".to_vec());
+        let expected = ("set-cookie".to_owned(), b"id=1".to_vec().into());
         assert!(answer.headers.contains(&expected));
     }
     let requests = server.requests();
@@ -220,7 +221,7 @@ async fn a_secret_that_comes_back_is_not_shown() {
             .iter()
             .find(|(name, _)| name == "x-echo")
             .unwrap();
-        for shown in [text(&answer.body), text(echo)] {
+        for shown in [text(&answer.body.0), text(&echo.0)] {
             let inner = shown.strip_prefix('<').and_then(|s| s.strip_suffix('>'));
             let is_scrubbed = match name {
                 // What stands around it in the pair stays.
@@ -243,5 +244,5 @@ async fn a_basic_pair_that_comes_back_is_not_shown() {
     let sent_pair = STANDARD.encode(format!("user:{TOKEN}"));
     assert!(server.requests()[0].contains(&format!("authorization: Basic {sent_pair}\r\n")));
     // `user` in base64, and not one character that has a bit of the secret.
-    assert_eq!(text(&answer.body), "Basic dXNlcj[secret TOKEN]");
+    assert_eq!(text(&answer.body.0), "Basic dXNlcj[secret TOKEN]");
 }

@@ -72,7 +72,7 @@ async fn a_certificate_must_be_trusted_and_name_the_host() {
         drop(egress);
         server.thread.join().unwrap();
         match (answer, problem) {
-            (Ok(answer), None) => assert_eq!((answer.status, answer.body), (200, b"ok".to_vec())),
+            (Ok(answer), None) => assert_eq!((answer.status, answer.body.0), (200, b"ok".to_vec())),
             (Err(error), Some(problem)) => {
                 assert_eq!(error.code(), "unavailable");
                 assert!(error.to_string().contains(problem), "{error}");

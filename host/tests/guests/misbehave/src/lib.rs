@@ -4,15 +4,17 @@
 //! what there is. The host's tests send such events and look at what came of them.
 
 use std::{
+    collections::HashMap,
     fs,
+    hash::{BuildHasher, RandomState},
     hint::black_box,
     net::{TcpStream, ToSocketAddrs},
     thread,
-    time::Duration,
+    time::{Duration, Instant, SystemTime},
 };
 
 use hookbay_plugin::{
-    Event, Failure, Manifest, Plugin, Run, Success, Trigger, config, kv, log, manifest,
+    Event, Failure, Manifest, Plugin, Run, Success, Trigger, config, events, kv, log, manifest,
 };
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +76,20 @@ enum Mode {
     /// Reads a decimal number and writes its successor, which is the summary.
     GetThenSet { key: String },
 
+    /// Emits events, then succeeds, or asks for a retry up to this attempt.
+    Emit {
+        kind: String,
+        times: u32,
+        #[serde(default)]
+        until: u32,
+    },
+    /// Emits its own event again.
+    EmitSelf,
+    /// Everything that differs from one attempt to the next: time, randomness, order.
+    Dice,
+    /// Writes, reads and lists keys, over what is stored.
+    KvMix,
+
     /// Looks for anything outside of the sandbox; the summary says what it saw.
     Env,
     /// Prints to stdout and stderr.
@@ -118,6 +134,14 @@ impl Plugin for Misbehave {
             Mode::RetryUntil { attempt } if run.attempt >= attempt => ok(),
             Mode::RetryUntil { .. } => Err(retry(None)),
             Mode::Permanent => Err(Failure::permanent("asked to fail")),
+
+            Mode::Emit { kind, times, until } => emit(run, &kind, times, until),
+            Mode::EmitSelf => {
+                events::emit("again", &event.body)?;
+                ok()
+            }
+            Mode::Dice => dice(),
+            Mode::KvMix => kv_mix(),
 
             Mode::KvSet { key, value } => {
                 kv::set(&key, value)?;
@@ -311,4 +335,40 @@ impl<'event> Echo<'event> {
             idempotency_key: &run.idempotency_key,
         }
     }
+}
+
+fn emit(run: &Run, kind: &str, times: u32, until: u32) -> Result<Success, Failure> {
+    for n in 0..times {
+        events::emit_json(kind, &n)?;
+    }
+    if run.attempt < until {
+        return Err(Failure::retry("asked to retry"));
+    }
+    Ok(Success::new(format!("{times} emitted")))
+}
+
+fn dice() -> Result<Success, Failure> {
+    let began = Instant::now();
+    let order: HashMap<u32, ()> = (0..20).map(|n| (n, ())).collect();
+    let random = RandomState::new().hash_one(0);
+    log::info!("rolled"; order = format!("{:?}", order.keys()), random = random);
+    thread::sleep(Duration::from_millis(3));
+    println!("it is {:?}, {:?} later", SystemTime::now(), began.elapsed());
+    Ok(Success::new(format!(
+        "{random} after {:?}",
+        began.elapsed()
+    )))
+}
+
+fn kv_mix() -> Result<Success, Failure> {
+    kv::increment("count", 1)?;
+    let count = kv::get("count")?;
+    kv::delete("mix/a")?;
+    kv::set("mix/b", "fresh")?;
+    let keys = kv::list("mix/", 10)?;
+    let missing = kv::get("nothing")?;
+    log::info!("mixed"; keys = format!("{keys:?}"), missing = missing.is_none());
+    Ok(Success::new(String::from_utf8_lossy(
+        &count.unwrap_or_default(),
+    )))
 }
