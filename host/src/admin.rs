@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, Notify};
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::Secret;
-use crate::dispatch::{SharedBoard, Wakeup};
+use crate::dispatch::{ControlError, Controls, SharedBoard, Shelf, Wakeup};
 use crate::http::Problem;
 use crate::ingest::Sources;
 use crate::metrics::{Depth, Metrics};
@@ -56,6 +56,10 @@ pub struct Admin {
     pub operation_begun: Arc<Notify>,
     /// Asks for a scan of the plugins directory.
     pub rescan: Rescan,
+    /// Asks plugins for other versions, or to be gone.
+    pub controls: Controls,
+    /// Where versions are kept.
+    pub shelf: Shelf,
     /// The time.
     pub clock: Clock,
     /// What everybody must show.
@@ -105,6 +109,9 @@ pub(crate) fn routes(admin: Arc<Admin>) -> Router {
         .route("/plugins/{name}/kv", get(plugins::kv))
         .route("/plugins/{name}/pause", post(plugins::pause))
         .route("/plugins/{name}/resume", post(plugins::resume))
+        .route("/plugins/{name}/rollback", post(plugins::roll_back))
+        .route("/plugins/{name}/unpin", post(plugins::unpin))
+        .route("/plugins/{name}/forget", post(plugins::forget))
         .route("/operations", get(operations::list))
         .route(
             "/operations/{id}",
@@ -162,13 +169,13 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Result<Response<Body>, Admi
         let age = |ms| admin.clock.now().since(Timestamp::from_millis(ms));
         depths.push(Depth {
             plugin: entry.name.to_string(),
-            states: plugins::states(&live, entry.can_run()).to_vec(),
+            states: plugins::states(&live, entry.can_run(admin.clock.now())).to_vec(),
             oldest: live.oldest_ms.map(age),
         });
     }
     let mut states: std::collections::BTreeMap<&'static str, i64> =
         std::collections::BTreeMap::new();
-    for state in ["active", "held", "missing", "broken"] {
+    for state in ["active", "paused", "tripped", "held", "missing", "broken"] {
         states.insert(state, 0);
     }
     for entry in board.entries.values() {
@@ -178,6 +185,18 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Result<Response<Body>, Admi
     let text = admin.metrics.text(&depths, &states);
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
+}
+
+impl From<ControlError> for AdminError {
+    fn from(error: ControlError) -> Self {
+        match error {
+            ControlError::UnknownPlugin(name) => Self::unknown("plugin", name),
+            ControlError::UnknownVersion(digest) => Self::unknown("version", digest),
+            ControlError::NotNow(why) => Self::NotNow(why),
+            ControlError::Store(error) => Self::Store(error),
+            ControlError::Stopping => Self::Store(StoreError::Unavailable("the host is stopping")),
+        }
+    }
 }
 
 impl AdminError {

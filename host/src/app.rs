@@ -16,8 +16,8 @@ use crate::clock::Clock;
 use crate::config::{Config, Secret};
 use crate::dispatch::upkeep::Heartbeat;
 use crate::dispatch::{
-    Dispatcher, LeaseHolds, Operations, Policy, Presence, Retention, SharedBoard, Wakeup,
-    neighbours, upkeep,
+    Controls, Dispatcher, LeaseHolds, Operations, Policy, Presence, Retention, SharedBoard, Shelf,
+    Wakeup, neighbours, upkeep,
 };
 use crate::http::{Public, admin_routes, public_routes, serve};
 use crate::ingest::{Batcher, BatcherTask, Budget, Door, Sources};
@@ -121,11 +121,11 @@ impl App {
             registry_changed: Arc::default(),
             operation_begun: Arc::default(),
         };
-        let (presence, rescan) = shared.start_presence().await?;
+        let (presence, plugins) = shared.start_presence().await?;
         let (upkeep, lease) = shared.start_upkeep();
         let dispatch = shared.start_dispatch(lease);
         let (batcher, batcher_task) = Batcher::start(store.clone(), Arc::clone(&shared.wakeup));
-        let addresses = shared.serve(listeners, batcher, rescan, data_dir.token.clone());
+        let addresses = shared.serve(listeners, batcher, plugins, data_dir.token.clone());
         Ok(Self {
             store,
             config,
@@ -173,7 +173,10 @@ struct Shared {
 
 impl Shared {
     /// Which plugins are here: the directory's scans, and what becomes of them.
-    async fn start_presence(&self) -> Result<(Stage, Rescan), StoreError> {
+    async fn start_presence(&self) -> Result<(Stage, (Rescan, Controls)), StoreError> {
+        let directory = Directory::new(&self.config.plugins_dir);
+        let rescan = directory.rescan();
+        let (controls, queue) = Controls::new();
         let presence = Presence {
             config: Arc::clone(&self.config),
             store: self.store.clone(),
@@ -183,10 +186,10 @@ impl Shared {
             metrics: Arc::clone(&self.metrics),
             wakeup: Arc::clone(&self.wakeup),
             registry_changed: Arc::clone(&self.registry_changed),
+            shelf: Shelf::new(&self.config.data_dir),
+            rescan: rescan.clone(),
         };
         presence.read_registry().await?;
-        let directory = Directory::new(&self.config.plugins_dir);
-        let rescan = directory.rescan();
         let (found, finds) = mpsc::channel(FOUND);
         let stage = Stage::of(|stop| {
             let stopped = stop.clone();
@@ -194,11 +197,11 @@ impl Shared {
                 tokio::select! { () = directory.run(found) => {}, () = stop.cancelled() => {} }
             };
             vec![
-                tokio::spawn(presence.run(finds, stopped)),
+                tokio::spawn(presence.run(finds, queue, stopped)),
                 tokio::spawn(watch),
             ]
         });
-        Ok((stage, rescan))
+        Ok((stage, (rescan, controls)))
     }
 
     fn start_dispatch(&self, lease: LeaseHolds) -> Stage {
@@ -257,7 +260,7 @@ impl Shared {
         &self,
         listeners: Listeners,
         batcher: Batcher,
-        rescan: Rescan,
+        (rescan, controls): (Rescan, Controls),
         token: Secret,
     ) -> Stage {
         let sources = Arc::new(Sources::new(self.config.sources.clone()));
@@ -283,6 +286,8 @@ impl Shared {
             registry_changed: Arc::clone(&self.registry_changed),
             operation_begun: Arc::clone(&self.operation_begun),
             rescan,
+            controls,
+            shelf: Shelf::new(&self.config.data_dir),
             clock: self.clock.clone(),
             token,
             metrics_open: self.config.metrics_open,

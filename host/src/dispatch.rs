@@ -21,6 +21,7 @@ use crate::run::{Fence, PluginId};
 use crate::store::{ClaimedRuns, Store, StoreError, Want};
 
 mod board;
+mod breaker;
 mod execute;
 mod lanes;
 mod lease;
@@ -35,10 +36,12 @@ pub mod upkeep;
 mod wakeup;
 
 pub use board::{Board, Candidate, Entry, PluginState, SharedBoard};
+pub use breaker::{Breaker, Trip};
 pub use lease::LeaseHolds;
 pub use operations::{Operations, new_runs};
-pub use presence::Presence;
+pub use presence::{ControlError, Controls, Presence};
 pub use retention::{Policy, Retention};
+pub use shelf::Shelf;
 pub use wakeup::Wakeup;
 
 use execute::{ActivePlugin, Executor};
@@ -48,8 +51,6 @@ use lanes::{Lanes, Share};
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The same where other hosts store runs too, whose hints may be lost.
 const LOOK_EVERY_SHARED: Duration = Duration::from_secs(1);
-/// What may come between a claim and a recorded end, beside what guests take.
-const HOLD_MARGIN: Duration = Duration::from_mins(2);
 /// Between claims while the database does not answer.
 const CLAIM_AGAIN: Duration = Duration::from_secs(1);
 
@@ -98,21 +99,8 @@ impl Drop for Slot {
 }
 
 /// What a plugin may have of this host; none, if it cannot run now.
-fn share(board: &Board, plugin: PluginId) -> Option<Share> {
-    let entry = board.by_id(plugin).filter(|entry| entry.can_run())?;
-    let settings = &entry.settings;
-    // Claimed ahead, a run would start later than its rate counts it.
-    let ahead = if settings.rate.is_some() {
-        1
-    } else {
-        lanes::AHEAD
-    };
-    Some(Share {
-        concurrency: settings.concurrency,
-        ahead,
-        rate: settings.rate,
-        hold: settings.limits.wall * (ahead + 1) + HOLD_MARGIN,
-    })
+fn share(board: &Board, plugin: PluginId, now: Timestamp) -> Option<Share> {
+    Share::of(board.by_id(plugin)?, now)
 }
 
 /// An attempt under way.
@@ -190,7 +178,7 @@ impl Loop {
                 () = stop.cancelled() => break,
                 Some(plugin) = guests_ended.recv() => self.lanes.guest_ended(plugin),
                 Some(joined) = self.attempts.join_next_with_id(), if !self.attempts.is_empty() => match joined {
-                    Ok((task, due_again)) => self.recorded(task, due_again),
+                    Ok((task, due_again)) => self.recorded(task, due_again).await,
                     Err(error) => {
                         // One that was stopped has no run to give back.
                         if !error.is_cancelled() {
@@ -198,7 +186,7 @@ impl Loop {
                             let fence = self.under_way.get(&error.id()).map(|one| one.fence);
                             self.to_release.extend(fence);
                         }
-                        self.recorded(error.id(), None);
+                        self.recorded(error.id(), None).await;
                     }
                 },
                 Some(claimed) = next_claim(&mut claiming) => {
@@ -242,7 +230,8 @@ impl Loop {
             return;
         }
         let board = self.dispatcher.board.load();
-        let share = |plugin| share(&board, plugin);
+        let now = self.dispatcher.clock.now();
+        let share = |plugin| share(&board, plugin, now);
         while let Some((claimed, event)) = self.lanes.start(self.dispatcher.slots, share) {
             let (id, fence) = (claimed.plugin, claimed.fence);
             let Some(entry) = board.by_id(id) else {
@@ -255,6 +244,7 @@ impl Loop {
                 name: entry.name.clone(),
                 loaded,
                 settings: Arc::clone(&entry.settings),
+                breaker: Arc::clone(&entry.breaker),
             };
             let executor = Arc::clone(&self.executor);
             let slot = Slot {
@@ -289,7 +279,8 @@ impl Loop {
             return None;
         }
         let board = self.dispatcher.board.load();
-        let wants = self.lanes.wants(|plugin| share(&board, plugin));
+        let now = self.dispatcher.clock.now();
+        let wants = self.lanes.wants(|plugin| share(&board, plugin, now));
         if wants.is_empty() {
             return None;
         }
@@ -322,18 +313,26 @@ impl Loop {
     }
 
     /// An attempt's task has ended: its run is recorded, or given up.
-    fn recorded(&mut self, task: Id, due_again: Option<Timestamp>) {
-        if let Some(attempt) = self.under_way.remove(&task) {
-            self.lanes.recorded(attempt.plugin, due_again);
+    async fn recorded(&mut self, task: Id, due_again: Option<Timestamp>) {
+        let Some(attempt) = self.under_way.remove(&task) else {
+            return;
+        };
+        self.lanes.recorded(attempt.plugin, due_again);
+        let board = self.dispatcher.board.load_full();
+        let trip = board.by_id(attempt.plugin).and_then(Entry::trip);
+        if let Some(trip) = trip {
+            self.lanes.tripped(attempt.plugin, trip.until);
+            self.give_back_what_cannot_run().await;
         }
     }
 
     fn look_at_all(&mut self) {
         let board = self.dispatcher.board.load();
+        let now = self.dispatcher.clock.now();
         for id in board
             .entries
             .values()
-            .filter(|entry| entry.can_run())
+            .filter(|entry| entry.can_run(now))
             .filter_map(|entry| entry.id)
         {
             self.lanes.look_at(id);
@@ -343,7 +342,8 @@ impl Loop {
     /// Gives back what was claimed for plugins that have gone since.
     async fn give_back_what_cannot_run(&mut self) {
         let board = self.dispatcher.board.load_full();
-        let cannot_run = |plugin| board.by_id(plugin).is_none_or(|entry| !entry.can_run());
+        let now = self.dispatcher.clock.now();
+        let cannot_run = |plugin| board.by_id(plugin).is_none_or(|entry| !entry.can_run(now));
         self.to_release.extend(self.lanes.give_back(cannot_run));
         self.release().await;
     }

@@ -19,6 +19,7 @@ mod claim;
 mod events;
 mod expiry;
 mod finish;
+mod forget;
 mod history;
 mod hosts;
 mod ingest;
@@ -40,6 +41,7 @@ mod state;
 mod steer;
 mod tx;
 mod upkeep;
+mod versions;
 mod writer;
 
 pub use backup::{BackupError, BackupFile, forget_copies};
@@ -47,6 +49,7 @@ pub use claim::{ClaimedRuns, Want};
 pub use events::{EventFilter, EventRow, RunCounts};
 pub use expiry::Expired;
 pub use finish::{Finished, Settled};
+pub use forget::{Forgetting, Forgot};
 pub use hosts::{HostRow, Rescued};
 pub use ingest::{Ingested, NewEvent};
 pub use operations::{
@@ -62,6 +65,7 @@ pub use runs::{AttemptRow, RunFilter, RunRow};
 pub use slices::{EventPage, Retriable, RetriablePage};
 pub use state::{KvItem, KvValue};
 pub use steer::{Cancelled, Retried};
+pub use versions::VersionRow;
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +103,8 @@ pub enum StoreError {
 
 /// How long a stop waits for queries of operators.
 const READERS_GRACE: std::time::Duration = std::time::Duration::from_secs(5);
+/// With a million deliveries known, a dozen of these go into each page that is written.
+const DELIVERIES_GATHERED: usize = 1 << 17;
 
 /// Which database, and how to use it.
 #[derive(Clone, Debug)]
@@ -111,6 +117,9 @@ pub struct Settings {
     pub is_pooled: bool,
     /// Whether a server that does not write to disk is good enough.
     pub allow_unsafe: bool,
+    /// How many of the newest deliveries are gathered, on SQLite, before their keys are
+    /// put in order: about 30 bytes of memory each, and the time of a start to read them.
+    pub deliveries_gathered: usize,
 }
 
 impl Settings {
@@ -121,6 +130,7 @@ impl Settings {
             pool: PoolConfig::default(),
             is_pooled: false,
             allow_unsafe: false,
+            deliveries_gathered: DELIVERIES_GATHERED,
         }
     }
 
@@ -131,6 +141,7 @@ impl Settings {
             pool: config.pool,
             is_pooled: config.pooler,
             allow_unsafe: config.allow_unsafe_database,
+            deliveries_gathered: DELIVERIES_GATHERED,
         }
     }
 }
@@ -160,6 +171,7 @@ enum Engine {
 /// The statements over many rows, made once.
 struct Statements {
     ingest: ingest::Statements,
+    dedup: sqlite::Statements,
     claim: claim::Statements,
     finish: finish::Statements,
     history: history::Statements,
@@ -177,6 +189,7 @@ impl Statements {
     const fn new() -> Self {
         Self {
             ingest: ingest::Statements::new(),
+            dedup: sqlite::Statements::new(),
             claim: claim::Statements::new(),
             finish: finish::Statements::new(),
             history: history::Statements::new(),
@@ -205,6 +218,7 @@ impl Store {
                 let source = writer::Source::Sqlite {
                     options: Box::new(opened.options),
                     connection: Some(opened.writer),
+                    recent: sqlite::Recent::new(settings.deliveries_gathered),
                 };
                 let started = Arc::clone(&statements);
                 let writer = writer::Writer::start(source, started, clock.clone())?;

@@ -290,6 +290,20 @@ impl Host {
             .unwrap_or_default();
         (f64::from(ticks) / 100.0, largest_kib / 1024)
     }
+
+    /// Bytes that it has made the system write to its disk; zero where that is not said.
+    pub(crate) fn written_bytes(&self) -> u64 {
+        let Some(child) = &self.child else {
+            return 0;
+        };
+        let io = fs::read_to_string(format!("/proc/{}/io", child.id())).unwrap_or_default();
+        let written = io
+            .lines()
+            .find_map(|line| line.strip_prefix("write_bytes:"));
+        written
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or_default()
+    }
 }
 
 impl Drop for Host {

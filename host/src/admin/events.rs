@@ -79,7 +79,8 @@ pub(super) async fn list(
     parameters.finish()?;
     let rows = admin.store.events(&filter).await?;
     let ids: Vec<EventId> = rows.iter().map(|row| row.id).collect();
-    let counts = by_event(&admin.board.load(), admin.store.run_counts(&ids).await?);
+    let counts = admin.store.run_counts(&ids).await?;
+    let counts = by_event(&admin.board.load(), counts, admin.clock.now());
     let items = rows
         .into_iter()
         .map(|row| event_json(row, &counts))
@@ -107,7 +108,7 @@ pub(super) async fn show(
     let board = admin.board.load_full();
     let filter = RunFilter {
         event: Some(event.id),
-        blocked: board.blocked(),
+        blocked: board.blocked(admin.clock.now()),
         limit: RUNS_MAX,
         ..RunFilter::default()
     };
@@ -171,7 +172,7 @@ pub(super) async fn replay(
     for run in runs {
         let filter = RunFilter {
             id: Some(run),
-            blocked: board.blocked(),
+            blocked: board.blocked(admin.clock.now()),
             limit: 1,
             ..RunFilter::default()
         };
@@ -194,6 +195,12 @@ pub(super) fn plugin_id(board: &Board, name: &str) -> Result<PluginId, AdminErro
         .ok_or_else(|| AdminError::unknown("plugin", name))
 }
 
+/// The same, also of a plugin that is forgotten: its runs are there still.
+pub(super) fn any_plugin_id(board: &Board, name: &str) -> Result<PluginId, AdminError> {
+    let id = name.parse().ok().and_then(|name| board.id_of(&name));
+    id.ok_or_else(|| AdminError::unknown("plugin", name))
+}
+
 /// The event with this id; a text that is no id names no event.
 async fn stored(admin: &Admin, id: &str) -> Result<(EventRow, Arc<Event>), AdminError> {
     let unknown = || AdminError::unknown("event", id);
@@ -204,8 +211,8 @@ async fn stored(admin: &Admin, id: &str) -> Result<(EventRow, Arc<Event>), Admin
 type Counts = BTreeMap<EventId, BTreeMap<&'static str, i64>>;
 
 /// Counts by event and state as users see it.
-fn by_event(board: &Board, rows: Vec<RunCounts>) -> Counts {
-    let blocked = board.blocked();
+fn by_event(board: &Board, rows: Vec<RunCounts>, now: Timestamp) -> Counts {
+    let blocked = board.blocked(now);
     let mut counts = Counts::new();
     for row in rows {
         let stored = row.state;

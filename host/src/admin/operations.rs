@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::run::RunState;
-use crate::store::{Begun, Ended, NewOperation, OperationId, OperationRow, Request};
+use crate::store::{
+    Begun, Ended, NewOperation, OperationId, OperationRow, OperationState, Request,
+};
 
 use super::events::plugin_id;
 use super::page::{Page, Parameters};
@@ -46,7 +48,7 @@ struct Bulk {
 /// The answer to both.
 #[derive(Serialize)]
 pub(super) struct BegunJson {
-    operation_id: String,
+    pub(super) operation_id: String,
 }
 
 /// `POST events/replay {filter, "plugin"?, "dry_run"?}`: new runs for every stored
@@ -156,6 +158,9 @@ pub(super) async fn cancel(
     match admin.store.cancel_operation(id).await? {
         Ended::Done => stored(&admin, id).await,
         Ended::Unknown => Err(AdminError::unknown("operation", id)),
+        Ended::NotNow(OperationState::Running) => Err(AdminError::NotNow(format!(
+            "operation `{id}` ends what a forgotten plugin left; it goes on to its end"
+        ))),
         Ended::NotNow(state) => Err(AdminError::NotNow(format!(
             "operation `{id}` is over: it is {}",
             state.as_str()

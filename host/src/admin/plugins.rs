@@ -1,4 +1,4 @@
-//! `plugins`: list, show, their state, rescan, pause, resume.
+//! `plugins`: list, show, their state, rescan, pause, resume, their versions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,8 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::dispatch::Entry;
@@ -17,6 +18,7 @@ use crate::plugin::{CONTRACT, Digest, TriggerText, Wants};
 use crate::store::{KvItem, PluginRuns};
 
 use super::events::plugin_id;
+use super::operations::BegunJson;
 use super::page::{Page, Parameters};
 use super::{Admin, AdminError};
 
@@ -39,6 +41,24 @@ pub(super) struct PluginJson {
     runs: BTreeMap<&'static str, i64>,
     loaded_at: Option<Timestamp>,
     error: Option<String>,
+    /// Of one plugin, not in a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    versions: Option<Vec<VersionJson>>,
+}
+
+#[derive(Serialize)]
+struct VersionJson {
+    digest: Digest,
+    version: Option<String>,
+    activated_at: Timestamp,
+    is_active: bool,
+}
+
+/// What a rollback may name.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RollBack {
+    digest: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -88,13 +108,44 @@ pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
 ) -> Result<Json<PluginJson>, AdminError> {
+    shown(&admin, &name).await
+}
+
+/// A plugin with its versions.
+async fn shown(admin: &Admin, name: &str) -> Result<Json<PluginJson>, AdminError> {
     let board = admin.board.load_full();
-    let entry = name
-        .parse::<PluginName>()
-        .ok()
-        .and_then(|name| board.entries.get(&name));
+    let entry = board.entries.get(&plugin_name(name)?);
     let entry = entry.ok_or_else(|| AdminError::unknown("plugin", name))?;
-    plugin_json(&admin, entry).await.map(Json)
+    let versions = versions(admin, entry).await?;
+    Ok(Json(PluginJson {
+        versions: Some(versions),
+        ..plugin_json(admin, entry).await?
+    }))
+}
+
+/// The versions that can be active: kept here, the one that became so last first.
+async fn versions(admin: &Admin, entry: &Entry) -> Result<Vec<VersionJson>, AdminError> {
+    let Some(id) = entry.id else {
+        return Ok(Vec::new());
+    };
+    let active = entry.active.as_ref().map(|active| active.digest);
+    let mut kept = Vec::new();
+    for row in admin.store.versions(id).await? {
+        let Ok(digest) = row.digest.parse::<Digest>() else {
+            continue;
+        };
+        let is_active = active == Some(digest);
+        if is_active || admin.shelf.has(digest).await {
+            let now = entry.manifest.as_ref().filter(|_| is_active);
+            kept.push(VersionJson {
+                digest,
+                version: row.version.or(now.map(|now| now.version.clone())),
+                activated_at: row.activated_at,
+                is_active,
+            });
+        }
+    }
+    Ok(kept)
 }
 
 /// `GET plugins/{name}/kv?prefix=`, by key.
@@ -130,7 +181,7 @@ pub(super) async fn pause(
     set_paused(&admin, &name, true).await
 }
 
-/// `POST plugins/{name}/resume`.
+/// `POST plugins/{name}/resume`: it is paused no more, and tripped on no host.
 pub(super) async fn resume(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -146,6 +197,59 @@ async fn set_paused(admin: &Admin, name: &str, is_paused: bool) -> Result<Status
         tracing::debug!(%error, "other hosts are not told of the registry; they look by themselves");
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST plugins/{name}/rollback {"digest"?}`: a version that was active before is
+/// again, and stays so until a version appears that was never seen, or it is unpinned.
+pub(super) async fn roll_back(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Json<PluginJson>, AdminError> {
+    let to = if body.is_empty() {
+        None
+    } else {
+        let asked: RollBack = serde_json::from_slice(&body)
+            .map_err(|error| AdminError::Invalid(format!("the body is wrong: {error}")))?;
+        asked.digest
+    };
+    let to = to.map(|text| {
+        text.parse::<Digest>()
+            .map_err(|_| AdminError::unknown("version", text))
+    });
+    let plugin = plugin_name(&name)?;
+    admin.controls.roll_back(plugin, to.transpose()?).await?;
+    shown(&admin, &name).await
+}
+
+/// `POST plugins/{name}/unpin`: the file in the plugins directory may run again;
+/// answers when it was looked at.
+pub(super) async fn unpin(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+) -> Result<Json<PluginJson>, AdminError> {
+    let file = admin.controls.unpin(plugin_name(&name)?).await?;
+    admin.rescan.again([file]);
+    admin.rescan.now().await;
+    shown(&admin, &name).await
+}
+
+/// `POST plugins/{name}/forget`: takes away a plugin whose file is gone.
+pub(super) async fn forget(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+) -> Result<(StatusCode, Json<BegunJson>), AdminError> {
+    // That its file is gone may not have been noticed yet.
+    admin.rescan.now().await;
+    let operation = admin.controls.forget(plugin_name(&name)?).await?;
+    admin.operation_begun.notify_one();
+    let operation_id = operation.to_string();
+    Ok((StatusCode::ACCEPTED, Json(BegunJson { operation_id })))
+}
+
+fn plugin_name(name: &str) -> Result<PluginName, AdminError> {
+    name.parse()
+        .map_err(|_| AdminError::unknown("plugin", name))
 }
 
 /// How many live runs stand where; all wait behind a plugin that cannot run.
@@ -167,7 +271,7 @@ async fn plugin_json(admin: &Admin, entry: &Entry) -> Result<PluginJson, AdminEr
     let mut runs = BTreeMap::new();
     if let Some(id) = entry.id {
         let counts = admin.store.plugin_runs(id).await?;
-        runs.extend(states(&counts, entry.can_run()));
+        runs.extend(states(&counts, entry.can_run(admin.clock.now())));
         runs.extend([
             ("succeeded", counts.succeeded),
             ("dead", counts.dead),
@@ -195,7 +299,7 @@ async fn plugin_json(admin: &Admin, entry: &Entry) -> Result<PluginJson, AdminEr
             digest: candidate.digest,
             problem: candidate.problem.clone(),
         }),
-        pinned: false,
+        pinned: entry.is_pinned,
         hosts: {
             let here = entry.active.iter().map(|_| admin.host_name.to_string());
             here.chain(entry.elsewhere.iter().cloned()).collect()
@@ -204,7 +308,9 @@ async fn plugin_json(admin: &Admin, entry: &Entry) -> Result<PluginJson, AdminEr
         loaded_at: entry.loaded_at,
         error: candidate
             .filter(|_| entry.active.is_none())
-            .map(|candidate| candidate.problem.clone()),
+            .map(|candidate| candidate.problem.clone())
+            .or(entry.trip().map(|trip| trip.to_string())),
+        versions: None,
     })
 }
 

@@ -14,7 +14,7 @@ use crate::event::EventId;
 use crate::run::{RunId, RunState};
 use crate::store::{AttemptRow, Cancelled, Retried, RunFilter, RunRow};
 
-use super::events::plugin_id;
+use super::events::any_plugin_id;
 use super::page::{Page, Parameters};
 use super::{Admin, AdminError, journals};
 
@@ -90,7 +90,7 @@ pub(super) async fn list(
     let filter = RunFilter {
         before: parameters.parse("cursor")?.map(RunId),
         limit: limit + 1,
-        blocked: board.blocked(),
+        blocked: board.blocked(admin.clock.now()),
         ..filter(&mut parameters, &board)?
     };
     parameters.finish()?;
@@ -106,7 +106,7 @@ pub(super) fn filter(parameters: &mut Parameters, board: &Board) -> Result<RunFi
     });
     let plugin = parameters.take("plugin");
     Ok(RunFilter {
-        plugin: plugin.map(|name| plugin_id(board, &name)).transpose()?,
+        plugin: plugin.map(|name| any_plugin_id(board, &name)).transpose()?,
         event: parameters.parse("event")?,
         state: state.transpose()?,
         since: parameters.time("since")?,
@@ -145,6 +145,9 @@ pub(super) async fn retry(
         Retried::EventGone => Err(AdminError::NotNow(format!(
             "the event of run `{id}` is not kept any more"
         ))),
+        Retried::PluginGone => Err(AdminError::NotNow(format!(
+            "the plugin of run `{id}` was forgotten"
+        ))),
     }
 }
 
@@ -176,7 +179,7 @@ async fn detail(admin: &Admin, id: RunId) -> Result<RunDetail, AdminError> {
     let board = admin.board.load_full();
     let filter = RunFilter {
         id: Some(id),
-        blocked: board.blocked(),
+        blocked: board.blocked(admin.clock.now()),
         limit: 1,
         ..RunFilter::default()
     };
@@ -208,7 +211,9 @@ fn run_json(board: &Board, row: RunRow) -> RunJson {
     RunJson {
         id: row.id,
         event_id: row.event,
-        plugin: plugin.map_or_else(|| row.plugin.0.to_string(), |entry| entry.name.to_string()),
+        plugin: board
+            .name_of(row.plugin)
+            .map_or_else(|| row.plugin.0.to_string(), ToString::to_string),
         source: row.source,
         kind: row.kind,
         state: row.state,

@@ -173,7 +173,8 @@ async fn queue(admin: &Admin, now: Timestamp) -> Result<Vec<QueueJson>, AdminErr
     for entry in board.entries.values() {
         let Some(id) = entry.id else { continue };
         let live = admin.store.plugin_runs(id).await?;
-        let [(_, ready), (_, running), (_, waiting), (_, blocked)] = states(&live, entry.can_run());
+        let [(_, ready), (_, running), (_, waiting), (_, blocked)] =
+            states(&live, entry.can_run(admin.clock.now()));
         queue.push(QueueJson {
             plugin: entry.name.to_string(),
             ready,

@@ -117,20 +117,36 @@ pub(crate) async fn begin(
         wish["plugin"] = plugin.into();
     }
     let answer: Value = client.post_json(path, &wish).await?;
-    if !args.wait && !args.dry_run {
-        if is_json {
-            print_json(&answer)?;
-            return Ok(());
-        }
+    if args.dry_run {
         let begun: Begun = client.typed(answer)?;
-        let id = text::harmless(&begun.operation_id);
-        print(&format!(
-            "operation {id} has begun: hookbay operations show {id}\n"
-        ))?;
+        return follow(client, &begun.operation_id, true, is_json).await;
+    }
+    begun(client, answer, args.wait, is_json).await
+}
+
+/// Says that an operation has begun, or follows it if that is wanted.
+///
+/// # Errors
+/// [`CommandError::Failed`] if it does not succeed while it is followed.
+pub(super) async fn begun(
+    client: &AdminClient,
+    answer: Value,
+    is_awaited: bool,
+    is_json: bool,
+) -> Result<(), CommandError> {
+    if is_json && !is_awaited {
+        print_json(&answer)?;
         return Ok(());
     }
     let begun: Begun = client.typed(answer)?;
-    follow(client, &begun.operation_id, args.dry_run, is_json).await
+    if is_awaited {
+        return follow(client, &begun.operation_id, false, is_json).await;
+    }
+    let id = text::harmless(&begun.operation_id);
+    print(&format!(
+        "operation {id} has begun: hookbay operations show {id}\n"
+    ))?;
+    Ok(())
 }
 
 /// Shows how far an operation is until it is over: on a terminal in one line.

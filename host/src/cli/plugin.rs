@@ -1,6 +1,6 @@
 //! `hookbay plugin`: a plugin file on the bench, without a host and without a store.
 //!
-//! [`inspect`] says what a file is, [`run`](mod@run) executes it once or often in the real
+//! [`new`] makes the crate of one. [`inspect`] says what a file is, [`run`](mod@run) executes it once or often in the real
 //! sandbox, on an event and a state that [`fixture`] reads from files.
 
 use std::path::Path;
@@ -13,6 +13,7 @@ use crate::plugin::PluginHost;
 
 mod fixture;
 mod inspect;
+mod new;
 mod run;
 
 #[derive(Debug, clap::Args)]
@@ -23,6 +24,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Make a crate for a new plugin that builds and passes its own tests
+    New(new::Args),
     /// Say what a file is: its manifest, its imports, and whether a host can run it
     Inspect(inspect::Args),
     /// Run a plugin once in the real sandbox, and print what it did and used
@@ -31,12 +34,11 @@ enum Command {
 
 pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), CommandError> {
     // The bench is not this folder's host: only a file that is named counts.
-    let config = config_path
-        .map(|path| Config::load(Some(path)))
-        .transpose()?;
+    let config = || config_path.map(|path| Config::load(Some(path))).transpose();
     match args.command {
-        Command::Inspect(args) => inspect::run(config.as_ref(), &args).await,
-        Command::Run(args) => run::run(config.as_ref(), &args).await,
+        Command::New(args) => new::run(&args),
+        Command::Inspect(args) => inspect::run(config()?.as_ref(), &args).await,
+        Command::Run(args) => run::run(config()?.as_ref(), &args).await,
     }
 }
 

@@ -13,6 +13,7 @@ use super::table::{Screen, facts, print, print_json};
 use super::{CommandError, runs, text};
 
 mod install;
+mod versions;
 
 /// How many keys `show` lists.
 const KV_SHOWN: &str = "20";
@@ -32,6 +33,12 @@ pub(crate) enum Command {
     Pause(NamedArgs),
     /// Let a paused plugin go on
     Resume(NamedArgs),
+    /// Run a version that was active before, and stay with it
+    Rollback(versions::RollbackArgs),
+    /// Let the file in the plugins directory replace the active version again
+    Unpin(NamedArgs),
+    /// Take away a plugin whose file is gone, and cancel its unfinished runs
+    Forget(versions::ForgetArgs),
     /// Make the host look at the plugins directory now
     Rescan {
         #[command(flatten)]
@@ -95,7 +102,8 @@ struct Plugin {
     wants: Value,
     missing_grants: Value,
     candidate: Option<Candidate>,
-    pinned: Value,
+    pinned: bool,
+    versions: Vec<versions::Version>,
     hosts: Value,
     runs: BTreeMap<String, u64>,
     loaded_at: Option<String>,
@@ -128,6 +136,9 @@ pub(crate) async fn run(config_path: Option<&Path>, command: Command) -> Result<
         Command::Install(args) => install::run(config_path, &args).await,
         Command::Pause(args) => steer(config_path, &args, "pause", "paused").await,
         Command::Resume(args) => steer(config_path, &args, "resume", "resumed").await,
+        Command::Rollback(args) => versions::roll_back(config_path, &args).await,
+        Command::Unpin(args) => versions::unpin(config_path, &args).await,
+        Command::Forget(args) => versions::forget(config_path, &args).await,
         Command::Rescan { admin } => rescan(config_path, &admin).await,
         Command::Kv(args) => kv(config_path, &args).await,
     }
@@ -206,6 +217,7 @@ async fn show(config_path: Option<&Path>, args: &NamedArgs) -> Result<(), Comman
     let screen = Screen::current();
     let mut output = summary(&plugin, &screen);
     output.push('\n');
+    output.push_str(&versions::table(&plugin.versions, &screen));
     output.push_str(&entries(&kept.items, &screen, "keeps no keys"));
     if kept.next_cursor.is_some() {
         output.push_str(&format!(
@@ -235,7 +247,7 @@ fn summary(plugin: &Plugin, screen: &Screen) -> String {
         ("contract", said(&plugin.contract)),
         ("file", plugin.file.clone()),
         ("digest", plugin.digest.clone()),
-        ("pinned", said(&plugin.pinned)),
+        ("pinned", plugin.pinned.then(|| "yes".to_owned())),
         (
             "loaded",
             plugin

@@ -13,6 +13,8 @@ use crate::plugin::{Digest, Loaded, Manifest};
 use crate::run::PluginId;
 use crate::trigger::{Trigger, TriggerIndex};
 
+use super::breaker::{Allowance, Breaker, Trip};
+
 /// How a plugin stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PluginState {
@@ -20,6 +22,8 @@ pub enum PluginState {
     Active,
     /// An operator has paused it.
     Paused,
+    /// Its version failed again and again on this host; its runs wait.
+    Tripped,
     /// No version runs: the only one wants more than it is granted.
     Held,
     /// No live host has its file.
@@ -28,7 +32,7 @@ pub enum PluginState {
     Broken,
 }
 
-/// A newer file that is not active.
+/// A file that is not active.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// Its digest, if it could be read.
@@ -37,6 +41,8 @@ pub struct Candidate {
     pub problem: String,
     /// Grants that it wants and has not.
     pub missing_grants: Vec<String>,
+    /// Whether it is nothing that could run, whatever an operator grants.
+    pub is_broken: bool,
 }
 
 /// All that is known of one plugin on this host.
@@ -62,8 +68,18 @@ pub struct Entry {
     pub settings: Arc<PluginConfig>,
     /// Whether an operator has paused it, on all hosts.
     pub is_paused: bool,
+    /// Whether no known version may replace the active one.
+    pub is_pinned: bool,
+    /// The version that the registry calls active, as it was last read.
+    pub(super) registered: Option<Digest>,
     /// The other live hosts that run its active version.
     pub elsewhere: Vec<String>,
+    /// Whether the active version may be tried here.
+    pub breaker: Arc<Breaker>,
+    /// Of which version that is.
+    breaker_of: Option<Digest>,
+    /// When an operator last resumed it, as the registry says.
+    pub(super) resumed_ms: i64,
     /// Whether its file is in the directory.
     pub(super) is_present: bool,
 }
@@ -72,13 +88,20 @@ pub struct Entry {
 #[derive(Clone, Default)]
 pub struct Board {
     /// By name.
-    pub entries: BTreeMap<PluginName, Entry>,
+    pub entries: BTreeMap<PluginName, Arc<Entry>>,
     /// Which plugins want an event.
     pub triggers: TriggerIndex,
     /// Whether the first scan of the directory has ended.
     pub is_ready: bool,
     names: HashMap<PluginId, PluginName>,
+    former: Former,
 }
+
+/// Plugins by name.
+pub(super) type Entries = BTreeMap<PluginName, Arc<Entry>>;
+
+/// Plugins that were forgotten: their names are needed for their history.
+pub(super) type Former = Arc<BTreeMap<PluginId, PluginName>>;
 
 /// The board that everybody reads and only `presence` writes.
 pub type SharedBoard = Arc<ArcSwap<Board>>;
@@ -89,6 +112,7 @@ impl PluginState {
         match self {
             Self::Active => "active",
             Self::Paused => "paused",
+            Self::Tripped => "tripped",
             Self::Held => "held",
             Self::Missing => "missing",
             Self::Broken => "broken",
@@ -116,14 +140,42 @@ impl Entry {
             triggers: Vec::new(),
             settings: Arc::new(settings),
             is_paused: false,
+            is_pinned: false,
+            registered: None,
             elsewhere: Vec::new(),
+            breaker: Arc::default(),
+            breaker_of: None,
+            resumed_ms: 0,
             is_present: false,
         }
     }
 
+    /// Takes a version to run from now on. A breaker says nothing of another version.
+    pub(super) fn runs(&mut self, loaded: Arc<Loaded>, now: Timestamp) {
+        if self.breaker_of != Some(loaded.digest) {
+            self.breaker_of = Some(loaded.digest);
+            self.breaker = Arc::default();
+        }
+        self.active = Some(loaded);
+        self.loaded_at = Some(now);
+    }
+
+    /// How many of its runs this host may execute now.
+    pub(super) fn allowance(&self, now: Timestamp) -> Allowance {
+        if self.active.is_none() || self.is_paused {
+            return Allowance::None;
+        }
+        self.breaker.allowance(now)
+    }
+
     /// Whether this host may execute runs of it now.
-    pub fn can_run(&self) -> bool {
-        self.active.is_some() && !self.is_paused
+    pub fn can_run(&self, now: Timestamp) -> bool {
+        self.allowance(now) != Allowance::None
+    }
+
+    /// Why the active version is left alone on this host, if it is.
+    pub fn trip(&self) -> Option<Trip> {
+        self.active.as_ref().and_then(|_| self.breaker.trip())
     }
 
     /// How it stands, on all hosts together.
@@ -131,17 +183,57 @@ impl Entry {
         let runs_somewhere = self.active.is_some() || !self.elsewhere.is_empty();
         match &self.candidate {
             _ if runs_somewhere && self.is_paused => PluginState::Paused,
+            _ if self.trip().is_some() => PluginState::Tripped,
             _ if runs_somewhere => PluginState::Active,
             _ if !self.is_present => PluginState::Missing,
-            Some(candidate) if candidate.missing_grants.is_empty() => PluginState::Broken,
+            Some(candidate) if candidate.is_broken => PluginState::Broken,
             _ => PluginState::Held,
+        }
+    }
+
+    /// The version in the plugins directory, as far as it is known.
+    pub(super) fn on_disk(&self) -> Option<Digest> {
+        match &self.candidate {
+            Some(candidate) => candidate.digest,
+            None => self.active.as_ref().map(|active| active.digest),
+        }
+    }
+}
+
+impl Candidate {
+    /// A version that could run, but for this.
+    pub(super) fn waiting(digest: Digest, problem: String) -> Self {
+        Self {
+            digest: Some(digest),
+            problem,
+            missing_grants: Vec::new(),
+            is_broken: false,
+        }
+    }
+
+    /// A version that wants more than it is granted.
+    pub(super) fn held(digest: Digest, missing_grants: Vec<String>) -> Self {
+        Self {
+            problem: format!("wants {}", missing_grants.join(", ")),
+            missing_grants,
+            ..Self::waiting(digest, String::new())
+        }
+    }
+
+    /// What cannot run.
+    pub(super) fn broken(digest: Option<Digest>, problem: String) -> Self {
+        Self {
+            digest,
+            problem,
+            missing_grants: Vec::new(),
+            is_broken: true,
         }
     }
 }
 
 impl Board {
     /// The board of these plugins.
-    pub(super) fn new(entries: BTreeMap<PluginName, Entry>, is_ready: bool) -> Self {
+    pub(super) fn new(entries: Entries, former: Former, is_ready: bool) -> Self {
         let mut triggers = TriggerIndex::default();
         let mut names = HashMap::with_capacity(entries.len());
         for entry in entries.values() {
@@ -155,21 +247,37 @@ impl Board {
             triggers,
             is_ready,
             names,
+            former,
         }
     }
 
     /// The plugin with this number.
     pub fn by_id(&self, id: PluginId) -> Option<&Entry> {
-        self.entries.get(self.names.get(&id)?)
+        self.entries.get(self.names.get(&id)?).map(Arc::as_ref)
+    }
+
+    /// The name of the plugin with this number, also of one that is forgotten.
+    pub fn name_of(&self, id: PluginId) -> Option<&PluginName> {
+        self.names.get(&id).or_else(|| self.former.get(&id))
+    }
+
+    /// The number of the plugin with this name, else of the last one of this name that
+    /// is forgotten.
+    pub fn id_of(&self, name: &PluginName) -> Option<PluginId> {
+        let former = || self.former.iter().rev().find(|(_, was)| *was == name);
+        let present = self.entries.get(name).and_then(|entry| entry.id);
+        present.or_else(|| former().map(|(id, _)| *id))
     }
 
     /// The plugins that can take no run now.
-    pub fn blocked(&self) -> Vec<PluginId> {
-        self.entries
-            .values()
-            .filter(|entry| !entry.can_run())
-            .filter_map(|entry| entry.id)
-            .collect()
+    pub fn blocked(&self, now: Timestamp) -> Vec<PluginId> {
+        let cannot = self.entries.values().filter(|entry| !entry.can_run(now));
+        let cannot = cannot.filter_map(|entry| entry.id);
+        cannot.chain(self.former.keys().copied()).collect()
+    }
+
+    pub(super) fn former(&self) -> Former {
+        Arc::clone(&self.former)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::run::{Claimed, PluginId};
 use crate::store::{Finished, NewEvent, Settled, Store, StoreError};
 
 use super::board::SharedBoard;
+use super::breaker::{Breaker, Change};
 use super::outbound::Outbound;
 use super::wakeup::Wakeup;
 use super::{Dispatcher, Slot};
@@ -53,6 +54,7 @@ pub(super) struct ActivePlugin {
     pub(super) name: PluginName,
     pub(super) loaded: Arc<Loaded>,
     pub(super) settings: Arc<PluginConfig>,
+    pub(super) breaker: Arc<Breaker>,
 }
 
 impl Executor {
@@ -100,6 +102,10 @@ impl Executor {
             }
             Err(damage) => Report::permanent(damage.clone(), self.clock.now()),
         };
+        if event.is_ok() {
+            self.tell_breaker(&plugin, &report);
+        }
+        // Not before: whoever takes it looks at the breaker.
         drop(slot);
         let tried = Tried {
             outcome: report.outcome,
@@ -133,6 +139,20 @@ impl Executor {
         };
         self.record(Arc::new(finished), event.ok().as_deref(), &plugin.name)
             .await
+    }
+
+    fn tell_breaker(&self, plugin: &ActivePlugin, report: &Report) {
+        let (name, started_at) = (&plugin.name, report.record.started_at);
+        let changed = plugin
+            .breaker
+            .ended(report.outcome, started_at, self.clock.now());
+        match changed {
+            Change::None => {}
+            Change::Tripped(trip) => tracing::warn!(plugin = %name, "the plugin is {trip}"),
+            Change::Closed => {
+                tracing::info!(plugin = %name, "the plugin answers again; its runs go on");
+            }
+        }
     }
 
     /// The run's event, or what is wrong with it; none, if we gave up asking.

@@ -14,9 +14,14 @@ use crate::rate::Rate;
 use crate::run::{Claimed, Fence, PluginId};
 use crate::store::Want;
 
+use super::board::Entry;
+use super::breaker::Allowance;
+
 /// Runs claimed and not yet recorded, per run that may execute at once, of a plugin
 /// that has no rate.
-pub(super) const AHEAD: u32 = 32;
+const AHEAD: u32 = 32;
+/// What may come between a claim and a recorded end, beside what guests take.
+const HOLD_MARGIN: Duration = Duration::from_mins(2);
 /// The most that a lane has claimed and not yet recorded, unless more than that
 /// may execute at once.
 const OUTSTANDING_MAX: u32 = 256;
@@ -32,6 +37,26 @@ pub(super) struct Share {
     pub(super) rate: Option<Rate>,
     /// How long a claimed run may take until it is recorded.
     pub(super) hold: Duration,
+}
+
+impl Share {
+    /// What a plugin may have as it stands; none, if it cannot run now.
+    pub(super) fn of(entry: &Entry, now: Timestamp) -> Option<Self> {
+        let settings = &entry.settings;
+        let (concurrency, ahead) = match entry.allowance(now) {
+            Allowance::None => return None,
+            Allowance::Probe => (1, 1),
+            // Claimed ahead, a run would start later than its rate counts it.
+            Allowance::All if settings.rate.is_some() => (settings.concurrency, 1),
+            Allowance::All => (settings.concurrency, AHEAD),
+        };
+        Some(Self {
+            concurrency,
+            ahead,
+            rate: settings.rate,
+            hold: settings.limits.wall * (ahead + 1) + HOLD_MARGIN,
+        })
+    }
 }
 
 /// A claimed run, with its event where that is held in memory already.
@@ -181,6 +206,13 @@ impl Lanes {
         if let Some(lane) = self.lanes.get_mut(&plugin) {
             lane.outstanding = lane.outstanding.saturating_sub(1);
             lane.due = [lane.due, due_again].into_iter().flatten().min();
+        }
+    }
+
+    /// Notes that a plugin is left alone until a time, whenever its runs are due.
+    pub(super) fn tripped(&mut self, plugin: PluginId, until: Timestamp) {
+        if let Some(lane) = self.lanes.get_mut(&plugin) {
+            lane.due = Some(until);
         }
     }
 

@@ -19,6 +19,7 @@ use crate::store::{OperationId, OwnOperation, Position, Request, RunFilter, Stor
 use super::{Board, SharedBoard, Wakeup};
 
 mod catch_up;
+mod forget;
 mod selection;
 
 pub(super) use catch_up::begin_catch_up;
@@ -95,13 +96,13 @@ impl Operations {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.begun.notified() => {}
-                _ = forget.tick() => self.forget().await,
+                _ = forget.tick() => self.forget_old().await,
                 () = stop.cancelled() => return,
             }
         }
     }
 
-    async fn forget(&self) {
+    async fn forget_old(&self) {
         if let Err(error) = self.store.forget_operations().await {
             tracing::warn!(%error, "old operations cannot be forgotten now");
         }
@@ -141,7 +142,7 @@ impl Operations {
         match &operation.request {
             Some(Request::Retry { filter }) => {
                 let filter = RunFilter {
-                    blocked: board.blocked(),
+                    blocked: board.blocked(now),
                     ..filter.clone()
                 };
                 self.retry(operation, &filter).await
@@ -168,6 +169,7 @@ impl Operations {
                 };
                 self.replay(operation, &selection, &board).await
             }
+            Some(Request::Forget { plugin }) => self.forget_plugin(operation, *plugin).await,
             None => {
                 tracing::error!(
                     operation = id.0,

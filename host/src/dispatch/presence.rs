@@ -2,9 +2,10 @@
 //! directory, what the operator grants, and the store's registry.
 //!
 //! The directory names a plugin's candidate, the store its active version. A
-//! candidate that loads and wants no more than it is granted becomes active in
-//! one swap; any other is shown with its problem while the active one keeps
-//! running. A board of all this is published for whoever needs it.
+//! candidate that loads and wants no more than it is granted becomes active in one
+//! swap (`activation`); any other is shown with its problem while the active one keeps
+//! running. What an operator asks for is done here too (`controls`), so that one task
+//! alone changes the board, which is published for whoever needs it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,15 +18,21 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::name::PluginName;
-use crate::plugin::{Digest, Found, LoadError, Loaded, PluginHost, TriggerText};
-use crate::retry::OnDead;
+use crate::plugin::{Digest, Found, LoadError, Loaded, PluginHost, Rescan};
 use crate::run::PluginId;
-use crate::store::{RegisterPlugin, Store, StoreError};
+use crate::store::{PluginRow, Store, StoreError};
 
-use super::board::{Board, Candidate, Entry, SharedBoard, triggers_in_force};
-use super::operations::begin_catch_up;
+use super::board::{Board, Candidate, Entries, Entry, SharedBoard, triggers_in_force};
 use super::shelf::Shelf;
 use super::wakeup::Wakeup;
+
+mod activation;
+mod controls;
+mod difference;
+
+pub use controls::{ControlError, Controls};
+
+use controls::ControlQueue;
 
 /// Keeps the board.
 pub struct Presence {
@@ -35,6 +42,8 @@ pub struct Presence {
     pub store: Store,
     /// What loads components.
     pub host: Arc<PluginHost>,
+    /// Where versions are kept.
+    pub shelf: Shelf,
     /// What it keeps.
     pub board: SharedBoard,
     /// The time.
@@ -45,6 +54,8 @@ pub struct Presence {
     pub wakeup: Arc<Wakeup>,
     /// Rung when the registry has changed by somebody else's hand.
     pub registry_changed: Arc<Notify>,
+    /// Has files looked at again.
+    pub rescan: Rescan,
 }
 
 /// Between looks at the registry that other hosts write too.
@@ -62,25 +73,40 @@ impl Presence {
             let Ok(name) = row.name.parse::<PluginName>() else {
                 continue;
             };
-            let mut entry = Entry::new(name.clone(), row.file, self.config.plugin(&name));
-            entry.id = Some(PluginId(row.plugin_id));
+            let mut entry = Entry::new(name.clone(), row.file.clone(), self.config.plugin(&name));
+            entry.is_in_registry(&row);
             entry.manifest = serde_json::from_str(&row.manifest).ok();
             entry.triggers = triggers_in_force(&entry.settings, entry.manifest.as_ref());
-            entry.is_paused = row.is_paused;
-            entries.insert(name, entry);
+            entries.insert(name, Arc::new(entry));
         }
-        self.publish(entries, false);
+        let former = self.store.forgotten_plugins().await?;
+        let former = former
+            .into_iter()
+            .filter_map(|(id, name)| Some((id, name.parse().ok()?)));
+        let former = Arc::new(former.collect());
+        self.board
+            .store(Arc::new(Board::new(entries, former, false)));
         Ok(())
     }
 
-    /// Takes in what the directory holds, until it says no more.
-    pub async fn run(self, mut found: mpsc::Receiver<Found>, stop: CancellationToken) {
+    /// Takes in what the directory holds and what operators ask for, until the
+    /// directory says no more.
+    pub async fn run(
+        self,
+        mut found: mpsc::Receiver<Found>,
+        mut controls: ControlQueue,
+        stop: CancellationToken,
+    ) {
         // Files that could not be registered, for the database's sake, not theirs.
         let mut again: BTreeMap<String, Arc<[u8]>> = BTreeMap::new();
         let mut look = tokio::time::interval(LOOK_EVERY);
         loop {
             let one = tokio::select! {
                 one = found.recv() => one,
+                request = controls.next() => {
+                    self.answer(request).await;
+                    continue;
+                }
                 () = self.registry_changed.notified() => {
                     self.read_again().await;
                     continue;
@@ -145,11 +171,16 @@ impl Presence {
             }
             return Ok(());
         }
-        let loaded = self.host.load(Arc::clone(bytes)).await;
-        self.metrics.plugin_loaded(loaded.is_ok());
+        let loaded = match self.loaded_before(digest) {
+            Some(loaded) => Ok(loaded),
+            None => {
+                let loaded = self.host.load(Arc::clone(bytes)).await;
+                self.metrics.plugin_loaded(loaded.is_ok());
+                loaded.map(Arc::new)
+            }
+        };
         match loaded {
             Ok(loaded) => {
-                let loaded = Arc::new(loaded);
                 let mut registered = Ok(());
                 for name in names {
                     if let Err(error) = self.loaded(&name, file, &loaded, bytes).await {
@@ -166,59 +197,14 @@ impl Presence {
         }
     }
 
-    /// A version has loaded: activate it, or keep it as a candidate for what it
-    /// lacks.
-    async fn loaded(
-        &self,
-        name: &PluginName,
-        file: &str,
-        loaded: &Arc<Loaded>,
-        bytes: &[u8],
-    ) -> Result<(), StoreError> {
-        let settings = self.config.plugin(name);
-        let missing_grants = loaded.manifest.missing_grants(&settings);
-        let problem = if missing_grants.is_empty() {
-            match loaded.exceeds(&settings.limits) {
-                None => self.is_older(name, loaded.digest).await?,
-                problem => problem,
-            }
-        } else {
-            Some(format!("wants {}", missing_grants.join(", ")))
-        };
-        if let Some(problem) = problem {
-            tracing::warn!(plugin = %name, digest = %loaded.digest, problem, "the version is a candidate; what ran keeps running");
-            let is_held = !missing_grants.is_empty();
-            if self.active(name).is_none() && !self.activate_kept(name, file).await? && is_held {
-                // Without an active version its triggers hold anyway: its runs wait.
-                let id = self.register(name, file, loaded, None).await?;
-                self.change(name, file, |entry| entry.is_registered(id, loaded));
-            }
-            self.change(name, file, |entry| {
-                entry.candidate = Some(Candidate {
-                    digest: Some(loaded.digest),
-                    problem,
-                    missing_grants,
-                });
-            });
-            return Ok(());
-        }
-        if let Err(error) = self.shelf().put(loaded.digest, bytes).await {
-            // It can run all the same; only a later rollback cannot have it.
-            tracing::warn!(plugin = %name, %error, "the version cannot be kept in the data directory");
-        }
-        begin_catch_up(&self.store, name, &settings).await?;
-        let id = self
-            .register(name, file, loaded, Some(loaded.digest))
-            .await?;
-        tracing::info!(plugin = %name, digest = %loaded.digest, version = %loaded.manifest.version, "the plugin is active");
-        let now = self.clock.now();
-        self.change(name, file, |entry| {
-            entry.is_registered(id, loaded);
-            entry.active = Some(Arc::clone(loaded));
-            entry.loaded_at = Some(now);
-            entry.candidate = None;
-        });
-        Ok(())
+    /// A version that runs here already, under whatever name.
+    fn loaded_before(&self, digest: Digest) -> Option<Arc<Loaded>> {
+        let board = self.board.load();
+        let mut active = board
+            .entries
+            .values()
+            .filter_map(|entry| entry.active.as_ref());
+        active.find(|active| active.digest == digest).cloned()
     }
 
     /// A file did not load: what ran keeps running; at start, the version that
@@ -227,18 +213,12 @@ impl Presence {
         for name in self.names_of(file) {
             tracing::warn!(plugin = %name, file, %error, "the file is not a plugin that can run; what ran keeps running");
             if self.active(&name).is_none()
-                && let Err(error) = self.activate_kept(&name, file).await
+                && let Err(error) = self.activate_registered(&name, file).await
             {
                 tracing::error!(plugin = %name, %error, "it cannot be said which version was active");
             }
-            let problem = error.to_string();
-            self.change(&name, file, |entry| {
-                entry.candidate = Some(Candidate {
-                    digest,
-                    problem,
-                    missing_grants: Vec::new(),
-                });
-            });
+            let candidate = Candidate::broken(digest, error.to_string());
+            self.change(&name, file, |entry| entry.candidate = Some(candidate));
         }
     }
 
@@ -247,73 +227,12 @@ impl Presence {
         tracing::error!(plugin = %name, %error, "the plugin cannot be registered; what ran keeps running");
         self.change(name, file, |entry| {
             let problem = "the registry could not be written; it is tried again".to_owned();
-            entry.candidate = Some(Candidate {
-                digest: Some(digest),
-                problem,
-                missing_grants: Vec::new(),
-            });
+            entry.candidate = Some(Candidate::waiting(digest, problem));
         });
     }
 
     fn active(&self, name: &PluginName) -> Option<Arc<Loaded>> {
         self.board.load().entries.get(name)?.active.clone()
-    }
-
-    /// Whether a version that is found at start has been replaced since: while other
-    /// hosts run a newer one, a host that comes back does not take them back.
-    async fn is_older(
-        &self,
-        name: &PluginName,
-        digest: Digest,
-    ) -> Result<Option<String>, StoreError> {
-        if self.board.load().is_ready || !self.store.is_shared() {
-            return Ok(None);
-        }
-        let rows = self.store.plugins().await?;
-        let row = rows.into_iter().find(|row| row.name == name.as_str());
-        let Some((row, active)) = row.and_then(|row| Some((row.plugin_id, row.digest?))) else {
-            return Ok(None);
-        };
-        let digest = digest.to_string();
-        let epoch = self.store.epoch().0;
-        let others = self.store.live_hosts().await?;
-        if digest == active
-            || others.iter().all(|host| host.epoch == epoch)
-            || !self.store.knows_digest(PluginId(row), &digest).await?
-        {
-            return Ok(None);
-        }
-        Ok(Some(format!(
-            "is a version that was replaced by {active}, which other hosts run"
-        )))
-    }
-
-    /// Activates the version that the store calls active from where it is kept;
-    /// returns whether there is one.
-    async fn activate_kept(&self, name: &PluginName, file: &str) -> Result<bool, StoreError> {
-        let rows = self.store.plugins().await?;
-        let row = rows.into_iter().find(|row| row.name == name.as_str());
-        let digest = row.and_then(|row| row.digest?.parse().ok());
-        let Some(loaded) = self.kept(name, digest).await else {
-            return Ok(false);
-        };
-        tracing::info!(plugin = %name, digest = %loaded.digest, "the version that was active runs, from the data directory");
-        let now = self.clock.now();
-        self.change(name, file, |entry| {
-            entry.active = Some(Arc::new(loaded));
-            entry.loaded_at = Some(now);
-        });
-        Ok(true)
-    }
-
-    /// A version, if it is kept here and may run.
-    pub(super) async fn kept(&self, name: &PluginName, digest: Option<Digest>) -> Option<Loaded> {
-        let bytes = self.shelf().get(digest?).await?;
-        let loaded = self.host.load(bytes).await.ok()?;
-        let settings = self.config.plugin(name);
-        let is_allowed = loaded.manifest.missing_grants(&settings).is_empty()
-            && loaded.exceeds(&settings.limits).is_none();
-        is_allowed.then_some(loaded)
     }
 
     fn removed(&self, file: &str) {
@@ -330,33 +249,9 @@ impl Presence {
     fn scan_ended(&self) {
         let board = self.board.load();
         if !board.is_ready {
-            self.publish(board.entries.clone(), true);
+            let ready = Board::new(board.entries.clone(), board.former(), true);
+            self.board.store(Arc::new(ready));
         }
-    }
-
-    async fn register(
-        &self,
-        name: &PluginName,
-        file: &str,
-        loaded: &Loaded,
-        digest: Option<Digest>,
-    ) -> Result<PluginId, StoreError> {
-        let settings = self.config.plugin(name);
-        let triggers = triggers_in_force(&settings, Some(&loaded.manifest));
-        let texts: Vec<TriggerText> = triggers.iter().map(TriggerText::from).collect();
-        let row = RegisterPlugin {
-            name: name.to_string(),
-            file: file.to_owned(),
-            digest: digest.map(|digest| digest.to_string()),
-            manifest: serde_json::to_string(&loaded.manifest).unwrap_or_default(),
-            triggers: serde_json::to_string(&texts).unwrap_or_default(),
-            blocks_on_dead: settings.on_dead == OnDead::Block,
-        };
-        let id = self.store.register(row).await?;
-        if let Err(error) = self.store.tell_registry().await {
-            tracing::debug!(%error, "other hosts are not told of the plugin; they look by themselves");
-        }
-        Ok(id)
     }
 
     /// The plugins that a file is: the tables that name it, else its stem.
@@ -384,11 +279,15 @@ impl Presence {
     }
 
     fn change(&self, name: &PluginName, file: &str, change: impl FnOnce(&mut Entry)) {
-        let board = self.board.load();
-        let mut entries = board.entries.clone();
-        let entry = entries
-            .entry(name.clone())
-            .or_insert_with(|| Entry::new(name.clone(), file.to_owned(), self.config.plugin(name)));
+        let mut entries = self.board.load().entries.clone();
+        let new = || {
+            Arc::new(Entry::new(
+                name.clone(),
+                file.to_owned(),
+                self.config.plugin(name),
+            ))
+        };
+        let entry = Arc::make_mut(entries.entry(name.clone()).or_insert_with(new));
         file.clone_into(&mut entry.file);
         entry.is_present = true;
         change(entry);
@@ -396,18 +295,26 @@ impl Presence {
         if !entry.is_present && entry.id.is_none() {
             entries.remove(name);
         }
-        self.publish(entries, board.is_ready);
+        self.publish(entries);
     }
 
-    pub(super) fn publish(&self, entries: BTreeMap<PluginName, Entry>, is_ready: bool) {
+    pub(super) fn publish(&self, entries: Entries) {
         let able = entries.values().filter(|entry| entry.active.is_some());
         let able: Vec<PluginId> = able.filter_map(|entry| entry.id).collect();
-        self.board.store(Arc::new(Board::new(entries, is_ready)));
+        let board = self.board.load();
+        let board = Board::new(entries, board.former(), board.is_ready);
+        self.board.store(Arc::new(board));
         self.wakeup.ring(&able);
     }
+}
 
-    /// Where versions are kept.
-    fn shelf(&self) -> Shelf {
-        Shelf::new(self.config.data_dir.join("digests"))
+impl Entry {
+    /// Takes over what the registry says beside the version and its triggers.
+    pub(super) fn is_in_registry(&mut self, row: &PluginRow) {
+        self.id = Some(PluginId(row.plugin_id));
+        self.is_paused = row.is_paused;
+        self.is_pinned = row.is_pinned;
+        self.resumed_ms = row.resumed_ms;
+        self.registered = row.digest.as_deref().and_then(|text| text.parse().ok());
     }
 }

@@ -80,9 +80,11 @@ impl Heartbeat {
     async fn beat(&mut self) -> bool {
         let began = Instant::now();
         let board = self.board.load_full();
-        let loaded = board.entries.values().filter_map(|entry| {
-            let digest = entry.active.as_ref()?.digest.to_string();
-            Some((entry.id?, digest))
+        let present = board.entries.values().filter(|entry| entry.is_present);
+        let loaded = present.filter_map(|entry| {
+            let digest = entry.active.as_ref();
+            let digest = digest.map(|active| active.digest.to_string());
+            Some((entry.id?, digest.unwrap_or_default()))
         });
         let beat = self
             .store

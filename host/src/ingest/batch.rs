@@ -149,7 +149,7 @@ async fn commit(store: &Store, wakeup: &Wakeup, batch: Vec<Waiting>) {
     }
     let count = events.len();
     let ingested = match store.ingest(events).await {
-        Ok(ingested) => ingested.into_iter().map(Some).collect(),
+        Ok(ingested) => ingested,
         Err(error) => {
             tracing::error!(%error, events = count, "events cannot be stored; their senders are told to come back");
             vec![None; count]

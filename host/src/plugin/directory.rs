@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use notify::event::{EventKind, ModifyKind, RenameMode};
@@ -45,7 +45,10 @@ pub enum Found {
 
 /// Asks for a scan now.
 #[derive(Clone)]
-pub struct Rescan(mpsc::Sender<Hint>);
+pub struct Rescan {
+    hints: mpsc::Sender<Hint>,
+    again: Arc<Mutex<BTreeSet<String>>>,
+}
 
 /// Watches one directory.
 pub struct Directory {
@@ -56,6 +59,8 @@ pub struct Directory {
     reported: BTreeMap<String, Look>,
     /// Those of them that could not be read.
     unread: BTreeSet<String>,
+    /// Those that are to be reported again, changed or not.
+    again: Arc<Mutex<BTreeSet<String>>>,
     watcher: Option<notify::RecommendedWatcher>,
 }
 
@@ -87,10 +92,17 @@ impl Rescan {
     /// Has the directory looked at, and returns when that has ended.
     pub async fn now(&self) {
         let (done, waits) = oneshot::channel();
-        if self.0.send(Hint::Asked(done)).await.is_ok() {
+        if self.hints.send(Hint::Asked(done)).await.is_ok() {
             // An error means that the host stops.
             drop(waits.await);
         }
+    }
+
+    /// Has files reported again as if they were new, by the next scan, which is soon.
+    pub fn again(&self, files: impl IntoIterator<Item = String>) {
+        locked(&self.again).extend(files);
+        // A full channel holds hints enough for a scan already.
+        drop(self.hints.try_send(Hint::Changed(None)));
     }
 }
 
@@ -104,13 +116,17 @@ impl Directory {
             sender,
             reported: BTreeMap::new(),
             unread: BTreeSet::new(),
+            again: Arc::default(),
             watcher: None,
         }
     }
 
     /// A handle that asks for scans.
     pub fn rescan(&self) -> Rescan {
-        Rescan(self.sender.clone())
+        Rescan {
+            hints: self.sender.clone(),
+            again: Arc::clone(&self.again),
+        }
     }
 
     /// Reports what is there and what changes, until nobody listens.
@@ -195,6 +211,11 @@ impl Directory {
     ) -> Result<bool, Closed> {
         let mut before = BTreeMap::new();
         let mut is_seen = true;
+        for name in std::mem::take(&mut *locked(&self.again)) {
+            if let Some(look) = self.reported.get_mut(&name) {
+                *look = Look::NONE;
+            }
+        }
         for _ in 0..LOOKS {
             let now = match looks(&self.path).await {
                 Ok(now) => now,
@@ -268,6 +289,10 @@ impl Directory {
 
 /// Nobody listens any more.
 struct Closed;
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What is in the directory now; nothing, while it does not exist.
 async fn looks(directory: &Path) -> std::io::Result<BTreeMap<String, Look>> {

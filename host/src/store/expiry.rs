@@ -16,6 +16,22 @@ use super::{Store, StoreError};
 const SLICE: u32 = 250;
 const WHY: &str = "its event is older than `max_pending_age`";
 
+/// How runs end that no host executes.
+pub(super) struct Ending {
+    pub(super) state: RunState,
+    pub(super) outcome: Outcome,
+    pub(super) why: &'static str,
+    /// Whether it is an attempt, one that the policy does not count.
+    pub(super) is_attempt: bool,
+}
+
+const EXPIRED: Ending = Ending {
+    state: RunState::Dead,
+    outcome: Outcome::Expired,
+    why: WHY,
+    is_attempt: true,
+};
+
 /// What became of runs that waited too long.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expired {
@@ -56,7 +72,7 @@ impl Store {
             let (statements, ids, keys) = (Arc::clone(&statements), ids.clone(), keys.clone());
             Box::pin(async move {
                 order::lock(tx, keys.into_iter(), std::iter::empty()).await?;
-                let over = still_waiting(tx, ids).await?;
+                let over = still_waiting(tx, ids, &EXPIRED).await?;
                 let (history, now) = (&statements.history, tx.now);
                 let tried = over.iter().map(|one| tried(one, now));
                 history.record_attempts(tx, tried).await?;
@@ -75,7 +91,11 @@ impl Store {
 }
 
 /// Those of these runs that nobody has claimed meanwhile, locked.
-async fn still_waiting(tx: &mut Tx, ids: Vec<i64>) -> Result<Vec<Over<'static>>, StoreError> {
+pub(super) async fn still_waiting(
+    tx: &mut Tx,
+    ids: Vec<i64>,
+    ending: &Ending,
+) -> Result<Vec<Over<'static>>, StoreError> {
     let locking = match tx.dialect() {
         super::sql::Dialect::Sqlite => "",
         super::sql::Dialect::Postgres => " for update skip locked",
@@ -86,27 +106,28 @@ async fn still_waiting(tx: &mut Tx, ids: Vec<i64>) -> Result<Vec<Over<'static>>,
          from runs where {these} and state <> 1 order by run_id{locking}"
     ));
     let rows = tx.fetch_all(waiting.bind(ids)).await?;
-    rows.iter().map(over).collect()
+    rows.iter().map(|row| over(row, ending)).collect()
 }
 
-/// The run's end. It is an attempt that the policy does not count.
-fn over(row: &Row) -> Result<Over<'static>, StoreError> {
+/// The run's end.
+fn over(row: &Row, ending: &Ending) -> Result<Over<'static>, StoreError> {
+    let more = u32::from(ending.is_attempt);
     Ok(Over {
         run: RunId(row.int("run_id")?),
         event: EventId::from_bytes(&row.bytes("event_id")?)
             .ok_or_else(|| super::damaged("an event's id has not sixteen bytes"))?,
         plugin: PluginId(row.int("plugin_id")?),
         order: key_of(row)?,
-        state: RunState::Dead,
-        attempt: row.count("attempt")?.saturating_add(1),
-        free_attempts: row.count("free_attempts")?.saturating_add(1),
+        state: ending.state,
+        attempt: row.count("attempt")?.saturating_add(more),
+        free_attempts: row.count("free_attempts")?.saturating_add(more),
         max_attempts: 0,
         lease_no: row.int("lease_no")?,
         created_at: row.time("created_ms")?,
-        outcome: Outcome::Expired,
+        outcome: ending.outcome,
         summary: None,
         data: None,
-        error: Some(WHY),
+        error: Some(ending.why),
     })
 }
 
@@ -115,7 +136,7 @@ fn tried(over: &Over<'_>, now: Timestamp) -> Tried<'static> {
     Tried::without_record(attempt, "", now, Outcome::Expired, Some(WHY))
 }
 
-fn key_of(row: &Row) -> Result<Option<OrderKey>, StoreError> {
+pub(super) fn key_of(row: &Row) -> Result<Option<OrderKey>, StoreError> {
     let key = row.bytes_or_none("order_key")?;
     Ok(key.as_deref().and_then(OrderKey::from_bytes))
 }

@@ -14,7 +14,7 @@ use crate::run::{DEATHS_MAX, Epoch, OrderKey, Outcome, PluginId, RunId, RunState
 use super::history::{Over, Tried};
 use super::order;
 use super::rows::{Kind, ManyRows};
-use super::sql::{Dialect, Row, sql};
+use super::sql::{Dialect, Row, Statement, sql};
 use super::tx::Tx;
 use super::{Store, StoreError};
 
@@ -32,7 +32,8 @@ pub struct HostRow {
     pub epoch: i64,
     /// Its name, for people.
     pub name: String,
-    /// The versions it can run, by plugin: sha256 in hex.
+    /// The plugins whose files it has, each with the version that it can run: sha256 in
+    /// hex, empty for none.
     pub loaded: Vec<(PluginId, String)>,
 }
 
@@ -152,21 +153,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the database does not answer.
     pub async fn live_hosts(&self) -> Result<Vec<HostRow>, StoreError> {
-        let live = sql("select epoch, name, loaded from hosts where lease_ms > $1 order by epoch");
-        let rows = self.run_readers().fetch_all(live.bind(self.now())).await?;
-        let read = |row: &Row| {
-            let loaded: Vec<(i64, String)> =
-                serde_json::from_str(&row.text("loaded")?).unwrap_or_default();
-            Ok(HostRow {
-                epoch: row.int("epoch")?,
-                name: row.text("name")?,
-                loaded: loaded
-                    .into_iter()
-                    .map(|(plugin, digest)| (PluginId(plugin), digest))
-                    .collect(),
-            })
-        };
-        rows.iter().map(read).collect()
+        let rows = self.run_readers().fetch_all(live_hosts(self.now())).await?;
+        rows.iter().map(HostRow::read).collect()
     }
 
     /// Makes runs due again whose host is gone or has held them too long, and ends
@@ -248,6 +236,31 @@ impl Store {
             })
         })
         .await
+    }
+}
+
+/// The hosts whose lease holds, within a transaction.
+pub(super) async fn live(tx: &mut Tx) -> Result<Vec<HostRow>, StoreError> {
+    let rows = tx.fetch_all(live_hosts(tx.now)).await?;
+    rows.iter().map(HostRow::read).collect()
+}
+
+fn live_hosts(now: Timestamp) -> Statement<'static> {
+    sql("select epoch, name, loaded from hosts where lease_ms > $1 order by epoch").bind(now)
+}
+
+impl HostRow {
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        let loaded: Vec<(i64, String)> =
+            serde_json::from_str(&row.text("loaded")?).unwrap_or_default();
+        Ok(Self {
+            epoch: row.int("epoch")?,
+            name: row.text("name")?,
+            loaded: loaded
+                .into_iter()
+                .map(|(plugin, digest)| (PluginId(plugin), digest))
+                .collect(),
+        })
     }
 }
 

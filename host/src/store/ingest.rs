@@ -3,10 +3,10 @@
 //! What a delivery is (new, a duplicate, or a known id with another body) is
 //! decided by [`classify`], on what the database and the batch before it hold.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::clock::millis;
+use crate::clock::Timestamp;
 use crate::event::{DedupKey, Event, EventId, body_sha256};
 use crate::name::SourceName;
 use crate::run::{NewRun, PluginId};
@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::request::{KeptRequest, keep};
 use super::rows::{Kind, ManyRows};
-use super::sql::{Dialect, Value};
+use super::sql::{Row, Value};
 use super::tx::Tx;
 use super::writer::Work;
 use super::{Engine, Store, StoreError};
@@ -135,24 +135,77 @@ fn printable(text: String) -> String {
 }
 
 impl Store {
-    /// Stores a batch; the answer has one entry for each event, in order, and
-    /// comes after the commit. Either all of it is stored or none.
+    /// Stores a batch; the answer has one entry for each event, in order, and comes after
+    /// the commit: none for an event that the database refuses although it takes the
+    /// others.
     ///
     /// # Errors
-    /// [`StoreError`] if nothing was stored.
-    pub async fn ingest(&self, batch: Vec<NewEvent>) -> Result<Vec<Ingested>, StoreError> {
+    /// [`StoreError`] if it is not known of any event whether it was stored; each is
+    /// stored whole or not at all, and the batch may be sent again.
+    pub async fn ingest(&self, batch: Vec<NewEvent>) -> Result<Vec<Option<Ingested>>, StoreError> {
         match &self.0.engine {
             Engine::Sqlite(engine) => {
                 let submit = |reply| Work::Ingest(batch, reply);
                 engine.writer.submit(submit).await
             }
             Engine::Postgres(engine) => {
-                self.0
-                    .statements
-                    .ingest_postgres(&engine.sessions, &batch)
-                    .await
+                let statements = &self.0.statements;
+                let mut parts = Parts::of(&batch);
+                while let Some(part) = parts.next() {
+                    let stored = statements.ingest_postgres(&engine.sessions, part).await;
+                    parts.tried(part, stored)?;
+                }
+                Ok(parts.answers())
             }
         }
+    }
+}
+
+/// A batch that is halved where the database refuses a row of it, until that one stands
+/// alone: one event that cannot be stored must not keep others out.
+pub(super) struct Parts<'a> {
+    /// What is to be tried, the first of it last.
+    open: Vec<&'a [NewEvent]>,
+    answers: Vec<Option<Ingested>>,
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn of(batch: &'a [NewEvent]) -> Self {
+        Self {
+            open: vec![batch],
+            answers: Vec::with_capacity(batch.len()),
+        }
+    }
+
+    /// What is to be tried next; of one batch after the other, in the order of events.
+    pub(super) fn next(&mut self) -> Option<&'a [NewEvent]> {
+        self.open.pop()
+    }
+
+    /// Notes what became of a part.
+    pub(super) fn tried(
+        &mut self,
+        part: &'a [NewEvent],
+        stored: Result<Vec<Ingested>, StoreError>,
+    ) -> Result<(), StoreError> {
+        match stored {
+            Ok(stored) => self.answers.extend(stored.into_iter().map(Some)),
+            Err(error) if !error.is_refused_row() => return Err(error),
+            Err(error) if part.len() < 2 => {
+                tracing::error!(%error, "the database refuses an event; its sender is told to come back");
+                self.answers.push(None);
+            }
+            Err(_) => {
+                let (first, second) = part.split_at(part.len() / 2);
+                self.open.extend([second, first]);
+            }
+        }
+        Ok(())
+    }
+
+    /// What became of each event, in order.
+    pub(super) fn answers(self) -> Vec<Option<Ingested>> {
+        self.answers
     }
 }
 
@@ -186,10 +239,47 @@ pub(super) fn classify(new: &NewEvent, known: &mut Known) -> Ingested {
     }
 }
 
+/// The keys of these events, each once, in order.
+pub(super) fn wanted_keys<'a>(events: &[&'a NewEvent]) -> Vec<(&'a str, DedupKey)> {
+    let keys = events
+        .iter()
+        .flat_map(|new| new.keys().map(|key| (new.event.source.as_str(), key)));
+    let mut wanted: Vec<_> = keys.collect();
+    // A key that is there twice would be answered twice.
+    wanted.sort_unstable();
+    wanted.dedup();
+    wanted
+}
+
+/// What is known at `now` under these keys, by rows of which some may be others'.
+pub(super) fn known(
+    rows: &[Row],
+    wanted: &[(&str, DedupKey)],
+    now: Timestamp,
+) -> Result<Known, StoreError> {
+    let mut known = Known::new();
+    for row in rows {
+        if row.int("expires_ms")? <= now.millis() {
+            continue;
+        }
+        let Some(key) = DedupKey::from_bytes(&row.bytes("key")?) else {
+            continue;
+        };
+        let source = row.text("source")?;
+        if wanted.binary_search(&(source.as_str(), key)).is_err() {
+            continue;
+        }
+        let body = row.bytes("body_sha256")?.try_into();
+        let event = EventId::from_bytes(&row.bytes("event_id")?);
+        if let (Ok(source), Ok(body), Some(event)) = (source.parse(), body, event) {
+            known.entry((source, key)).or_default().push((body, event));
+        }
+    }
+    Ok(known)
+}
+
 /// The statements of ingest.
 pub(super) struct Statements {
-    look_up: ManyRows,
-    dedup: ManyRows,
     events: ManyRows,
     runs: ManyRows,
 }
@@ -200,19 +290,6 @@ impl Statements {
         const TEXT: Kind = Kind::Text;
         const BYTES: Kind = Kind::Bytes;
         Self {
-            // `cross join` keeps the few wanted keys on the outside: one probe of
-            // the primary key each.
-            look_up: ManyRows::new(
-                "with wanted (source, key) as (",
-                &[TEXT, BYTES],
-                ") select d.source, d.key, d.body_sha256, d.event_id, d.expires_ms \
-                 from wanted w cross join dedup d on d.source = w.source and d.key = w.key",
-            ),
-            dedup: ManyRows::new(
-                "insert into dedup (source, key, body_sha256, event_id, expires_ms)",
-                &[TEXT, BYTES, BYTES, BYTES, INT],
-                "on conflict do update set event_id = excluded.event_id, expires_ms = excluded.expires_ms",
-            ),
             events: ManyRows::new(
                 "insert into events (id, source, provider, kind, received_ms, delivery_id, content_type, \
                  size_bytes, is_handshake, dedup_conflict, no_run_reason, encoding, header_bytes, request)",
@@ -244,57 +321,6 @@ impl Statements {
 }
 
 impl super::Statements {
-    /// Applies several batches within the transaction of the one writer.
-    pub(super) async fn ingest_sqlite(
-        &self,
-        tx: &mut Tx,
-        batches: &[&[NewEvent]],
-    ) -> Result<Vec<Vec<Ingested>>, StoreError> {
-        if batches.is_empty() {
-            return Ok(Vec::new());
-        }
-        let all: Vec<&NewEvent> = batches.iter().copied().flatten().collect();
-        let mut known = self.known(tx, &all).await?;
-        // Of a batch that is sent again since nobody knew whether it was committed.
-        let stored_before: HashSet<EventId> =
-            known.values().flatten().map(|(_, event)| *event).collect();
-        let decided: Vec<Vec<Ingested>> = batches
-            .iter()
-            .map(|batch| batch.iter().map(|new| classify(new, &mut known)).collect())
-            .collect();
-        let stored: Vec<(&NewEvent, bool)> = batches
-            .iter()
-            .zip(&decided)
-            .flat_map(|(batch, decided)| batch.iter().zip(decided))
-            .filter_map(|(new, decided)| match decided {
-                Ingested::New => Some((new, false)),
-                Ingested::Conflict => Some((new, true)),
-                Ingested::Duplicate(_) => None,
-            })
-            .filter(|(new, _)| !stored_before.contains(&new.id()))
-            .collect();
-        let now = tx.now;
-        let keys = stored.iter().flat_map(|(new, _)| {
-            let expires = now.millis().saturating_add(millis(new.window));
-            new.keys().map(move |key| {
-                [
-                    new.event.source.as_str().into(),
-                    key.as_bytes().to_vec().into(),
-                    new.body_sha256.as_slice().into(),
-                    new.event.id.as_bytes().into(),
-                    expires.into(),
-                ]
-            })
-        });
-        self.ingest.dedup.with(keys).execute(tx).await?;
-        self.ingest.insert_events(tx, &stored).await?;
-        let started = stored.iter().filter(|(_, is_conflict)| !is_conflict);
-        let runs = started.flat_map(|(new, _)| new.runs.iter().map(|run| (new.event.id, *run)));
-        self.start_runs(tx, &runs.collect::<Vec<_>>())
-            .await
-            .map(|()| decided)
-    }
-
     /// Stores runs; those with an ordering key go behind the others of their key.
     /// The caller holds the locks of their keys.
     pub(super) async fn start_runs(
@@ -324,48 +350,6 @@ impl super::Statements {
             .filter_map(|(_, run)| Some((run.plugin, run.order?)))
             .collect();
         self.order.promote(tx, &keys).await
-    }
-
-    /// What is known now under the keys of these events.
-    pub(super) async fn known(
-        &self,
-        tx: &mut Tx,
-        events: &[&NewEvent],
-    ) -> Result<Known, StoreError> {
-        let mut wanted: Vec<(&SourceName, DedupKey)> = events
-            .iter()
-            .flat_map(|new| new.keys().map(|key| (&new.event.source, key)))
-            .collect();
-        // A key that is there twice would be answered twice.
-        wanted.sort_unstable();
-        wanted.dedup();
-        let rows = wanted
-            .iter()
-            .map(|(source, key)| [source.as_str().into(), key.as_bytes().as_slice().into()]);
-        let mut known = Known::new();
-        let look_up = match tx.dialect() {
-            Dialect::Sqlite => &self.ingest.look_up,
-            Dialect::Postgres => self.postgres.look_up(),
-        };
-        for row in look_up.with(rows).fetch_all(tx).await? {
-            if row.int("expires_ms")? <= tx.now.millis() {
-                continue;
-            }
-            let Some(key) = DedupKey::from_bytes(&row.bytes("key")?) else {
-                continue;
-            };
-            let source = row.text("source")?;
-            let sought = (source.as_str(), &key);
-            let place =
-                wanted.binary_search_by(|(source, key)| (source.as_str(), key).cmp(&sought));
-            let body = row.bytes("body_sha256")?.try_into();
-            let event = EventId::from_bytes(&row.bytes("event_id")?);
-            if let (Ok(place), Ok(body), Some(event)) = (place, body, event) {
-                let source = wanted[place].0.clone();
-                known.entry((source, key)).or_default().push((body, event));
-            }
-        }
-        Ok(known)
     }
 }
 

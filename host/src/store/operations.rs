@@ -72,7 +72,7 @@ pub enum Begun {
 pub struct OperationRow {
     /// Its name.
     pub id: OperationId,
-    /// `replay`, `retry` or `catch_up`.
+    /// `replay`, `retry`, `catch_up` or `forget`.
     pub what: String,
     /// How it stands.
     pub state: OperationState,
@@ -118,7 +118,7 @@ pub enum Ended {
     Done,
     /// There is no such operation.
     Unknown,
-    /// It was over.
+    /// It was over; or it is running and has to go on.
     NotNow(OperationState),
 }
 
@@ -128,32 +128,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if none was begun.
     pub async fn begin_operation(&self, new: NewOperation) -> Result<Begun, StoreError> {
-        let request = super::state::json(&KeptRequest::of(&new.request));
         self.write(move |tx| {
-            let (new, request) = (new.clone(), request.clone());
-            Box::pin(async move {
-                let position = first_position(tx, &new.request).await?;
-                let begin = sql(
-                    "insert into operations (idempotency_key, what, request, is_dry_run, state, position, created_ms) \
-                     values ($1, $2, $3, $4, 'running', $5, $6) \
-                     on conflict (idempotency_key) do nothing returning operation_id",
-                );
-                let what = new.request.what();
-                let begin = begin.bind(new.idempotency_key.clone()).bind(what);
-                let begin = begin.bind(request.clone()).bind(new.is_dry_run);
-                let begin = begin.bind(position.to_string()).bind(tx.now);
-                if let Some(row) = tx.fetch_optional(begin).await? {
-                    return Ok(Begun::New(OperationId(row.int("operation_id")?)));
-                }
-                let known = sql("select operation_id, what, request, is_dry_run from operations \
-                                 where idempotency_key = $1");
-                let row = tx.fetch_one(known.bind(new.idempotency_key)).await?;
-                let id = OperationId(row.int("operation_id")?);
-                let is_same = row.text("what")? == what
-                    && row.text("request")? == request
-                    && row.flag("is_dry_run")? == new.is_dry_run;
-                Ok(if is_same { Begun::Known(id) } else { Begun::KeyTaken(id) })
-            })
+            let new = new.clone();
+            Box::pin(async move { begin(tx, &new).await })
         })
         .await
     }
@@ -188,7 +165,8 @@ impl Store {
         row.map(|row| OperationRow::read(&row)).transpose()
     }
 
-    /// Ends an operation; a slice under way is done or is not.
+    /// Ends an operation; a slice under way is done or is not. The end of a forgotten
+    /// plugin has to go on: nobody else would end its runs.
     ///
     /// # Errors
     /// [`StoreError`] if nothing was changed.
@@ -197,7 +175,7 @@ impl Store {
             Box::pin(async move {
                 let end = sql(
                     "update operations set state = 'cancelled', finished_ms = $2 \
-                     where operation_id = $1 and state = 'running'",
+                     where operation_id = $1 and state = 'running' and what <> 'forget'",
                 );
                 if tx.execute(end.bind(id.0).bind(tx.now)).await? > 0 {
                     return Ok(Ended::Done);
@@ -304,6 +282,39 @@ impl Store {
         })
         .await
     }
+}
+
+/// Begins an operation within a transaction that may do more.
+pub(super) async fn begin(tx: &mut Tx, new: &NewOperation) -> Result<Begun, StoreError> {
+    let request = super::state::json(&KeptRequest::of(&new.request));
+    let position = first_position(tx, &new.request).await?;
+    let begin = sql(
+        "insert into operations (idempotency_key, what, request, is_dry_run, state, position, created_ms) \
+         values ($1, $2, $3, $4, 'running', $5, $6) \
+         on conflict (idempotency_key) do nothing returning operation_id",
+    );
+    let what = new.request.what();
+    let begin = begin.bind(new.idempotency_key.clone()).bind(what);
+    let begin = begin.bind(request.clone()).bind(new.is_dry_run);
+    let begin = begin.bind(position.to_string()).bind(tx.now);
+    if let Some(row) = tx.fetch_optional(begin).await? {
+        return Ok(Begun::New(OperationId(row.int("operation_id")?)));
+    }
+    let known = sql(
+        "select operation_id, what, request, is_dry_run from operations \
+         where idempotency_key = $1",
+    );
+    let known = known.bind(new.idempotency_key.clone());
+    let row = tx.fetch_one(known).await?;
+    let id = OperationId(row.int("operation_id")?);
+    let is_same = row.text("what")? == what
+        && row.text("request")? == request
+        && row.flag("is_dry_run")? == new.is_dry_run;
+    Ok(if is_same {
+        Begun::Known(id)
+    } else {
+        Begun::KeyTaken(id)
+    })
 }
 
 /// Moves an operation on within the transaction that does the items between; false if

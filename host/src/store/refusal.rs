@@ -1,6 +1,7 @@
-//! Why a database cannot be opened, in one line for whoever set it up.
+//! What a database refuses: to be opened, in one line for whoever set it up, and rows.
 
 use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::SqliteError;
 
 use super::StoreError;
 
@@ -61,6 +62,26 @@ fn reason_of(error: &sqlx::Error) -> String {
         sqlx::Error::Io(error) => format!("the server cannot be reached ({error})"),
         sqlx::Error::Tls(error) => format!("no TLS with the server ({error})"),
         error => error.to_string(),
+    }
+}
+
+impl StoreError {
+    /// Whether the database took offence at what a row holds: the statement would fail
+    /// again, without that row it might not.
+    pub(super) fn is_refused_row(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(error)) = self else {
+            return false;
+        };
+        let code = error.code().unwrap_or_default();
+        if error.try_downcast_ref::<SqliteError>().is_some() {
+            // Too big, constraint, mismatch, range; the high bytes say which of them.
+            let code = code.parse::<u32>().unwrap_or_default();
+            return matches!(code & 0xff, 18 | 19 | 20 | 25);
+        }
+        // Data, integrity, limits, what a trigger raises.
+        ["22", "23", "54", "P0"]
+            .iter()
+            .any(|class| code.starts_with(class))
     }
 }
 

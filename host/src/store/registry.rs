@@ -4,7 +4,7 @@
 use crate::run::PluginId;
 
 use super::sql::{Dialect, Row, sql};
-use super::{Store, StoreError};
+use super::{Store, StoreError, versions};
 
 /// A plugin as the store knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,12 @@ pub struct PluginRow {
     pub loaded_ms: Option<i64>,
     /// Whether an operator has paused it.
     pub is_paused: bool,
+    /// Whether a dead run blocks its ordering key.
+    pub blocks_on_dead: bool,
+    /// Whether no known version may replace the active one.
+    pub is_pinned: bool,
+    /// When an operator last resumed it, in milliseconds since 1970; 0 is never.
+    pub resumed_ms: i64,
 }
 
 /// What is to be known of a plugin from now on.
@@ -42,20 +48,43 @@ pub struct RegisterPlugin {
     pub triggers: String,
     /// Whether a dead run blocks its ordering key.
     pub blocks_on_dead: bool,
+    /// What its author calls the active version.
+    pub version: Option<String>,
+    /// Whether no known version may replace the active one; without one, what stands
+    /// there is left.
+    pub is_pinned: bool,
 }
 
+const COLUMNS: &str = "plugin_id, name, file, digest, manifest, triggers, loaded_ms, is_paused, \
+     blocks_on_dead, is_pinned, resumed_ms";
+
 impl Store {
-    /// Every plugin ever registered.
+    /// Every plugin that was ever registered and is not forgotten.
     ///
     /// # Errors
     /// [`StoreError`] if the database does not answer.
     pub async fn plugins(&self) -> Result<Vec<PluginRow>, StoreError> {
-        let all = sql(
-            "select plugin_id, name, file, digest, manifest, triggers, loaded_ms, is_paused \
-             from plugins order by plugin_id",
-        );
+        let all = sql(format!(
+            "select {COLUMNS} from plugins where forgotten_ms is null order by plugin_id"
+        ));
         let rows = self.run_readers().fetch_all(all).await?;
         rows.iter().map(PluginRow::read).collect()
+    }
+
+    /// The plugin of this name, unless it is forgotten.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn plugin(&self, name: &str) -> Result<Option<PluginRow>, StoreError> {
+        // Index `plugins_by_name`.
+        let one = sql(format!(
+            "select {COLUMNS} from plugins where name = $1 and forgotten_ms is null"
+        ));
+        let row = self
+            .run_readers()
+            .fetch_optional(one.bind(name.to_owned()))
+            .await?;
+        row.map(|row| PluginRow::read(&row)).transpose()
     }
 
     /// Registers a plugin or changes what is known of it; events stored after
@@ -67,12 +96,16 @@ impl Store {
         self.write(move |tx| {
             let plugin = plugin.clone();
             Box::pin(async move {
+                let before = sql("select digest from plugins where name = $1 and forgotten_ms is null");
+                let before = tx.fetch_optional(before.bind(plugin.name.clone())).await?;
+                let before = before.map(|row| row.text_or_none("digest")).transpose()?;
                 let register = sql(
-                    "insert into plugins (name, file, digest, manifest, triggers, loaded_ms, blocks_on_dead) \
-                     values ($1, $2, $3, $4, $5, $6, $7) \
-                     on conflict (name) do update set file = excluded.file, \
+                    "insert into plugins (name, file, digest, manifest, triggers, loaded_ms, blocks_on_dead, is_pinned) \
+                     values ($1, $2, $3, $4, $5, $6, $7, $8) \
+                     on conflict (name) where forgotten_ms is null do update set file = excluded.file, \
                      digest = coalesce(excluded.digest, plugins.digest), manifest = excluded.manifest, \
                      triggers = excluded.triggers, blocks_on_dead = excluded.blocks_on_dead, \
+                     is_pinned = case when excluded.digest is null then plugins.is_pinned else excluded.is_pinned end, \
                      loaded_ms = case when excluded.digest is null or excluded.digest = plugins.digest \
                      then plugins.loaded_ms else excluded.loaded_ms end returning plugin_id",
                 );
@@ -80,40 +113,31 @@ impl Store {
                 let register = register.bind(plugin.name).bind(plugin.file);
                 let register = register.bind(plugin.digest.clone()).bind(plugin.manifest);
                 let register = register.bind(plugin.triggers).bind(loaded_at);
-                let row = tx.fetch_one(register.bind(plugin.blocks_on_dead)).await?;
-                let id = row.int("plugin_id")?;
-                if let Some(digest) = plugin.digest {
-                    let known = sql(
-                        "insert into digests (plugin_id, digest, activated_ms) values ($1, $2, $3) \
-                         on conflict (plugin_id, digest) do update set activated_ms = excluded.activated_ms",
-                    );
-                    tx.execute(known.bind(id).bind(digest).bind(tx.now)).await?;
+                let register = register.bind(plugin.blocks_on_dead).bind(plugin.is_pinned);
+                let id = PluginId(tx.fetch_one(register).await?.int("plugin_id")?);
+                if let Some(digest) = plugin.digest
+                    && before.flatten().as_ref() != Some(&digest)
+                {
+                    versions::activated(tx, id, digest, plugin.version).await?;
                 }
-                Ok(PluginId(id))
+                Ok(id)
             })
         })
         .await
     }
 
-    /// Whether a plugin has ever been active in this version.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database does not answer.
-    pub async fn knows_digest(&self, plugin: PluginId, digest: &str) -> Result<bool, StoreError> {
-        let known = sql("select plugin_id from digests where plugin_id = $1 and digest = $2");
-        let known = known.bind(plugin.0).bind(digest.to_owned());
-        Ok(self.run_readers().fetch_optional(known).await?.is_some())
-    }
-
-    /// Pauses a plugin, or lets it go on: one row, however many runs it has.
+    /// Pauses a plugin, or lets it go on and closes its breakers: one row, however many
+    /// runs it has.
     ///
     /// # Errors
     /// [`StoreError`] if nothing was changed.
     pub async fn pause_plugin(&self, plugin: PluginId, is_paused: bool) -> Result<(), StoreError> {
         self.write(move |tx| {
             Box::pin(async move {
-                let pause = sql("update plugins set is_paused = $2 where plugin_id = $1");
-                tx.execute(pause.bind(plugin.0).bind(is_paused)).await?;
+                let pause = sql("update plugins set is_paused = $2, \
+                     resumed_ms = case when $2 = 1 then resumed_ms else $3 end where plugin_id = $1");
+                let pause = pause.bind(plugin.0).bind(is_paused).bind(tx.now);
+                tx.execute(pause).await?;
                 Ok(())
             })
         })
@@ -160,6 +184,9 @@ impl PluginRow {
             triggers: row.text("triggers")?,
             loaded_ms: row.int_or_none("loaded_ms")?,
             is_paused: row.flag("is_paused")?,
+            blocks_on_dead: row.flag("blocks_on_dead")?,
+            is_pinned: row.flag("is_pinned")?,
+            resumed_ms: row.int("resumed_ms")?,
         })
     }
 }

@@ -13,6 +13,11 @@ use super::StoreError;
 use super::refusal::refused;
 use super::writer::Writer;
 
+mod dedup;
+mod ingest;
+
+pub(super) use dedup::{Change, Recent, Statements};
+
 static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");
 
 /// First version without the WAL-reset corruption (sqlite.org, release 3.51.3).

@@ -23,6 +23,8 @@ pub enum Retried {
     NotNow(RunState),
     /// Its event is not kept any more.
     EventGone,
+    /// Its plugin is forgotten.
+    PluginGone,
 }
 
 /// What became of a request to end a run.
@@ -136,6 +138,11 @@ impl super::Statements {
         };
         if !retention::hold(tx, &row.bytes("event_id")?).await? {
             return Ok(Retried::EventGone);
+        }
+        let gone =
+            sql("select name from plugins where plugin_id = $1 and forgotten_ms is not null");
+        if tx.fetch_optional(gone.bind(plugin.0)).await?.is_some() {
+            return Ok(Retried::PluginGone);
         }
         let key = row.bytes_or_none("order_key")?;
         let state = if key.is_some() { 2i64 } else { 0 };

@@ -1,7 +1,7 @@
 //! What keeps the store small: bounded deletes, behind everything else.
 
-use super::sql::{Dialect, sql};
-use super::{Store, StoreError};
+use super::sql::sql;
+use super::{Engine, Store, StoreError};
 
 impl Store {
     /// Whether this host does what one of several has to do: the one that lives
@@ -18,30 +18,29 @@ impl Store {
         Ok(first.is_none_or(|epoch| epoch == self.epoch().0))
     }
 
-    /// Forgets up to `limit` deliveries whose window is over; returns how many.
+    /// Forgets deliveries whose window is over, `limit` of them in each transaction;
+    /// returns how many. None is left when none was forgotten.
     ///
     /// # Errors
-    /// [`StoreError`] if none was forgotten.
+    /// [`StoreError`] if not all of them were forgotten.
     pub async fn forget_expired_deliveries(&self, limit: u32) -> Result<u64, StoreError> {
+        if let Engine::Sqlite(_) = &self.0.engine {
+            return self.forget_on_sqlite(limit).await;
+        }
         self.write(move |tx| {
             Box::pin(async move {
-                let texts: &[&str] = match tx.dialect() {
-                    Dialect::Sqlite => &["delete from dedup where (source, key, body_sha256) in \
-                        (select source, key, body_sha256 from dedup where expires_ms <= $1 \
-                        order by expires_ms limit $2)"],
-                    // In the order of their keys, as ingest takes them, passing over
-                    // those that it renews at this moment.
-                    Dialect::Postgres => &[
-                        "delete from dedup where (source, key) in (select source, key from dedup \
-                         where expires_ms <= $1 order by expires_ms limit $2 for update skip locked)",
-                        "delete from dedup_conflicts where (source, key, body_sha256) in \
-                         (select source, key, body_sha256 from dedup_conflicts \
-                         where expires_ms <= $1 order by expires_ms limit $2 for update skip locked)",
-                    ],
-                };
+                // In the order of their keys, as ingest takes them, passing over
+                // those that it renews at this moment.
+                let texts = [
+                    "delete from dedup where (source, key) in (select source, key from dedup \
+                     where expires_ms <= $1 order by expires_ms limit $2 for update skip locked)",
+                    "delete from dedup_conflicts where (source, key, body_sha256) in \
+                     (select source, key, body_sha256 from dedup_conflicts \
+                     where expires_ms <= $1 order by expires_ms limit $2 for update skip locked)",
+                ];
                 let mut forgotten = 0;
                 for text in texts {
-                    let forget = sql(*text).bind(tx.now).bind(limit);
+                    let forget = sql(text).bind(tx.now).bind(limit);
                     forgotten += tx.execute(forget).await?;
                 }
                 Ok(forgotten)

@@ -23,12 +23,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 
-use super::claim::{self, Claim, Claims};
+use super::claim::{Claim, Claims};
 use super::finish::{Finish, Settled};
-use super::ingest::{Ingested, NewEvent};
+use super::ingest::{Ingested, NewEvent, Parts};
 use super::postgres::Sessions;
+use super::sqlite::{Change, Recent};
 use super::tx::Tx;
 use super::{Statements, StoreError};
+
+mod cycle;
+
+use cycle::{Applied, Cycle};
 
 /// Operations that may wait; beyond it callers wait for room.
 const QUEUE: usize = 1024;
@@ -46,7 +51,8 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// Something to write.
 pub(super) enum Work {
-    Ingest(Vec<NewEvent>, Reply<Vec<Ingested>>),
+    /// None answers an event that the database refuses although it takes the others.
+    Ingest(Vec<NewEvent>, Reply<Vec<Option<Ingested>>>),
     Finish(Box<Finish>, Reply<Settled>),
     Claim(Claim, Reply<Claims>),
     Other(Box<dyn OtherWork>),
@@ -185,23 +191,6 @@ fn respond<T>(reply: Reply<T>, result: Result<T, StoreError>) {
     drop(reply.send(result));
 }
 
-/// What one transaction carries, by kind.
-#[derive(Default)]
-struct Cycle {
-    ingests: Vec<(Vec<NewEvent>, Reply<Vec<Ingested>>)>,
-    finishes: Vec<(Box<Finish>, Reply<Settled>)>,
-    claims: Vec<(Claim, Reply<Claims>)>,
-    others: Vec<Box<dyn OtherWork>>,
-    is_last: bool,
-}
-
-/// What a transaction that was committed answers.
-struct Applied {
-    ingested: Vec<Vec<Ingested>>,
-    settled: Vec<Settled>,
-    claims: Vec<Claims>,
-}
-
 /// Where a writer has its transactions from.
 pub(super) enum Source {
     /// The one connection that writes.
@@ -210,6 +199,8 @@ pub(super) enum Source {
         /// None after a failure: a connection that may be in the middle of something
         /// is not used again.
         connection: Option<SqliteConnection>,
+        /// The newest deliveries, as of the last commit.
+        recent: Recent,
     },
     /// Any connection.
     Postgres(Sessions),
@@ -221,14 +212,43 @@ impl Source {
             Self::Sqlite {
                 options,
                 connection,
+                recent,
             } => {
                 let connection = match connection.take() {
                     Some(connection) => connection,
-                    None => options.connect().await?,
+                    None => {
+                        recent.doubt();
+                        options.connect().await?
+                    }
                 };
-                Tx::begin_sqlite(connection, clock.now()).await
+                let mut tx = Tx::begin_sqlite(connection, clock.now()).await?;
+                recent.catch_up(&mut tx).await?;
+                Ok(tx)
             }
             Self::Postgres(sessions) => sessions.begin().await,
+        }
+    }
+
+    /// What only the writer of SQLite has to know.
+    fn recent(&self) -> Option<&Recent> {
+        match self {
+            Self::Sqlite { recent, .. } => Some(recent),
+            Self::Postgres(_) => None,
+        }
+    }
+
+    /// Goes on with the connection of a transaction that was committed.
+    fn committed(&mut self, connection: Option<SqliteConnection>, change: Option<Change>) {
+        if let Self::Sqlite {
+            connection: place,
+            recent,
+            ..
+        } = self
+        {
+            *place = connection;
+            if let Some(change) = change {
+                recent.accept(change);
+            }
         }
     }
 }
@@ -257,14 +277,14 @@ impl Loop {
             let is_last = cycle.is_last;
             match self.commit(&mut cycle).await {
                 Ok(applied) => cycle.answer(applied),
-                Err(error) if cycle.len() == 1 => cycle.refuse(error),
+                Err(error) if cycle.len() == 1 => self.refuse(cycle, error).await,
                 Err(error) => {
                     let operations = cycle.len();
                     tracing::warn!(%error, operations, "a transaction failed; its operations are tried one by one");
                     for mut alone in cycle.one_by_one() {
                         match self.commit(&mut alone).await {
                             Ok(applied) => alone.answer(applied),
-                            Err(error) => alone.refuse(error),
+                            Err(error) => self.refuse(alone, error).await,
                         }
                     }
                 }
@@ -282,6 +302,46 @@ impl Loop {
         {
             tracing::warn!(%error, "the database did not close cleanly");
         }
+    }
+
+    /// Answers the one operation of a cycle that failed. Of a batch of events in which
+    /// the database refuses a row, the others are stored.
+    async fn refuse(&mut self, cycle: Cycle, error: StoreError) {
+        match cycle.into_batch() {
+            Ok((batch, reply)) if error.is_refused_row() => {
+                respond(reply, self.ingest_in_parts(&batch).await);
+            }
+            Ok((_, reply)) => respond(reply, Err(error)),
+            Err(cycle) => cycle.refuse(error),
+        }
+    }
+
+    async fn ingest_in_parts(
+        &mut self,
+        batch: &[NewEvent],
+    ) -> Result<Vec<Option<Ingested>>, StoreError> {
+        let mut parts = Parts::of(batch);
+        while let Some(part) = parts.next() {
+            let stored = self.ingest_part(part).await;
+            parts.tried(part, stored)?;
+        }
+        Ok(parts.answers())
+    }
+
+    async fn ingest_part(&mut self, part: &[NewEvent]) -> Result<Vec<Ingested>, StoreError> {
+        let mut tx = self.source.begin(&self.clock).await?;
+        let Some(recent) = self.source.recent() else {
+            return Err(StoreError::Unavailable(
+                "events are not stored by its writer",
+            ));
+        };
+        let (mut stored, change) = self
+            .statements
+            .ingest_sqlite(&mut tx, &[part], recent)
+            .await?;
+        let committed = tx.commit().await?;
+        self.source.committed(committed, change);
+        Ok(stored.pop().unwrap_or_default())
     }
 
     /// On Postgres each statement is a way to the server and back, whatever it carries:
@@ -317,100 +377,10 @@ impl Loop {
 
     async fn try_commit(&mut self, cycle: &mut Cycle) -> Result<Applied, StoreError> {
         let mut tx = self.source.begin(&self.clock).await?;
-        let applied = cycle.apply(&mut tx, &self.statements).await?;
+        let recent = self.source.recent();
+        let (applied, change) = cycle.apply(&mut tx, &self.statements, recent).await?;
         let committed = tx.commit().await?;
-        if let Source::Sqlite { connection, .. } = &mut self.source {
-            *connection = committed;
-        }
+        self.source.committed(committed, change);
         Ok(applied)
-    }
-}
-
-impl Cycle {
-    fn add(&mut self, work: Work) {
-        match work {
-            Work::Ingest(events, reply) => self.ingests.push((events, reply)),
-            Work::Finish(finish, reply) => self.finishes.push((finish, reply)),
-            Work::Claim(claim, reply) => self.claims.push((claim, reply)),
-            Work::Other(other) => self.others.push(other),
-            Work::Close => self.is_last = true,
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.ingests.len() + self.finishes.len() + self.claims.len() + self.others.len()
-    }
-
-    /// Applies everything within one transaction.
-    async fn apply(&mut self, tx: &mut Tx, statements: &Statements) -> Result<Applied, StoreError> {
-        let batches: Vec<&[NewEvent]> = self
-            .ingests
-            .iter()
-            .map(|(events, _)| events.as_slice())
-            .collect();
-        let ingested = statements.ingest_sqlite(tx, &batches).await?;
-        let finishes: Vec<&Finish> = self.finishes.iter().map(|(finish, _)| &**finish).collect();
-        let settled = statements.record(tx, &finishes).await?;
-        let mut claims = Vec::with_capacity(self.claims.len());
-        for (claim, _) in &self.claims {
-            claims.push(claim::claim(tx, claim).await?);
-        }
-        for other in &mut self.others {
-            other.apply(tx).await?;
-        }
-        Ok(Applied {
-            ingested,
-            settled,
-            claims,
-        })
-    }
-
-    fn answer(self, applied: Applied) {
-        for ((_, reply), ingested) in self.ingests.into_iter().zip(applied.ingested) {
-            respond(reply, Ok(ingested));
-        }
-        for ((_, reply), settled) in self.finishes.into_iter().zip(applied.settled) {
-            respond(reply, Ok(settled));
-        }
-        for ((_, reply), claims) in self.claims.into_iter().zip(applied.claims) {
-            respond(reply, Ok(claims));
-        }
-        for other in self.others {
-            other.answer(Ok(()));
-        }
-    }
-
-    /// The same operations, each in a cycle of its own.
-    fn one_by_one(self) -> impl Iterator<Item = Self> {
-        let ingests = self.ingests.into_iter().map(|one| Self {
-            ingests: vec![one],
-            ..Self::default()
-        });
-        let finishes = self.finishes.into_iter().map(|one| Self {
-            finishes: vec![one],
-            ..Self::default()
-        });
-        let claims = self.claims.into_iter().map(|one| Self {
-            claims: vec![one],
-            ..Self::default()
-        });
-        let others = self.others.into_iter().map(|one| Self {
-            others: vec![one],
-            ..Self::default()
-        });
-        ingests.chain(finishes).chain(claims).chain(others)
-    }
-
-    /// Tells the one caller of this cycle what went wrong.
-    fn refuse(mut self, error: StoreError) {
-        if let Some((_, reply)) = self.ingests.pop() {
-            respond(reply, Err(error));
-        } else if let Some((_, reply)) = self.finishes.pop() {
-            respond(reply, Err(error));
-        } else if let Some((_, reply)) = self.claims.pop() {
-            respond(reply, Err(error));
-        } else if let Some(other) = self.others.pop() {
-            other.answer(Err(error));
-        }
     }
 }

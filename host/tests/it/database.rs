@@ -109,6 +109,8 @@ impl TestDatabase {
         };
         let mut settings = Settings::new(database);
         settings.allow_unsafe = true;
+        // So few that every test of deliveries gets beyond them.
+        settings.deliveries_gathered = 8;
         settings.is_pooled = self.engine == Engine::Pooled;
         settings.pool.connections = 6;
         settings.pool.acquire_timeout = Duration::from_secs(10);

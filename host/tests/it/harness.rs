@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use crate::components::{self, Component};
 use crate::database::{Engine, TestDatabase};
 use crate::http::{Answer, Client};
-use crate::signing::{self, Headers};
+use crate::signing::{self, Headers, borrowed};
 
 /// The admin token of every host.
 pub(crate) const TOKEN: &str = "token-for-tests";
@@ -37,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Folder {
     files: TempDir,
     pub(crate) database: Arc<TestDatabase>,
+    /// What its hosts go by.
+    pub(crate) clock: Clock,
 }
 
 /// A host that runs.
@@ -85,6 +87,7 @@ impl Folder {
         let folder = Self {
             files: TempDir::with_prefix("hookbay-it-").unwrap(),
             database,
+            clock: Clock::system(),
         };
         let database = folder.database.toml();
         fs::write(
@@ -133,7 +136,7 @@ impl Folder {
         };
         let public = listeners.public.local_addr().unwrap();
         let admin = listeners.admin.local_addr().unwrap();
-        let app = App::start(self.config(), listeners, Clock::system()).await?;
+        let app = App::start(self.config(), listeners, self.clock.clone()).await?;
         Ok((app, public, admin))
     }
 
@@ -381,14 +384,6 @@ impl Drop for Host {
         }
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(self.end()));
     }
-}
-
-/// Headers as a request takes them.
-pub(crate) fn borrowed(headers: &Headers) -> Vec<(&str, &str)> {
-    headers
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect()
 }
 
 /// How the attempts of a run ended, first to last.

@@ -3,9 +3,9 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Host, SECRET, borrowed, push_body};
+use crate::harness::{Host, SECRET, push_body};
 use crate::http::{Client, raw};
-use crate::signing::github_headers;
+use crate::signing::{borrowed, github_headers};
 
 const SOURCES: &str = r#"
 [sources.github]

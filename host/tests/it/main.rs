@@ -11,6 +11,7 @@
 
 mod admin;
 mod backup;
+mod breaker;
 mod cancel;
 mod components;
 mod concurrency;
@@ -39,9 +40,11 @@ mod restart;
 mod retention;
 mod runs;
 mod sandbox;
+mod scaffold;
 mod secrecy;
 mod signing;
 mod slow;
 mod store;
 mod swap;
 mod tidy;
+mod versions;

@@ -73,6 +73,8 @@ impl Bench {
             manifest: "{}".to_owned(),
             triggers: "[]".to_owned(),
             blocks_on_dead: true,
+            version: None,
+            is_pinned: false,
         };
         Self {
             plugin: store.register(plugin).await.unwrap(),

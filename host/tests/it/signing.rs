@@ -40,3 +40,11 @@ pub(crate) fn without(mut headers: Headers, name: &str) -> Headers {
     headers.retain(|(header, _)| *header != name);
     headers
 }
+
+/// Headers as a request takes them.
+pub(crate) fn borrowed(headers: &Headers) -> Vec<(&str, &str)> {
+    headers
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect()
+}

@@ -18,7 +18,9 @@ mod order;
 mod rates;
 mod registry;
 mod state;
+mod versions;
 mod walk;
+mod window;
 
 /// The properties of one engine; nothing, where there is no server for it.
 macro_rules! on_engine {
@@ -54,6 +56,10 @@ conformance! {
         a_batch_knows_itself,
         many_deliveries_at_once_are_decided_alike,
         what_is_over_is_forgotten_in_slices,
+    ]
+    window: [
+        whatever_was_seen_is_known_for_its_window,
+        what_the_database_refuses_holds_nothing_else_up,
     ]
     batches: [
         the_same_batch_again_changes_nothing,
@@ -135,5 +141,14 @@ conformance! {
         a_pause_is_one_row_and_survives_a_new_version,
         live_hosts_say_what_they_can_run,
         counts_outlive_the_hosts_that_made_them,
+    ]
+    versions: [
+        versions_are_known_in_the_order_they_were_active,
+        a_pin_is_kept_until_it_is_taken_away,
+        a_forgotten_plugins_runs_are_cancelled_and_its_name_is_free,
+        a_forgotten_plugins_last_runs_end_by_themselves,
+        many_runs_are_cancelled_in_slices_and_once,
+        a_plugin_that_another_host_has_is_not_forgotten,
+        a_plugin_that_comes_back_catches_up_anew,
     ]
 }

@@ -29,8 +29,7 @@ pub(in crate::dispatch) async fn begin_catch_up(
     let Some(age) = settings.catch_up else {
         return Ok(());
     };
-    let plugins = store.plugins().await?;
-    let known = plugins.iter().find(|row| row.name == name.as_str());
+    let known = store.plugin(name.as_str()).await?;
     if known.is_some_and(|row| row.digest.is_some()) {
         return Ok(());
     }
@@ -40,7 +39,7 @@ pub(in crate::dispatch) async fn begin_catch_up(
             since: store.clock().now().minus(age),
         },
         is_dry_run: false,
-        idempotency_key: Some(format!("catch_up:{name}")),
+        idempotency_key: Some(Request::catch_up_key(name.as_str())),
     };
     if let Begun::New(id) = store.begin_operation(catch_up).await? {
         tracing::info!(plugin = %name, operation = id.0, "the plugin is new; it gets stored events too");

@@ -36,6 +36,12 @@ pub enum Request {
         /// How old an event may be.
         since: Timestamp,
     },
+    /// The end of a plugin that was forgotten: its unfinished runs are cancelled, what
+    /// it kept is deleted.
+    Forget {
+        /// The plugin.
+        plugin: PluginId,
+    },
 }
 
 /// [`Request`] as it is kept.
@@ -59,6 +65,9 @@ pub(super) enum KeptRequest {
     CatchUp {
         plugin: String,
         since_ms: i64,
+    },
+    Forget {
+        plugin: i64,
     },
 }
 
@@ -86,6 +95,8 @@ pub(super) async fn first_position(tx: &mut Tx, request: &Request) -> Result<Pos
         }
         // Until it is known everywhere, which it is not before it begins.
         Request::CatchUp { .. } => String::new(),
+        // Whatever the plugin has left.
+        Request::Forget { .. } => String::new(),
     };
     Ok(Position {
         after: String::new(),
@@ -100,7 +111,13 @@ impl Request {
             Self::Replay { .. } => "replay",
             Self::Retry { .. } => "retry",
             Self::CatchUp { .. } => "catch_up",
+            Self::Forget { .. } => "forget",
         }
+    }
+
+    /// The key under which the catch-up of a plugin of this name is begun once.
+    pub fn catch_up_key(name: &str) -> String {
+        format!("catch_up:{name}")
     }
 }
 
@@ -126,6 +143,7 @@ impl KeptRequest {
                 plugin: plugin.clone(),
                 since_ms: since.millis(),
             },
+            Request::Forget { plugin } => Self::Forget { plugin: plugin.0 },
         }
     }
 
@@ -168,6 +186,9 @@ impl KeptRequest {
             Self::CatchUp { plugin, since_ms } => Request::CatchUp {
                 plugin,
                 since: Timestamp::from_millis(since_ms),
+            },
+            Self::Forget { plugin } => Request::Forget {
+                plugin: PluginId(plugin),
             },
         })
     }

@@ -12,7 +12,7 @@ use crate::clock::millis;
 use crate::event::EventId;
 
 use super::super::StoreError;
-use super::super::ingest::{Ingested, Known, NewEvent, classify};
+use super::super::ingest::{Ingested, Known, NewEvent, classify, known, wanted_keys};
 use super::super::order;
 use super::super::rows::{Kind, ManyRows, columns};
 use super::super::sql::{Value, sql};
@@ -30,12 +30,14 @@ pub(in super::super) struct Statements {
 }
 
 /// Everything of a batch that may be new. Of a known key only an expired row is taken
-/// over; what is not returned has been seen before. (`is true` keeps the planner from
+/// over, and only if no other body of that key is known still; what is not returned has
+/// been seen before. (`is true` keeps the planner from
 /// joining: a hashed look-up, however many rows there are.)
 const NEW: &str = "with fresh as (insert into dedup as d (source, key, body_sha256, event_id, expires_ms) \
     select * from unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bigint[]) \
     on conflict (source, key) do update set body_sha256 = excluded.body_sha256, event_id = excluded.event_id, \
-    expires_ms = excluded.expires_ms where d.expires_ms <= $6 returning d.event_id), \
+    expires_ms = excluded.expires_ms where d.expires_ms <= $6 and not exists (select 1 from dedup_conflicts c \
+    where c.source = d.source and c.key = d.key and c.expires_ms > $6) returning d.event_id), \
     stored as (insert into events (id, source, provider, kind, received_ms, delivery_id, content_type, \
     size_bytes, is_handshake, dedup_conflict, no_run_reason, encoding, header_bytes, request) \
     select id, source, provider, kind, received_ms, delivery_id, content_type, \
@@ -83,10 +85,6 @@ impl Statements {
                  where d.expires_ms <= (select max(now_ms) from wanted) returning d.key",
             ),
         }
-    }
-
-    pub(in super::super) fn look_up(&self) -> &ManyRows {
-        &self.look_up
     }
 }
 
@@ -271,10 +269,15 @@ impl super::super::Statements {
         sessions: &Sessions,
         events: &[&NewEvent],
     ) -> Result<Known, StoreError> {
+        let wanted = wanted_keys(events);
+        let keys = wanted
+            .iter()
+            .map(|(source, key)| [(*source).into(), key.as_bytes().as_slice().into()]);
         let mut tx = sessions.single().await?;
-        let known = self.known(&mut tx, events).await?;
+        let now = tx.now;
+        let rows = self.postgres.look_up.with(keys).fetch_all(&mut tx).await?;
         tx.commit().await?;
-        Ok(known)
+        known(&rows, &wanted, now)
     }
 }
 

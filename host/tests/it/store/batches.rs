@@ -36,7 +36,7 @@ pub(super) async fn the_same_batch_again_changes_nothing(bench: Bench) {
         ]
     };
     for time in ["first", "second", "third"] {
-        let stored = bench.store.ingest(batch()).await.unwrap();
+        let stored = bench.ingest(batch()).await;
         assert_eq!(stored, [Ingested::New; 4], "the {time} time");
     }
     assert_eq!(bench.runs().await.len(), 4);
@@ -53,9 +53,9 @@ pub(super) async fn the_same_batch_again_on_another_host_changes_nothing(bench: 
         events.iter().map(one).collect::<Vec<_>>()
     };
     // At the same time, too: a commit that hangs while the batch is sent again.
-    let (first, second) = tokio::join!(bench.store.ingest(batch()), other.store.ingest(batch()));
-    assert_eq!(first.unwrap(), [Ingested::New; 20]);
-    assert_eq!(second.unwrap(), [Ingested::New; 20]);
+    let (first, second) = tokio::join!(bench.ingest(batch()), other.ingest(batch()));
+    assert_eq!(first, [Ingested::New; 20]);
+    assert_eq!(second, [Ingested::New; 20]);
     assert_eq!(bench.runs().await.len(), 20);
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn hosts_that_get_the_same_deliveries_store_each_once(bench: Be
                     .into_iter()
                     .zip(&order)
                     .map(|(event, n)| delivery(event, Some(&key(n)), by_body, plugin));
-                let stored = host.store.ingest(batch.collect()).await.unwrap();
+                let stored = host.ingest(batch.collect()).await;
                 (order, stored.clone(), stored_as(&ids, &stored))
             }
         }))
@@ -115,7 +115,7 @@ pub(super) async fn another_body_is_kept_once_by_all_hosts(bench: Bench) {
             let event = host.event(&body);
             let id = event.id;
             let new = vec![delivery(event, Some("k"), false, plugin)];
-            (body, id, host.store.ingest(new).await.unwrap()[0])
+            (body, id, host.ingest(new).await[0])
         }
     };
     let sent = join_all((0..24).map(send)).await;
@@ -148,10 +148,10 @@ pub(super) async fn batches_in_opposite_order_do_not_wait_for_each_other(bench: 
             keys.iter().map(one).collect::<Vec<_>>()
         };
         let (ours, theirs) = tokio::join!(
-            bench.store.ingest(batch(&bench, false)),
-            other.store.ingest(batch(&other, true))
+            bench.ingest(batch(&bench, false)),
+            other.ingest(batch(&other, true))
         );
-        let stored = [ours.unwrap(), theirs.unwrap()].concat();
+        let stored = [ours, theirs].concat();
         let new = stored.iter().filter(|one| **one == Ingested::New);
         assert_eq!(new.count(), 100);
     }
@@ -165,11 +165,8 @@ pub(super) async fn an_expired_key_is_new_on_one_host(bench: Bench) {
     bench.deliver(Some("k"), false, "a", &[plugin]).await;
     bench.pass(WINDOW);
     let batch = |host: &Bench| vec![delivery(host.event("a"), Some("k"), false, plugin)];
-    let (ours, theirs) = tokio::join!(
-        bench.store.ingest(batch(&bench)),
-        other.store.ingest(batch(&other))
-    );
-    let stored = [ours.unwrap(), theirs.unwrap()].concat();
+    let (ours, theirs) = tokio::join!(bench.ingest(batch(&bench)), other.ingest(batch(&other)));
+    let stored = [ours, theirs].concat();
     assert!(stored.contains(&Ingested::New));
     assert!(
         stored
@@ -192,7 +189,7 @@ pub(super) async fn texts_that_no_database_takes_are_stored_all_the_same(bench: 
         delivery(odd, Some("\0"), false, plugin),
         delivery(bench.event("after"), Some("2"), false, plugin),
     ];
-    let stored = bench.store.ingest(batch).await.unwrap();
+    let stored = bench.ingest(batch).await;
     assert_eq!(stored, [Ingested::New; 3]);
     let (row, _) = bench.store.event(id).await.unwrap().unwrap();
     assert_eq!(row.kind, "a\u{FFFD}b");

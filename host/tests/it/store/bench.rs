@@ -2,6 +2,7 @@
 //!
 //! Time stands still unless a test moves it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -15,6 +16,8 @@ use hookbay::run::{AttemptRecord, Claimed, NewRun, OrderKey, Outcome, PluginId, 
 use hookbay::store::{
     Finished, Ingested, NewEvent, RegisterPlugin, RunFilter, RunRow, Settled, Store, Want,
 };
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use tempfile::TempDir;
 
 use crate::database::{Engine, TestDatabase};
@@ -153,6 +156,42 @@ impl Bench {
         }
     }
 
+    /// Stores a batch of which the database refuses nothing.
+    pub(super) async fn ingest(&self, batch: Vec<NewEvent>) -> Vec<Ingested> {
+        let stored = self.store.ingest(batch).await.unwrap();
+        stored.into_iter().map(Option::unwrap).collect()
+    }
+
+    /// Makes the database refuse events of this kind: a rule that the store knows
+    /// nothing of.
+    pub(super) async fn refuse(&self, kind: &str) {
+        if let Some(file) = self.file() {
+            let mut connection = SqliteConnectOptions::new()
+                .filename(file)
+                .connect()
+                .await
+                .unwrap();
+            let rule = format!(
+                "create trigger refuse before insert on events when new.kind = '{kind}' \
+                 begin select raise(abort, 'refused'); end"
+            );
+            let rule = sqlx::raw_sql(AssertSqlSafe(rule));
+            connection.execute(rule).await.unwrap();
+            connection.close().await.unwrap();
+        } else {
+            let rule = format!("alter table events add check (kind <> '{kind}')");
+            let mut connection = self.database.connect().await;
+            let rule = sqlx::raw_sql(AssertSqlSafe(rule));
+            connection.execute(rule).await.unwrap();
+        }
+    }
+
+    /// The database's file, if it is one.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        let is_file = self.database.engine() == Engine::Sqlite;
+        is_file.then(|| self.folder.path().join("hookbay.db"))
+    }
+
     /// Stores one delivery; its event and what became of it.
     pub(super) async fn deliver(
         &self,
@@ -164,7 +203,7 @@ impl Bench {
         let event = self.event(body);
         let id = event.id;
         let new = NewEvent::new(event, key, by_body, WINDOW, unordered(plugins));
-        let ingested = self.store.ingest(vec![new]).await.unwrap();
+        let ingested = self.ingest(vec![new]).await;
         assert_eq!(ingested.len(), 1);
         (id, ingested[0])
     }
@@ -188,7 +227,7 @@ impl Bench {
         let runs = keys.iter().map(order);
         let new = events.into_iter().zip(runs);
         let batch = new.map(|(event, run)| NewEvent::new(event, None, false, WINDOW, vec![run]));
-        let stored = self.store.ingest(batch.collect()).await.unwrap();
+        let stored = self.ingest(batch.collect()).await;
         assert!(stored.iter().all(|one| *one == Ingested::New), "{stored:?}");
         let runs = self.runs().await;
         let of = |id| runs.iter().find(|run| run.event == id).unwrap().id;
@@ -317,6 +356,8 @@ pub(super) fn about(name: &str) -> RegisterPlugin {
         manifest: "{}".to_owned(),
         triggers: "[]".to_owned(),
         blocks_on_dead: false,
+        version: None,
+        is_pinned: false,
     }
 }
 

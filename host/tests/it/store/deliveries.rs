@@ -61,7 +61,7 @@ pub(super) async fn a_batch_knows_itself(bench: Bench) {
         )
     };
     let batch = vec![new("a"), new("a"), new("b"), new("b")];
-    let decided = bench.store.ingest(batch).await.unwrap();
+    let decided = bench.ingest(batch).await;
     assert!(
         matches!(
             decided[..],
@@ -79,7 +79,7 @@ pub(super) async fn a_batch_knows_itself(bench: Bench) {
         1,
         "one run: a conflict starts none"
     );
-    assert!(bench.store.ingest(Vec::new()).await.unwrap().is_empty());
+    assert!(bench.ingest(Vec::new()).await.is_empty());
 }
 
 pub(super) async fn many_deliveries_at_once_are_decided_alike(bench: Bench) {
@@ -104,11 +104,14 @@ pub(super) async fn what_is_over_is_forgotten_in_slices(bench: Bench) {
     assert_eq!(bench.store.forget_expired_deliveries(100).await.unwrap(), 0);
     bench.pass(WINDOW);
     bench.deliver(Some("fresh"), false, "a", &[]).await;
-    let mut forgotten = Vec::new();
-    for _ in 0..4 {
-        forgotten.push(bench.store.forget_expired_deliveries(2).await.unwrap());
+    let mut forgotten = 0;
+    loop {
+        match bench.store.forget_expired_deliveries(2).await.unwrap() {
+            0 => break,
+            some => forgotten += some,
+        }
     }
-    assert_eq!(forgotten, [2, 2, 1, 0]);
+    assert_eq!(forgotten, 5);
     assert!(matches!(
         bench.deliver(Some("fresh"), false, "a", &[]).await.1,
         Ingested::Duplicate(_)

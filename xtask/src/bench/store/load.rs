@@ -15,9 +15,9 @@ pub(super) fn measure(ground: &mut Ground<'_>, size: Size) -> Result<()> {
     let engine = ground.engine();
     println!("\n## {engine}: {} signed pushes of 8 KiB\n", size.requests);
     println!(
-        "| plugin | concurrency | acknowledged/s | p50 ms | p99 ms | max ms | not 2xx | finished runs/s | host CPU s | host MiB |"
+        "| plugin | concurrency | acknowledged/s | p50 ms | p99 ms | max ms | not 2xx | finished runs/s | host CPU s | host MiB | host writes B/request |"
     );
-    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
     for with_plugin in [false, true] {
         for concurrency in CONCURRENCIES {
             measure_one(ground, size.requests, concurrency, with_plugin)?;
@@ -57,8 +57,9 @@ fn measure_one(
         }
     }
     let (cpu_s, largest_mib) = store.host.resources();
+    let written = store.host.written_bytes() / requests.max(1);
     println!(
-        "| {} | {concurrency} | {:.0} | {:.2} | {:.2} | {:.1} | {} | {finished} | {cpu_s:.1} | {largest_mib} |",
+        "| {} | {concurrency} | {:.0} | {:.2} | {:.2} | {:.1} | {} | {finished} | {cpu_s:.1} | {largest_mib} | {written} |",
         if with_plugin { PLUGIN } else { "none" },
         summary.rate(),
         summary.p50_ms,

@@ -1,0 +1,129 @@
+//! `hookbay plugin new`, outside of this repository: what it makes passes its own tests,
+//! builds, and runs in the host.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use hookbay::config::Environment;
+use serde_json::json;
+
+use crate::components::Component;
+use crate::harness::{Folder, Host};
+use crate::program::hookbay;
+
+const SOURCES: &str = r#"
+[sources.open]
+provider = "none"
+"#;
+
+/// Cargo as a user calls it in a folder of theirs. What it needs was downloaded for this
+/// repository: the SDK is a member of it.
+fn cargo(folder: &Path, words: &[&str]) -> Command {
+    let environment = Environment::of_process();
+    let mut command = Command::new(env!("CARGO"));
+    command.env_clear().current_dir(folder);
+    for name in [
+        "PATH",
+        "HOME",
+        "CARGO_HOME",
+        "RUSTUP_HOME",
+        "RUSTUP_TOOLCHAIN",
+    ] {
+        if let Some(value) = environment.get(name) {
+            command.env(name, value);
+        }
+    }
+    // Kept, so that only the first of these builds takes long.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("scaffold");
+    command.args(words).arg("--offline").arg("--target-dir");
+    command.arg(target);
+    command
+}
+
+#[track_caller]
+fn succeed(mut command: Command) -> String {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().unwrap();
+    let (stdout, stderr) = [&stdout, &stderr]
+        .map(|bytes| String::from_utf8_lossy(bytes))
+        .into();
+    assert!(
+        status.success(),
+        "{command:?}: {status}\n{stdout}\n{stderr}"
+    );
+    stdout.into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_plugin_builds_anywhere_and_runs_here() {
+    let folder = Folder::new(SOURCES, &[]).await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut new = hookbay(&folder);
+    new.args(["plugin", "new", "my-plugin", "--provider", "none", "--dir"]);
+    new.arg(elsewhere.path());
+    let said = succeed(new);
+    let made = elsewhere.path().join("my-plugin");
+    assert!(said.contains("plugins install --name my-plugin"), "{said}");
+
+    let tested = succeed(cargo(&made, &["test"]));
+    assert!(tested.contains("2 passed"), "{tested}");
+    succeed(cargo(
+        &made,
+        &["build", "--target", "wasm32-wasip2", "--release"],
+    ));
+    let built = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("scaffold/wasm32-wasip2/release/my_plugin.wasm");
+
+    let mut run = hookbay(&folder);
+    run.args(["plugin", "run", "--event"])
+        .arg(made.join("event.json"));
+    run.arg(&built);
+    let said = succeed(run);
+    assert!(said.contains("any: id, total"), "{said}");
+    assert!(!said.contains("note:"), "{said}");
+
+    Component(fs::read(&built).unwrap()).place(&folder.plugins_dir(), "my-plugin.wasm");
+    let host = Host::over(folder).await;
+    let event = host.send("open", &[], r#"{"a":1,"b":2}"#).await.event();
+    let run = host.finished(&event).await;
+    assert_eq!(
+        (&run["plugin"], &run["state"], &run["summary"]),
+        (
+            &json!("my-plugin"),
+            &json!("succeeded"),
+            &json!("unknown: a, b")
+        )
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_plugin_is_refused_where_one_is() {
+    let folder = Folder::new("", &[]).await;
+    let refused = |words: &[&str]| {
+        let mut command = hookbay(&folder);
+        let output = command
+            .args(["plugin", "new"])
+            .args(words)
+            .output()
+            .unwrap();
+        let reason = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), reason)
+    };
+    fs::create_dir(folder.path().join("taken")).unwrap();
+    for (words, code, why) in [
+        (&["taken"][..], 1, "taken is there already"),
+        (&["Orders"], 2, "is not a name"),
+        (&["2fa"], 2, "begins with a letter"),
+        (&["a", "--provider", "githbu"], 2, "known are"),
+        (&["a", "--kind", "a..b"], 2, "has an empty segment"),
+    ] {
+        let (status, reason) = refused(words);
+        assert_eq!(status, Some(code), "{words:?}: {reason}");
+        assert!(reason.contains(why), "{words:?}: {reason}");
+    }
+    assert!(!folder.path().join("a").exists());
+}
