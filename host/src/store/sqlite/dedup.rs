@@ -314,17 +314,17 @@ impl Store {
         by_seq.sort_unstable();
         let slice = usize::try_from(limit).unwrap_or(usize::MAX).max(1);
         for seqs in by_key.chunks(slice) {
-            self.forget_slice(seqs, false).await?;
+            self.forget_keys(seqs, false).await?;
         }
         let mut forgotten = 0;
         for seqs in by_seq.chunks(slice) {
-            forgotten += self.forget_slice(seqs, true).await?;
+            forgotten += self.forget_keys(seqs, true).await?;
         }
         Ok(forgotten)
     }
 
     /// Removes the keys of rows from `dedup_keys`, and, if the rows go too, them.
-    async fn forget_slice(&self, seqs: &[i64], with_rows: bool) -> Result<u64, StoreError> {
+    async fn forget_keys(&self, seqs: &[i64], with_rows: bool) -> Result<u64, StoreError> {
         let (statements, seqs) = (Arc::clone(&self.0.statements), seqs.to_vec());
         self.write(move |tx| {
             let (statements, seqs) = (Arc::clone(&statements), seqs.clone());
