@@ -22,6 +22,7 @@ use crate::dispatch::{
 use crate::http::{Public, admin_routes, public_routes, serve};
 use crate::ingest::{Batcher, BatcherTask, Budget, Door, Sources};
 use crate::metrics::Metrics;
+use crate::plugin::egress::Network;
 use crate::plugin::{Directory, EngineError, PluginHost, Rescan};
 use crate::store::{Settings, Store, StoreError};
 
@@ -210,6 +211,7 @@ impl Shared {
             board: Arc::clone(&self.board),
             wakeup: Arc::clone(&self.wakeup),
             metrics: Arc::clone(&self.metrics),
+            network: Network::system(),
             clock: self.clock.clone(),
             host_name: Arc::clone(&self.host_name),
             slots: self.config.maxima.concurrent_runs,

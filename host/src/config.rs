@@ -4,6 +4,7 @@
 //! line over both. It is parsed into types that cannot be wrong, or refused with
 //! one line per problem. The environment is read nowhere else.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use crate::name::PluginName;
 mod access;
 mod database;
 mod environment;
+mod grants;
 mod plugin;
 pub(crate) mod provider;
 mod reader;
@@ -27,6 +29,7 @@ pub use access::AdminAccess;
 pub(crate) use access::TOKEN_FILE;
 pub use database::{Database, PoolConfig, PostgresUrl, PostgresUrlError};
 pub use environment::Environment;
+pub use grants::{EndpointGrant, HttpOrigin, OriginError};
 pub use plugin::{JournalPolicy, Limits, Maxima, PluginConfig};
 pub use retention::Retention;
 pub use secret::Secret;
@@ -79,6 +82,8 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// What is set for plugins, by name.
     pub plugins: BTreeMap<PluginName, PluginConfig>,
+    /// Files that secrets were read from: when one changes, so does what stands here.
+    pub secret_files: BTreeSet<PathBuf>,
 }
 
 /// What is wrong with a configuration: one line per problem.
@@ -139,14 +144,19 @@ impl Config {
             from_environment: &from_environment,
             variable: &|name| environment.get(name).map(str::to_owned),
             problems: problems.into(),
+            secret_files: RefCell::default(),
         };
         let token = environment
             .get("HOOKBAY_ADMIN_TOKEN")
             .filter(|token| !token.is_empty());
         let config = Self::read(root, token, &reading);
+        let secret_files = reading.secret_files.into_inner();
         let problems = reading.problems.into_inner();
         if problems.is_empty() {
-            Ok(config)
+            Ok(Self {
+                secret_files,
+                ..config
+            })
         } else {
             Err(ConfigError { problems })
         }
@@ -196,6 +206,7 @@ impl Config {
                 .into_iter()
                 .filter_map(|(name, table)| plugin::read(&name, table, &maxima))
                 .collect(),
+            secret_files: BTreeSet::new(),
         };
         if !config.admin_listen.ip().is_loopback() && !config.admin_insecure {
             let problem = format_args!(

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, Timestamp};
 use crate::metrics::Metrics;
 use crate::plugin::PluginHost;
+use crate::plugin::egress::Network;
 use crate::run::{Fence, PluginId};
 use crate::store::{ClaimedRuns, Store, StoreError, Want};
 
@@ -26,6 +27,7 @@ mod lanes;
 mod lease;
 pub mod neighbours;
 mod operations;
+mod outbound;
 mod presence;
 mod registry;
 mod retention;
@@ -64,6 +66,8 @@ pub struct Dispatcher {
     pub wakeup: Arc<Wakeup>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// How plugins reach the outside.
+    pub network: Network,
     /// The time.
     pub clock: Clock,
     /// This host's name, for people.

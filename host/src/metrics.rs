@@ -98,6 +98,13 @@ struct ResultLabel {
     result: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct EgressLabels {
+    plugin: String,
+    endpoint: String,
+    status: String,
+}
+
 /// Makes the histograms of a family.
 #[derive(Clone, Debug)]
 struct Seconds;
@@ -123,6 +130,7 @@ pub struct Metrics {
     queue_oldest: Family<PluginLabel, Gauge<f64, std::sync::atomic::AtomicU64>>,
     plugins: Family<StateLabel, Gauge>,
     plugin_loads: Family<ResultLabel, Counter>,
+    egress: Family<EgressLabels, Counter>,
     kinds: Mutex<HashMap<String, HashSet<String>>>,
     /// The same per minute, for charts.
     pub minutes: Minutes,
@@ -156,6 +164,7 @@ impl Metrics {
             queue_oldest: Family::default(),
             plugins: Family::default(),
             plugin_loads: Family::default(),
+            egress: Family::default(),
             kinds: Mutex::default(),
             minutes: Minutes::default(),
         };
@@ -215,6 +224,11 @@ impl Metrics {
             "plugin_loads",
             "Files that were loaded as plugins",
             self.plugin_loads.clone(),
+        );
+        registry.register(
+            "egress_requests",
+            "Calls of plugins to their endpoints, by status or error",
+            self.egress.clone(),
         );
     }
 
@@ -298,6 +312,17 @@ impl Metrics {
                 result: result.to_owned(),
             })
             .inc();
+    }
+
+    /// A plugin has called an endpoint; the labels are bounded by whoever calls
+    /// (`Egress::label`, `status_label`).
+    pub fn egress_requested(&self, plugin: &PluginName, endpoint: &str, status: &str) {
+        let labels = EgressLabels {
+            plugin: plugin.to_string(),
+            endpoint: endpoint.to_owned(),
+            status: status.to_owned(),
+        };
+        self.egress.get_or_create(&labels).inc();
     }
 
     /// The text of `/metrics`, with the queue and the plugins as they are now.

@@ -38,6 +38,7 @@ mod wasi;
 
 pub use directory::{Directory, Found, Rescan};
 pub use engine::EngineError;
+pub use imports::call::Blob;
 pub use imports::{Emitted, Grants, Seen, StateReader};
 pub use journal::{
     Divergence, Journal, JournalError, JournalFile, RecordedEnd, RecordedEvent, RecordedLine,

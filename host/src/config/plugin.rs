@@ -12,8 +12,10 @@ use crate::rate::Rate;
 use crate::retry::{OnDead, RetryPolicy};
 use crate::trigger::{Origin, Trigger};
 
+use super::grants::{self, EndpointGrant};
 use super::reader::Table;
 use super::retention::LONGEST_KEPT;
+use super::secret::Secret;
 
 /// What one attempt may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,10 @@ pub struct PluginConfig {
     pub triggers: Option<Vec<Trigger>>,
     /// What `config.get` answers.
     pub config: Arc<BTreeMap<String, String>>,
+    /// Where its calls go, by the endpoint's name.
+    pub http: Arc<BTreeMap<String, EndpointGrant>>,
+    /// What it may use and not read, by name.
+    pub secrets: Arc<BTreeMap<String, Secret>>,
     /// What one attempt may use.
     pub limits: Limits,
     /// When a failed run is tried again.
@@ -120,6 +126,8 @@ impl PluginConfig {
             file: None,
             triggers: None,
             config: Arc::default(),
+            http: Arc::default(),
+            secrets: Arc::default(),
             limits: Limits::DEFAULT.within(&maxima.limits),
             retry: RetryPolicy::default(),
             concurrency: 4,
@@ -175,6 +183,7 @@ pub(super) fn read(
 ) -> Option<(PluginName, PluginConfig)> {
     let name = table.noted("", name.parse::<PluginName>());
     let default = PluginConfig::unmentioned(maxima);
+    let granted = grants::read(&mut table);
     let config = PluginConfig {
         file: file(&mut table),
         triggers: triggers(&mut table),
@@ -184,6 +193,8 @@ pub(super) fn read(
                 .map(|table| values(table.into_rest()))
                 .unwrap_or_default(),
         ),
+        http: Arc::new(granted.endpoints),
+        secrets: Arc::new(granted.secrets),
         limits: match table.table("limits") {
             Some(limits) => read_limits(limits, default.limits, &maxima.limits),
             None => default.limits,
@@ -197,7 +208,6 @@ pub(super) fn read(
         catch_up: table.duration("catch_up", millis(1000)..=LONGEST_KEPT),
         journal: table.parse("journal").unwrap_or_default(),
     };
-    table.not_yet(&["http", "secrets"]);
     table.finish();
     name.map(|name| (name, config))
 }

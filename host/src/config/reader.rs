@@ -24,6 +24,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) variable: &'a dyn Fn(&str) -> Option<String>,
     /// One line per problem, naming the key.
     pub(crate) problems: RefCell<Vec<String>>,
+    /// Files that secrets are read from.
+    pub(crate) secret_files: RefCell<BTreeSet<PathBuf>>,
 }
 
 /// One table; what is asked for is taken out, what is left over is unknown.
@@ -52,12 +54,12 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The full path of one of its keys.
+    /// The full path of one of its keys; of the table itself for no key.
     pub(crate) fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
+        match (self.path.as_str(), key) {
+            ("", key) => key.to_owned(),
+            (path, "") => path.to_owned(),
+            (path, key) => format!("{path}.{key}"),
         }
     }
 
@@ -83,6 +85,24 @@ impl<'a> Table<'a> {
             Value::String(text) => Some(text),
             other => self.mistyped(key, "text in quotes", &other),
         }
+    }
+
+    /// A list of texts; empty without the key.
+    pub(crate) fn strings(&mut self, key: &'static str) -> Vec<String> {
+        let values = match self.take(key) {
+            None => return Vec::new(),
+            Some(Value::Array(values)) => values,
+            Some(other) => {
+                return self
+                    .mistyped(key, "a list of texts", &other)
+                    .unwrap_or_default();
+            }
+        };
+        let text = |value: Value| match value {
+            Value::String(text) => Some(text),
+            other => self.mistyped(key, "a list of texts", &other),
+        };
+        values.into_iter().filter_map(text).collect()
     }
 
     /// Text that a type can read.

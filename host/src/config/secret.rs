@@ -40,11 +40,16 @@ pub(super) fn secrets(path: &str, value: Value, reading: &Reading<'_>) -> Vec<Se
     }
     listed
         .into_iter()
-        .filter_map(|value| secret(path, value, reading))
+        .filter_map(|value| secret(path, value, reading, SHAPES))
         .collect()
 }
 
-fn secret(path: &str, value: Value, reading: &Reading<'_>) -> Option<Secret> {
+/// Reads a secret setting that is no list. Notes what cannot be had.
+pub(super) fn one(path: &str, value: Value, reading: &Reading<'_>) -> Option<Secret> {
+    secret(path, value, reading, SHAPES_OF_ONE)
+}
+
+fn secret(path: &str, value: Value, reading: &Reading<'_>, shapes: &str) -> Option<Secret> {
     let found = match value {
         Value::String(text) => Ok(text.into_bytes()),
         Value::Table(table) if table.len() == 1 => match table.iter().next() {
@@ -53,13 +58,14 @@ fn secret(path: &str, value: Value, reading: &Reading<'_>) -> Option<Secret> {
                 .ok_or_else(|| format!("environment variable `{name}` is not set")),
             Some((key, Value::String(name))) if key == "file" => {
                 let file = reading.base.join(name);
+                reading.secret_files.borrow_mut().insert(file.clone());
                 std::fs::read(&file).map(without_newline).map_err(|error| {
                     format!("cannot read secret file `{}`: {error}", file.display())
                 })
             }
-            _ => Err(SHAPES.to_owned()),
+            _ => Err(shapes.to_owned()),
         },
-        _ => Err(SHAPES.to_owned()),
+        _ => Err(shapes.to_owned()),
     };
     match found {
         Ok(bytes) if bytes.is_empty() => {
@@ -75,6 +81,7 @@ fn secret(path: &str, value: Value, reading: &Reading<'_>) -> Option<Secret> {
 }
 
 const SHAPES: &str = "must be text, { env = \"NAME\" }, { file = \"PATH\" }, or a list of these";
+const SHAPES_OF_ONE: &str = "must be text, { env = \"NAME\" } or { file = \"PATH\" }";
 
 /// Editors end files with a newline that is not part of the secret.
 fn without_newline(mut bytes: Vec<u8>) -> Vec<u8> {

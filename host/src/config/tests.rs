@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::retry::OnDead;
 
-use super::{Config, ConfigError, Database, Environment, Overrides, PoolConfig, Retention};
+use super::{
+    Config, ConfigError, Database, Environment, JournalPolicy, Overrides, PoolConfig, Retention,
+};
 
 mod refusals;
 
@@ -198,10 +200,61 @@ fn sources_and_plugins_are_read() {
 }
 
 #[test]
+fn what_a_plugin_is_granted_is_read() {
+    let text = r#"
+        [sources.s]
+        provider = "github"
+        secret = { file = "secret" }
+        [plugins.p]
+        http.notion = { origin = "https://api.notion.com", secrets = ["TOKEN", "KEY"] }
+        http.local = { origin = "http://localhost:9", private = true }
+        secrets.TOKEN = { env = "TOKEN" }
+        secrets.KEY = { file = "secret" }
+        secrets.unused = "a literal"
+        journal = "all"
+    "#;
+    let config = read(text, &[("TOKEN", "from-env")]).unwrap();
+    let files: Vec<_> = config.secret_files.iter().collect();
+    assert!(matches!(files.as_slice(), [file] if file.ends_with("secret")));
+    let plugin = config.plugin(&"p".parse().unwrap());
+    assert_eq!(plugin.journal, JournalPolicy::All);
+    let notion = &plugin.http["notion"];
+    assert_eq!(notion.origin.to_string(), "https://api.notion.com");
+    assert_eq!((notion.secrets.len(), notion.private), (2, false));
+    let local = &plugin.http["local"];
+    assert_eq!(local.origin.authority(), "localhost:9");
+    assert_eq!((local.secrets.len(), local.private), (0, true));
+    let secrets: Vec<_> = plugin
+        .secrets
+        .iter()
+        .map(|(name, secret)| (name.as_str(), secret.expose()))
+        .collect();
+    let expected = [
+        ("KEY", b"from-file".as_slice()),
+        ("TOKEN", b"from-env"),
+        ("unused", b"a literal"),
+    ];
+    assert_eq!(secrets, expected);
+    let other = config.plugin(&"other".parse().unwrap());
+    assert!(other.http.is_empty() && other.secrets.is_empty());
+    assert_eq!(other.journal, JournalPolicy::Failures);
+
+    let from_environment = [
+        ("TOKEN", "from-env"),
+        ("HOOKBAY_PLUGINS__P__SECRETS__TOKEN", "set from outside"),
+        ("HOOKBAY_PLUGINS__P__HTTP__LOCAL__PRIVATE", "true"),
+    ];
+    let plugin = read(text, &from_environment).unwrap();
+    let plugin = plugin.plugin(&"p".parse().unwrap());
+    assert_eq!(plugin.secrets["TOKEN"].expose(), b"set from outside");
+}
+
+#[test]
 fn secrets_do_not_print() {
     let config = read(
         "database = 'postgres://me:hunter2@h/d'\n\
-         [sources.a]\nprovider = 'github'\nsecret = 'hunter2hunter2'",
+         [sources.a]\nprovider = 'github'\nsecret = 'hunter2hunter2'\n\
+         [plugins.p]\nsecrets.TOKEN = 'hunter2hunter2'",
         &[],
     )
     .unwrap();
@@ -212,6 +265,8 @@ fn secrets_do_not_print() {
         "database = 'postgres://me:/hunter2@h'",
         "database = 'me:hunter2@h/d'",
         "database = { url = 'postgres://me:hunter2@h/d' }",
+        "[plugins.p]\nsecrets.hidden = 'hunter2'",
+        "[plugins.p]\nhttp.a = { origin = 'https://me:hunter2@h' }",
     ] {
         let error = read(wrong, &[]).unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");

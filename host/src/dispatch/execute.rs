@@ -21,6 +21,7 @@ use crate::store::{Finished, NewEvent, Settled, Store, StoreError};
 
 use super::board::SharedBoard;
 use super::breaker::{Breaker, Change};
+use super::outbound::Outbound;
 use super::wakeup::Wakeup;
 use super::{Dispatcher, Slot};
 
@@ -38,6 +39,8 @@ pub(super) struct Executor {
     /// Rung for them.
     pub(super) wakeup: Arc<Wakeup>,
     pub(super) metrics: Arc<Metrics>,
+    /// The connections and secrets of plugins.
+    pub(super) outbound: Outbound,
     pub(super) clock: Clock,
     /// This host's name, for people.
     pub(super) host_name: Arc<str>,
@@ -63,6 +66,7 @@ impl Executor {
             board: Arc::clone(&dispatcher.board),
             wakeup: Arc::clone(&dispatcher.wakeup),
             metrics: Arc::clone(&dispatcher.metrics),
+            outbound: Outbound::new(dispatcher.network.clone(), Arc::clone(&dispatcher.metrics)),
             clock: dispatcher.clock.clone(),
             host_name: Arc::clone(&dispatcher.host_name),
             give_up,
@@ -198,11 +202,12 @@ impl Executor {
             plugin: claimed.plugin,
             runtime: tokio::runtime::Handle::current(),
         };
+        let (http, secrets) = self.outbound.of(&plugin.name, &plugin.settings);
         let grants = Grants {
             config: Arc::clone(&plugin.settings.config),
             state: Arc::new(state),
-            http: Arc::new(crate::plugin::egress::Nothing),
-            secrets: Arc::default(),
+            http,
+            secrets,
             depth: event.depth(),
         };
         let journal = plugin.settings.journal;

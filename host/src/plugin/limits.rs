@@ -50,6 +50,16 @@ pub const READINGS_MAX: u32 = 100_000;
 pub const JOURNAL_BYTES_MAX: usize = 16 << 20;
 /// Most bytes that one call may move from the guest to the host.
 pub const CALL_BYTES_MAX: usize = 4 << 20;
+/// Longest body of a request that goes out, in bytes.
+pub const HTTP_REQUEST_BODY_MAX: usize = 1 << 20;
+/// Longest body of an answer, in bytes.
+pub const HTTP_RESPONSE_BODY_MAX: usize = 1 << 20;
+/// Most headers of a request that goes out, and of an answer.
+pub const HTTP_HEADERS_MAX: usize = 100;
+/// Most bytes of a request's headers, and of an answer's head.
+pub const HTTP_HEADER_BYTES_MAX: usize = 64 << 10;
+/// Longest path of a request that goes out, query included, in bytes.
+pub const HTTP_PATH_MAX: usize = 8 << 10;
 
 /// A bound that was reached: the attempt ends with its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

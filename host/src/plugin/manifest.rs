@@ -179,25 +179,27 @@ impl Manifest {
     }
 
     /// What it wants and the operator has not granted, each by its key under
-    /// `[plugins.NAME]`. Endpoints and secrets cannot be granted in this version.
+    /// `[plugins.NAME]`. Where an endpoint goes is the operator's choice: a grant with
+    /// another origin than the usual one is a grant.
     pub fn missing_grants(&self, granted: &PluginConfig) -> Vec<String> {
-        let endpoints = self
-            .wants
-            .endpoints
+        let Wants {
+            endpoints,
+            secrets,
+            config,
+        } = &self.wants;
+        let endpoints = endpoints
             .iter()
+            .filter(|want| !granted.http.contains_key(&want.name))
             .map(|want| format!("http.{}", want.name));
-        let secrets = self
-            .wants
-            .secrets
+        let secrets = secrets
             .iter()
+            .filter(|want| !granted.secrets.contains_key(&want.name))
             .map(|want| format!("secrets.{}", want.name));
-        let config = self.wants.config.iter();
-        let config =
-            config.filter(|want| want.required && !granted.config.contains_key(&want.name));
-        endpoints
-            .chain(secrets)
-            .chain(config.map(|want| format!("config.{}", want.name)))
-            .collect()
+        let config = config
+            .iter()
+            .filter(|want| want.required && !granted.config.contains_key(&want.name))
+            .map(|want| format!("config.{}", want.name));
+        endpoints.chain(secrets).chain(config).collect()
     }
 }
 
@@ -291,7 +293,68 @@ impl From<wit::ConfigWant> for ConfigWant {
 
 #[cfg(test)]
 mod tests {
-    use super::{Trigger, TriggerText};
+    use std::sync::Arc;
+
+    use super::{
+        ConfigWant, EndpointWant, Manifest, PluginConfig, SecretWant, Trigger, TriggerText, Wants,
+    };
+    use crate::config::{EndpointGrant, Maxima, Secret};
+
+    fn wanting() -> Manifest {
+        let (name, doc) = (String::from, String::new);
+        Manifest {
+            wants: Wants {
+                endpoints: vec![EndpointWant {
+                    name: name("notion"),
+                    default_origin: Some(name("https://api.notion.com")),
+                    doc: doc(),
+                }],
+                secrets: vec![SecretWant {
+                    name: name("TOKEN"),
+                    doc: doc(),
+                }],
+                config: vec![ConfigWant {
+                    name: name("database"),
+                    required: true,
+                    doc: doc(),
+                }],
+            },
+            ..Manifest::default()
+        }
+    }
+
+    #[test]
+    fn what_is_not_granted_is_named() {
+        let endpoint = EndpointGrant {
+            origin: "https://notion.example".parse().unwrap(),
+            secrets: [].into(),
+            private: false,
+        };
+        let nothing = PluginConfig::unmentioned(&Maxima::default());
+        let http = PluginConfig {
+            http: Arc::new([("notion".to_owned(), endpoint)].into()),
+            ..nothing.clone()
+        };
+        let secrets = PluginConfig {
+            secrets: Arc::new([("TOKEN".to_owned(), Secret::new("12345678"))].into()),
+            ..http.clone()
+        };
+        let all = PluginConfig {
+            config: Arc::new([("database".to_owned(), "d".to_owned())].into()),
+            ..secrets.clone()
+        };
+        for (granted, missing) in [
+            (
+                &nothing,
+                vec!["http.notion", "secrets.TOKEN", "config.database"],
+            ),
+            (&http, vec!["secrets.TOKEN", "config.database"]),
+            (&secrets, vec!["config.database"]),
+            (&all, vec![]),
+        ] {
+            assert_eq!(wanting().missing_grants(granted), missing);
+        }
+    }
 
     fn text(ordering_key: Option<&str>) -> TriggerText {
         TriggerText {

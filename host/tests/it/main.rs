@@ -19,6 +19,7 @@ mod conventions;
 mod cut_off;
 mod database;
 mod dedup;
+mod egress;
 mod emit;
 mod full_disk;
 mod grants;

@@ -220,6 +220,7 @@ fn each_tool_has_its_place() {
         ("std::env", vec!["config"]),
         ("env::var", vec!["config"]),
         ("reqwest", vec!["cli"]),
+        ("hyper_util::client", vec!["plugin"]),
         ("notify::", vec!["plugin"]),
     ] {
         let is_elsewhere =

@@ -215,9 +215,77 @@ fn each_problem_of_a_plugin_names_its_key() {
         &["plugins.p.catch_up: `0s` is outside 1s to 3650d"],
     );
     check_refused(
-        &plugin("journal = 'all'"),
-        &["plugins.p.journal: is not supported by this version"],
+        &plugin("journal = 'some'"),
+        &["plugins.p.journal: `some` is not `failures`, `all` or `none`"],
     );
+}
+
+#[test]
+fn each_problem_of_a_grant_names_its_key() {
+    for (keys, expected) in [
+        ("http.a = { }", "plugins.p.http.a.origin: is missing"),
+        (
+            "http.a = { origin = 'https://h/v1' }",
+            "plugins.p.http.a.origin: must be `https://HOST`",
+        ),
+        (
+            "http.a = { origin = 'h' }",
+            "plugins.p.http.a.origin: is not an address",
+        ),
+        (
+            "http.a = { origin = 'http://h' }",
+            "plugins.p.http.a.origin: must be `https`; plain `http` needs `private = true`",
+        ),
+        (
+            "http.a = { origin = 'https://h', private = 1 }",
+            "plugins.p.http.a.private: must be `true` or `false`",
+        ),
+        (
+            "http.a = { origin = 'https://h', secret = ['S'] }",
+            "plugins.p.http.a.secret: unknown key; did you mean `secrets`?",
+        ),
+        (
+            "http.a = { origin = 'https://h', secrets = 'S' }",
+            "plugins.p.http.a.secrets: must be a list of texts",
+        ),
+        (
+            "http.a = { origin = 'https://h', secrets = ['S'] }",
+            "plugins.p.http.a.secrets: there is no secret `S` under",
+        ),
+        ("http.a = 'https://h'", "plugins.p.http.a: must be a table"),
+        ("http = 'https://h'", "plugins.p.http: must be a table"),
+        (
+            "http.'a b' = { origin = 'https://h' }",
+            "plugins.p.http.a b: must be named with",
+        ),
+        (
+            "secrets.S = '1234567'",
+            "plugins.p.secrets.S: a plugin's secret has 8 to 8192 bytes",
+        ),
+        (
+            "secrets.S = { env = 'GONE' }",
+            "plugins.p.secrets.S: environment variable `GONE` is not set",
+        ),
+        (
+            "secrets.S = ['12345678']",
+            "plugins.p.secrets.S: must be text, { env = \"NAME\" } or",
+        ),
+        ("secrets.S = ''", "plugins.p.secrets.S: is empty"),
+        (
+            "secrets.'S]' = '12345678'",
+            "plugins.p.secrets.S]: must be named with",
+        ),
+        ("secrets = '12345678'", "plugins.p.secrets: must be a table"),
+        // Of two things that hang together, only the first is a problem.
+        (
+            "http.a = { origin = 'https://h', secrets = ['S'] }\nsecrets.S = 'short'",
+            "plugins.p.secrets.S: ",
+        ),
+    ] {
+        check_refused(&format!("[plugins.p]\n{keys}"), &[expected]);
+    }
+    let long = format!("[plugins.p]\nsecrets.S = '{}'", "x".repeat(8193));
+    check_refused(&long, &["plugins.p.secrets.S: a plugin's secret has"]);
 }
 
 #[test]
