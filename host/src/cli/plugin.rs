@@ -1,7 +1,8 @@
 //! `hookbay plugin`: a plugin file on the bench, without a host and without a store.
 //!
-//! [`new`] makes the crate of one. [`inspect`] says what a file is, [`run`](mod@run) executes it once or often in the real
-//! sandbox, on an event and a state that [`fixture`] reads from files.
+//! [`new`] makes the crate of one. [`inspect`] says what a file is, [`run`](mod@run) executes
+//! it once or often in the real sandbox, on an event and a state that [`fixture`] reads from
+//! files.
 
 use std::path::Path;
 

@@ -11,6 +11,7 @@
 
 mod admin;
 mod backup;
+mod bench;
 mod breaker;
 mod cancel;
 mod components;

@@ -52,9 +52,19 @@ struct EventFile {
 /// A header's values: one, or several that were sent under the same name.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Values {
+pub(super) enum Values {
     One(String),
     Several(Vec<String>),
+}
+
+impl Values {
+    /// Each of them.
+    pub(super) fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(value) => std::slice::from_ref(value),
+            Self::Several(values) => values,
+        }
+    }
 }
 
 /// The keys by which an event file is told from a plain payload.
@@ -70,7 +80,9 @@ struct Telling<'a> {
 }
 
 /// A `null` that stands there is a value too.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
 }
 
@@ -169,14 +181,8 @@ fn headers(from_file: BTreeMap<String, Values>) -> Headers {
     let mut pairs = Vec::new();
     for (name, values) in from_file {
         let name = name.to_ascii_lowercase();
-        match values {
-            Values::One(value) => pairs.push((name, value.into_bytes())),
-            Values::Several(values) => pairs.extend(
-                values
-                    .into_iter()
-                    .map(|value| (name.clone(), value.into_bytes())),
-            ),
-        }
+        let values = values.as_slice().iter();
+        pairs.extend(values.map(|value| (name.clone(), value.clone().into_bytes())));
     }
     Headers::new(pairs)
 }

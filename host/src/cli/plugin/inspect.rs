@@ -1,10 +1,10 @@
 //! `hookbay plugin inspect`: what a file is, and whether this host can run it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{maxima, start, unreadable};
+use super::{maxima, name_of, start, unreadable};
 use crate::cli::check::load;
 use crate::cli::table::{facts, print, print_json};
 use crate::cli::{CommandError, text};
@@ -21,15 +21,19 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// What the file wants and `--config FILE` does not grant; none without one.
+type Missing = Option<Vec<String>>;
+
 pub(super) async fn run(config: Option<&Config>, args: &Args) -> Result<(), CommandError> {
     let about = std::fs::metadata(&args.file).map_err(|error| unreadable(&args.file, &error))?;
     let file = args.file.display().to_string();
     match load(&start(maxima(config))?, &args.file).await {
         Ok(loaded) => {
+            let missing = missing(config, &args.file, &loaded);
             if args.json {
-                print_json(&as_json(&file, &loaded))?;
+                print_json(&as_json(&file, &loaded, &missing))?;
             } else {
-                print(&as_text(&file, &loaded))?;
+                print(&as_text(&file, &loaded, &missing))?;
             }
             Ok(())
         }
@@ -48,7 +52,13 @@ pub(super) async fn run(config: Option<&Config>, args: &Args) -> Result<(), Comm
     }
 }
 
-fn as_json(file: &str, loaded: &Loaded) -> Value {
+/// By the configuration's table of the name that the file gives its plugin.
+fn missing(config: Option<&Config>, file: &Path, loaded: &Loaded) -> Missing {
+    let granted = config?.plugin(&name_of(file)?);
+    Some(loaded.manifest.missing_grants(&granted))
+}
+
+fn as_json(file: &str, loaded: &Loaded, missing: &Missing) -> Value {
     let Manifest {
         name,
         version,
@@ -67,11 +77,13 @@ fn as_json(file: &str, loaded: &Loaded) -> Value {
         "triggers": triggers,
         "wants": wants,
         "imports": loaded.imports,
+        "start_memory_bytes": loaded.start_memory_bytes,
+        "missing_grants": missing,
         "can_run": true,
     })
 }
 
-fn as_text(file: &str, loaded: &Loaded) -> String {
+fn as_text(file: &str, loaded: &Loaded, missing: &Missing) -> String {
     let manifest = &loaded.manifest;
     let digest: &Digest = &loaded.digest;
     let mut entries = vec![
@@ -81,6 +93,10 @@ fn as_text(file: &str, loaded: &Loaded) -> String {
         ("description", text::or_dash(Some(&manifest.description))),
         ("digest", digest.to_string()),
         ("size", text::size(loaded.size_bytes)),
+        (
+            "memory",
+            format!("{} at its start", text::size(loaded.start_memory_bytes)),
+        ),
         ("contract", loaded.contract.to_owned()),
     ];
     let labelled = |label| move |value: String| (label, value);
@@ -93,7 +109,14 @@ fn as_text(file: &str, loaded: &Loaded) -> String {
     );
     entries.extend(wants(&manifest.wants).map(labelled("wants")));
     entries.extend(loaded.imports.iter().cloned().map(labelled("import")));
-    entries.push(("verdict", "this host can run it".to_owned()));
+    let verdict = match missing.as_deref() {
+        None | Some([]) => "this host can run it".to_owned(),
+        Some(missing) => format!(
+            "this host holds it until it is granted {}",
+            missing.join(", ")
+        ),
+    };
+    entries.push(("verdict", verdict));
     let entries: Vec<_> = entries
         .into_iter()
         .map(|(label, value)| (label, Some(value)))

@@ -1,8 +1,9 @@
 //! `hookbay plugin run`: one attempt in the real sandbox, or many of them measured.
 //!
-//! Nothing is stored: what the plugin writes is printed and forgotten, so that every call
-//! finds the same state.
+//! Nothing is stored and nobody is asked: what the plugin writes is printed and forgotten,
+//! and its requests are answered from a file, so that every call finds the same world.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +17,17 @@ use crate::clock::Clock;
 use crate::config::units::{self, UnitError};
 use crate::config::{Config, JournalPolicy, Limits, Maxima, PluginConfig};
 use crate::event::Event;
+use crate::plugin::secrets::Secrets;
 use crate::plugin::{Grants, Loaded, PluginHost, Report, RunContext};
 use crate::run::Outcome;
 use crate::trigger::{Origin, Trigger};
 
+mod fixtures;
 mod measure;
 mod rerun;
 mod show;
+
+use fixtures::{Answering, Exchange, Fixtures};
 
 /// What the largest memory of a component can have.
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
@@ -37,7 +42,7 @@ pub(super) struct Args {
     event: Option<PathBuf>,
     /// Execute a recorded attempt again: a file of `hookbay runs journal --out`
     #[arg(long, value_name = "FILE",
-        conflicts_with_all = ["event", "kv", "settings", "attempt", "repeat", "cpu", "wall", "memory"])]
+        conflicts_with_all = ["event", "fixtures", "kv", "settings", "attempt", "repeat", "cpu", "wall", "memory"])]
     journal: Option<PathBuf>,
     #[command(flatten)]
     about_event: EventArgs,
@@ -47,6 +52,9 @@ pub(super) struct Args {
     /// What the plugin has stored: a JSON object of keys and texts
     #[arg(long, value_name = "FILE")]
     kv: Option<PathBuf>,
+    /// What answers its requests: a JSON list of fixtures
+    #[arg(long, value_name = "FILE")]
+    fixtures: Option<PathBuf>,
     /// Which attempt of its run this is
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     attempt: u32,
@@ -74,7 +82,17 @@ struct Bench {
     event: Arc<Event>,
     context: RunContext,
     limits: Limits,
-    grants: Grants,
+    /// What an operator grants it, as far as the bench knows.
+    settings: PluginConfig,
+    state: Arc<State>,
+    secrets: Arc<Secrets>,
+    fixtures: Fixtures,
+}
+
+/// What one call came to.
+struct Called {
+    report: Report,
+    exchanges: Vec<Exchange>,
 }
 
 pub(super) async fn run(config: Option<&Config>, args: &Args) -> Result<(), CommandError> {
@@ -91,26 +109,36 @@ pub(super) async fn run(config: Option<&Config>, args: &Args) -> Result<(), Comm
         }
         return Ok(());
     }
-    let report = bench.call().await;
+    let called = bench.call().await;
     if args.json {
-        print_json(&show::as_json(&report))?;
+        print_json(&show::as_json(&called))?;
     } else {
-        print(&show::as_text(&report))?;
-        print(&bench.notes())?;
+        print(&show::as_text(&called))?;
+        print(&bench.notes(&called.exchanges))?;
     }
-    ended_well(&report)
+    called.ended_well()
 }
 
-/// # Errors
-/// The attempt did not succeed.
-fn ended_well(report: &Report) -> Result<(), CommandError> {
-    if report.outcome == Outcome::Succeeded {
-        return Ok(());
+impl Called {
+    /// # Errors
+    /// The attempt did not succeed, or not with what it was to be answered: a plugin may
+    /// go on without an answer, the test of one may not.
+    fn ended_well(&self) -> Result<(), CommandError> {
+        let Report { outcome, error, .. } = &self.report;
+        if *outcome != Outcome::Succeeded {
+            let reason = error.as_deref().unwrap_or("no reason was given");
+            let failure = format!("the attempt ended with `{}`: {reason}", outcome.as_str());
+            return Err(CommandError::Failed(failure));
+        }
+        let mut unanswered = self
+            .exchanges
+            .iter()
+            .filter(|exchange| exchange.is_unanswered);
+        match unanswered.next().map(|exchange| &exchange.answer) {
+            Some(Err(denied)) => Err(CommandError::Failed(denied.to_string())),
+            Some(Ok(_)) | None => Ok(()),
+        }
     }
-    let outcome = report.outcome.as_str();
-    let reason = report.error.as_deref().unwrap_or("no reason was given");
-    let failure = format!("the attempt ended with `{outcome}`: {reason}");
-    Err(CommandError::Failed(failure))
 }
 
 async fn set_up(config: Option<&Config>, args: &Args) -> Result<Bench, CommandError> {
@@ -118,13 +146,8 @@ async fn set_up(config: Option<&Config>, args: &Args) -> Result<Bench, CommandEr
     let bytes = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
     let event = fixture::event(&bytes, &args.about_event, Clock::system().now())
         .map_err(|problem| in_file(file, &problem))?;
-    let state = match &args.kv {
-        Some(file) => {
-            let bytes = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
-            State::read(&bytes).map_err(|problem| in_file(file, &problem))?
-        }
-        None => State::default(),
-    };
+    let state = read_from(args.kv.as_deref(), State::read)?;
+    let fixtures = read_from(args.fixtures.as_deref(), Fixtures::read)?;
     let maxima = maxima(config);
     let name = name_of(&args.file);
     let settings = match (config, &name) {
@@ -147,6 +170,10 @@ async fn set_up(config: Option<&Config>, args: &Args) -> Result<Bench, CommandEr
     let plugin = plugin.map_err(|error| in_file(&args.file, &error.to_string()))?;
     let mut values = (*settings.config).clone();
     values.extend(args.settings.iter().cloned());
+    let settings = PluginConfig {
+        config: Arc::new(values),
+        ..settings
+    };
     Ok(Bench {
         host,
         context: RunContext {
@@ -158,14 +185,23 @@ async fn set_up(config: Option<&Config>, args: &Args) -> Result<Bench, CommandEr
         plugin: Arc::new(plugin),
         event: Arc::new(event),
         limits,
-        grants: Grants {
-            config: Arc::new(values),
-            state: Arc::new(state),
-            http: Arc::new(crate::plugin::egress::Nothing),
-            secrets: Arc::default(),
-            depth: 0,
-        },
+        secrets: Arc::new(Secrets::new(&settings.secrets)),
+        settings,
+        state: Arc::new(state),
+        fixtures,
     })
+}
+
+/// What a file holds, or nothing where none is named.
+fn read_from<T: Default>(
+    file: Option<&Path>,
+    read: impl Fn(&[u8]) -> Result<T, String>,
+) -> Result<T, CommandError> {
+    let Some(file) = file else {
+        return Ok(T::default());
+    };
+    let bytes = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
+    read(&bytes).map_err(|problem| in_file(file, &problem))
 }
 
 fn in_file(file: &Path, problem: &str) -> CommandError {
@@ -174,21 +210,34 @@ fn in_file(file: &Path, problem: &str) -> CommandError {
 
 impl Bench {
     /// One attempt on a fresh instance.
-    async fn call(&self) -> Report {
-        self.host
+    async fn call(&self) -> Called {
+        let answering = self.fixtures.answering();
+        let grants = Grants {
+            config: Arc::clone(&self.settings.config),
+            state: Arc::<State>::clone(&self.state),
+            http: Arc::<Answering>::clone(&answering),
+            secrets: Arc::clone(&self.secrets),
+            depth: 0,
+        };
+        let report = self
+            .host
             .call(
                 Arc::clone(&self.plugin),
                 Arc::clone(&self.event),
                 self.context.clone(),
                 self.limits,
-                self.grants.clone(),
+                grants,
                 JournalPolicy::None,
             )
-            .await
+            .await;
+        Called {
+            report,
+            exchanges: answering.exchanges(),
+        }
     }
 
     /// In what a host would do otherwise.
-    fn notes(&self) -> String {
+    fn notes(&self, exchanges: &[Exchange]) -> String {
         let manifest = &self.plugin.manifest;
         let mut notes = String::new();
         let triggers = manifest.triggers().unwrap_or_default();
@@ -200,15 +249,28 @@ impl Bench {
                 text::harmless(provider)
             ));
         }
-        let granted = PluginConfig {
-            config: Arc::clone(&self.grants.config),
-            ..PluginConfig::unmentioned(&Maxima::default())
-        };
-        let missing = manifest.missing_grants(&granted);
+        let missing = manifest.missing_grants(&self.settings);
         if !missing.is_empty() {
             let missing = text::harmless(&missing.join(", "));
             notes.push_str(&format!(
                 "note: a host holds the plugin until it is granted {missing}\n"
+            ));
+        }
+        let wanted: BTreeSet<&str> = manifest
+            .wants
+            .endpoints
+            .iter()
+            .map(|want| want.name.as_str())
+            .collect();
+        let called: BTreeSet<&str> = exchanges
+            .iter()
+            .map(|exchange| exchange.request.endpoint.as_str())
+            .collect();
+        for endpoint in called.difference(&wanted) {
+            let endpoint = text::harmless(endpoint);
+            notes.push_str(&format!(
+                "note: the manifest does not want the endpoint `{endpoint}`, so an operator \
+                 does not learn to grant it\n"
             ));
         }
         notes

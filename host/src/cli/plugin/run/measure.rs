@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Bench, ended_well};
+use super::Bench;
 use crate::cli::CommandError;
 use crate::cli::table::facts;
 
@@ -23,7 +23,7 @@ pub(super) struct Timings {
 /// The first attempt that did not succeed.
 pub(super) async fn timings(bench: &Bench, n_calls: u32) -> Result<Timings, CommandError> {
     for _ in 0..n_calls / 10 {
-        ended_well(&bench.call().await)?;
+        bench.call().await.ended_well()?;
     }
     let mut timings = Timings {
         calls: Vec::new(),
@@ -31,10 +31,10 @@ pub(super) async fn timings(bench: &Bench, n_calls: u32) -> Result<Timings, Comm
     };
     for _ in 0..n_calls {
         let started = Instant::now();
-        let report = bench.call().await;
+        let called = bench.call().await;
         timings.calls.push(started.elapsed());
-        timings.cpu_us.push(report.record.cpu_us);
-        ended_well(&report)?;
+        timings.cpu_us.push(called.report.record.cpu_us);
+        called.ended_well()?;
     }
     timings.calls.sort_unstable();
     timings.cpu_us.sort_unstable();
