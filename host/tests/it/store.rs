@@ -74,6 +74,7 @@ conformance! {
         a_run_waits_by_the_stores_own_clock,
         what_is_given_back_has_used_up_nothing,
         a_dead_hosts_runs_are_due_at_once,
+        what_is_given_back_is_found_among_many,
     ]
     order: [
         only_the_first_of_a_key_can_be_claimed,
