@@ -15,6 +15,7 @@ mod ends;
 mod leases;
 mod migrations;
 mod order;
+mod quota;
 mod rates;
 mod registry;
 mod state;
@@ -121,6 +122,11 @@ conformance! {
         whatever_was_read_must_still_stand_on_another_host,
         a_counter_that_is_none_ends_its_run,
         plugins_do_not_see_each_others_state,
+    ]
+    quota: [
+        a_plugin_keeps_no_more_bytes_than_its_quota,
+        a_plugin_keeps_no_more_keys_than_its_quota,
+        ends_at_the_same_time_share_one_quota,
     ]
     cancels: [
         a_live_run_can_be_ended_in_any_state,
