@@ -15,6 +15,7 @@ mod ends;
 mod leases;
 mod migrations;
 mod order;
+mod pruning;
 mod quota;
 mod rates;
 mod registry;
@@ -115,6 +116,8 @@ conformance! {
         ends_at_the_same_time_all_count,
         a_dead_run_lives_again_and_a_finished_one_does_not,
         texts_that_no_database_takes_do_not_hold_up_an_end,
+        what_follows_from_a_success_is_stored_with_it,
+        what_would_follow_from_an_end_without_success_is_not_stored,
     ]
     state: [
         increments_of_two_hosts_merge,
@@ -127,6 +130,9 @@ conformance! {
         a_plugin_keeps_no_more_bytes_than_its_quota,
         a_plugin_keeps_no_more_keys_than_its_quota,
         ends_at_the_same_time_share_one_quota,
+    ]
+    pruning: [
+        two_that_prune_at_once_remove_each_once,
     ]
     cancels: [
         a_live_run_can_be_ended_in_any_state,
