@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -26,8 +26,10 @@ use crate::plugin::{Directory, EngineError, PluginHost, Rescan};
 use crate::store::{Settings, Store, StoreError};
 
 mod data_dir;
+mod reload;
 
 use data_dir::DataDir;
+use reload::Reload;
 
 /// Memory for bodies that are being received or wait for their commit.
 const BODIES_BYTES: u64 = 512 << 20;
@@ -66,6 +68,8 @@ pub struct App {
     /// What everything writes to.
     pub store: Store,
     config: Arc<Config>,
+    /// Rung to have the configuration read again.
+    reload: Arc<Notify>,
     addresses: Stage,
     batcher: BatcherTask,
     dispatch: Stage,
@@ -108,8 +112,12 @@ impl App {
         let clock = store.clock();
         let cache_dir = config.data_dir.join("cache");
         let host = PluginHost::start(config.maxima, clock.clone(), Some(&cache_dir))?;
+        let reload = Arc::<Notify>::default();
+        let (in_force, follows) = watch::channel(Arc::clone(&config));
         let shared = Shared {
             config: Arc::clone(&config),
+            follows,
+            sources: Arc::new(Sources::new(&config.sources)),
             store: store.clone(),
             host: Arc::new(host),
             board: SharedBoard::default(),
@@ -121,13 +129,15 @@ impl App {
             operation_begun: Arc::default(),
         };
         let (presence, plugins) = shared.start_presence().await?;
-        let (upkeep, lease) = shared.start_upkeep();
+        let reloading = Reload::new(in_force, Arc::clone(&shared.sources), Arc::clone(&reload));
+        let (upkeep, lease) = shared.start_upkeep(reloading);
         let dispatch = shared.start_dispatch(lease);
         let (batcher, batcher_task) = Batcher::start(store.clone(), Arc::clone(&shared.wakeup));
         let addresses = shared.serve(listeners, batcher, plugins, data_dir.token.clone());
         Ok(Self {
             store,
             config,
+            reload,
             addresses,
             batcher: batcher_task,
             dispatch,
@@ -140,6 +150,11 @@ impl App {
     /// What it was started with.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Has the configuration read again now.
+    pub fn reload(&self) {
+        self.reload.notify_one();
     }
 
     /// Stops in reverse: takes nothing more, stores what it took, lets attempts
@@ -156,7 +171,11 @@ impl App {
 
 /// What the parts of the host share.
 struct Shared {
+    /// What it was started with.
     config: Arc<Config>,
+    /// What is in force now.
+    follows: watch::Receiver<Arc<Config>>,
+    sources: Arc<Sources>,
     store: Store,
     host: Arc<PluginHost>,
     board: SharedBoard,
@@ -177,7 +196,7 @@ impl Shared {
         let rescan = directory.rescan();
         let (controls, queue) = Controls::new();
         let presence = Presence {
-            config: Arc::clone(&self.config),
+            config: self.follows.clone(),
             store: self.store.clone(),
             host: Arc::clone(&self.host),
             board: Arc::clone(&self.board),
@@ -219,7 +238,7 @@ impl Shared {
         Stage::of(|stop| vec![tokio::spawn(dispatcher.run(stop))])
     }
 
-    fn start_upkeep(&self) -> (Stage, LeaseHolds) {
+    fn start_upkeep(&self, reload: Reload) -> (Stage, LeaseHolds) {
         let (heartbeat, lease) = Heartbeat::new(
             self.store.clone(),
             Arc::clone(&self.board),
@@ -241,7 +260,9 @@ impl Shared {
         let policy = Policy::of(&self.config);
         let stage = Stage::of(|stop| {
             let retention = Retention::new(store(), policy, wakeup(), stop.clone());
+            let retention = retention.following(self.follows.clone());
             vec![
+                tokio::spawn(reload.run(stop.clone())),
                 tokio::spawn(heartbeat.run(stop.clone())),
                 tokio::spawn(operations.run(stop.clone())),
                 tokio::spawn(retention.run()),
@@ -261,7 +282,7 @@ impl Shared {
         (rescan, controls): (Rescan, Controls),
         token: Secret,
     ) -> Stage {
-        let sources = Arc::new(Sources::new(self.config.sources.clone()));
+        let sources = Arc::clone(&self.sources);
         let door = Door {
             batcher,
             board: Arc::clone(&self.board),

@@ -217,7 +217,7 @@ fn each_tool_has_its_place() {
         ("std::env", vec!["config"]),
         ("env::var", vec!["config"]),
         ("reqwest", vec!["cli"]),
-        ("notify::", vec!["plugin"]),
+        ("notify::", vec!["app", "plugin"]),
     ] {
         let is_elsewhere =
             |path: &str| is_in_host(path) && !modules.iter().any(|module| is_module(path, module));
