@@ -15,6 +15,7 @@ mod breaker;
 mod cancel;
 mod components;
 mod concurrency;
+mod configuration;
 mod conventions;
 mod cut_off;
 mod database;

@@ -176,6 +176,11 @@ impl Program {
         self.signal(rustix::process::Signal::CONT);
     }
 
+    /// As a terminal that goes away, or who wants the configuration read again.
+    pub(crate) fn hang_up(&self) {
+        self.signal(rustix::process::Signal::HUP);
+    }
+
     fn signal(&self, signal: rustix::process::Signal) {
         rustix::process::kill_process(self.pid().unwrap(), signal).unwrap();
     }
