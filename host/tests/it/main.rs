@@ -25,6 +25,7 @@ mod emit;
 mod full_disk;
 mod grants;
 mod harness;
+mod hostile;
 mod hosts;
 mod http;
 mod ingest;
