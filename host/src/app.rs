@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -27,8 +27,10 @@ use crate::plugin::{Directory, EngineError, PluginHost, Rescan};
 use crate::store::{Settings, Store, StoreError};
 
 mod data_dir;
+mod reload;
 
 use data_dir::DataDir;
+use reload::Reload;
 
 /// Memory for bodies that are being received or wait for their commit.
 const BODIES_BYTES: u64 = 512 << 20;
@@ -67,6 +69,8 @@ pub struct App {
     /// What everything writes to.
     pub store: Store,
     config: Arc<Config>,
+    /// Rung to have the configuration read again.
+    reload: Arc<Notify>,
     addresses: Stage,
     batcher: BatcherTask,
     dispatch: Stage,
@@ -109,8 +113,12 @@ impl App {
         let clock = store.clock();
         let cache_dir = config.data_dir.join("cache");
         let host = PluginHost::start(config.maxima, clock.clone(), Some(&cache_dir))?;
+        let reload = Arc::<Notify>::default();
+        let (in_force, follows) = watch::channel(Arc::clone(&config));
         let shared = Shared {
             config: Arc::clone(&config),
+            follows,
+            sources: Arc::new(Sources::new(&config.sources)),
             store: store.clone(),
             host: Arc::new(host),
             board: SharedBoard::default(),
@@ -122,13 +130,15 @@ impl App {
             operation_begun: Arc::default(),
         };
         let (presence, plugins) = shared.start_presence().await?;
-        let (upkeep, lease) = shared.start_upkeep();
+        let reloading = Reload::new(in_force, Arc::clone(&shared.sources), Arc::clone(&reload));
+        let (upkeep, lease) = shared.start_upkeep(reloading);
         let dispatch = shared.start_dispatch(lease);
         let (batcher, batcher_task) = Batcher::start(store.clone(), Arc::clone(&shared.wakeup));
         let addresses = shared.serve(listeners, batcher, plugins, data_dir.token.clone());
         Ok(Self {
             store,
             config,
+            reload,
             addresses,
             batcher: batcher_task,
             dispatch,
@@ -141,6 +151,11 @@ impl App {
     /// What it was started with.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Has the configuration read again now.
+    pub fn reload(&self) {
+        self.reload.notify_one();
     }
 
     /// Stops in reverse: takes nothing more, stores what it took, lets attempts
@@ -157,7 +172,11 @@ impl App {
 
 /// What the parts of the host share.
 struct Shared {
+    /// What it was started with.
     config: Arc<Config>,
+    /// What is in force now.
+    follows: watch::Receiver<Arc<Config>>,
+    sources: Arc<Sources>,
     store: Store,
     host: Arc<PluginHost>,
     board: SharedBoard,
@@ -178,7 +197,7 @@ impl Shared {
         let rescan = directory.rescan();
         let (controls, queue) = Controls::new();
         let presence = Presence {
-            config: Arc::clone(&self.config),
+            config: self.follows.clone(),
             store: self.store.clone(),
             host: Arc::clone(&self.host),
             board: Arc::clone(&self.board),
@@ -221,7 +240,7 @@ impl Shared {
         Stage::of(|stop| vec![tokio::spawn(dispatcher.run(stop))])
     }
 
-    fn start_upkeep(&self) -> (Stage, LeaseHolds) {
+    fn start_upkeep(&self, reload: Reload) -> (Stage, LeaseHolds) {
         let (heartbeat, lease) = Heartbeat::new(
             self.store.clone(),
             Arc::clone(&self.board),
@@ -243,7 +262,9 @@ impl Shared {
         let policy = Policy::of(&self.config);
         let stage = Stage::of(|stop| {
             let retention = Retention::new(store(), policy, wakeup(), stop.clone());
+            let retention = retention.following(self.follows.clone());
             vec![
+                tokio::spawn(reload.run(stop.clone())),
                 tokio::spawn(heartbeat.run(stop.clone())),
                 tokio::spawn(operations.run(stop.clone())),
                 tokio::spawn(retention.run()),
@@ -263,7 +284,7 @@ impl Shared {
         (rescan, controls): (Rescan, Controls),
         token: Secret,
     ) -> Stage {
-        let sources = Arc::new(Sources::new(self.config.sources.clone()));
+        let sources = Arc::clone(&self.sources);
         let door = Door {
             batcher,
             board: Arc::clone(&self.board),

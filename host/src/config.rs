@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::name::PluginName;
 
 mod access;
+mod change;
 mod database;
 mod environment;
 mod grants;
@@ -27,6 +28,7 @@ pub(crate) mod units;
 
 pub use access::AdminAccess;
 pub(crate) use access::TOKEN_FILE;
+pub use change::Change;
 pub use database::{Database, PoolConfig, PostgresUrl, PostgresUrlError};
 pub use environment::Environment;
 pub use grants::{EndpointGrant, HttpOrigin, OriginError};
@@ -82,8 +84,24 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// What is set for plugins, by name.
     pub plugins: BTreeMap<PluginName, PluginConfig>,
-    /// Files that secrets were read from: when one changes, so does what stands here.
-    pub secret_files: BTreeSet<PathBuf>,
+    /// Where it is from.
+    pub origin: Origin,
+}
+
+/// Where a configuration is from, so that it can be read again.
+#[derive(Clone, Default, PartialEq)]
+pub struct Origin {
+    file: Option<PathBuf>,
+    overrides: Overrides,
+    environment: Environment,
+}
+
+/// A configuration that was read, or what is wrong with it.
+pub struct Read {
+    /// The configuration.
+    pub config: Result<Config, ConfigError>,
+    /// The files that it is in: its own, and those of its secrets, there or not.
+    pub files: BTreeSet<PathBuf>,
 }
 
 /// What is wrong with a configuration: one line per problem.
@@ -94,7 +112,7 @@ pub struct ConfigError {
 }
 
 /// Settings given on the command line, which win over file and environment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overrides {
     /// `--listen`.
     pub listen: Option<String>,
@@ -133,38 +151,19 @@ impl Config {
         overrides: &Overrides,
         environment: &Environment,
     ) -> Result<Self, ConfigError> {
-        let (text, base) = read_file(file)?;
-        let mut problems = Vec::new();
-        let mut root: toml::Table =
-            toml::from_str(&text).map_err(|error| ConfigError::one(not_toml(&error, &text)))?;
-        let from_environment = environment.overlay(&mut root, &mut problems);
-        overrides.overlay(&mut root);
-        let reading = Reading {
-            base: &base,
-            from_environment: &from_environment,
-            variable: &|name| environment.get(name).map(str::to_owned),
-            problems: problems.into(),
-            secret_files: RefCell::default(),
+        let origin = Origin {
+            file: file.map(Path::to_owned),
+            overrides: overrides.clone(),
+            environment: environment.clone(),
         };
-        let token = environment
-            .get("HOOKBAY_ADMIN_TOKEN")
-            .filter(|token| !token.is_empty());
-        let config = Self::read(root, token, &reading);
-        let secret_files = reading.secret_files.into_inner();
-        let problems = reading.problems.into_inner();
-        if problems.is_empty() {
-            Ok(Self {
-                secret_files,
-                ..config
-            })
-        } else {
-            Err(ConfigError { problems })
-        }
+        origin.read().config
     }
 
     /// Reads the whole tree; what has a problem has its default instead, which
     /// is never used because the problem is noted.
-    fn read(root: toml::Table, token: Option<&str>, reading: &Reading<'_>) -> Self {
+    fn read(root: toml::Table, origin: &Origin, reading: &Reading<'_>) -> Self {
+        let token = origin.environment.get("HOOKBAY_ADMIN_TOKEN");
+        let token = token.filter(|token| !token.is_empty());
         let mut table = Table::new(String::new(), root, reading);
         let maxima = plugin::read_maxima(table.table("limits"));
         let retention = retention::read(table.table("retention"));
@@ -206,7 +205,7 @@ impl Config {
                 .into_iter()
                 .filter_map(|(name, table)| plugin::read(&name, table, &maxima))
                 .collect(),
-            secret_files: BTreeSet::new(),
+            origin: origin.clone(),
         };
         if !config.admin_listen.ip().is_loopback() && !config.admin_insecure {
             let problem = format_args!(
@@ -237,6 +236,52 @@ impl Config {
             .get(name)
             .cloned()
             .unwrap_or_else(|| PluginConfig::unmentioned(&self.maxima))
+    }
+}
+
+impl Origin {
+    /// Reads the configuration as it is now.
+    pub fn read(&self) -> Read {
+        let files = RefCell::new(BTreeSet::from([self.named_file().to_owned()]));
+        let config = self.read_noting(&files);
+        Read {
+            config,
+            files: files.into_inner(),
+        }
+    }
+
+    fn named_file(&self) -> &Path {
+        self.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
+    }
+
+    fn read_noting(&self, files: &RefCell<BTreeSet<PathBuf>>) -> Result<Config, ConfigError> {
+        let (text, base) = read_file(self.file.as_deref())?;
+        let mut problems = Vec::new();
+        let mut root: toml::Table =
+            toml::from_str(&text).map_err(|error| ConfigError::one(not_toml(&error, &text)))?;
+        let from_environment = self.environment.overlay(&mut root, &mut problems);
+        self.overrides.overlay(&mut root);
+        let reading = Reading {
+            base: &base,
+            from_environment: &from_environment,
+            variable: &|name| self.environment.get(name).map(str::to_owned),
+            problems: problems.into(),
+            files,
+        };
+        let config = Config::read(root, self, &reading);
+        let problems = reading.problems.into_inner();
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError { problems })
+        }
+    }
+}
+
+impl fmt::Debug for Origin {
+    /// The environment holds secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Origin({})", self.named_file().display())
     }
 }
 

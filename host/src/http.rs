@@ -64,7 +64,7 @@ async fn webhook(State(public): State<Arc<Public>>, request: Request) -> Respons
     if request.method() != Method::POST {
         return method_not_allowed();
     }
-    ingest::receive(&public.door, source, request).await
+    ingest::receive(&public.door, &source, request).await
 }
 
 async fn ready(State(public): State<Arc<Public>>) -> Response<Body> {

@@ -79,6 +79,73 @@ impl KvEffects {
     }
 }
 
+/// Keys that a plugin may keep.
+pub const KEYS_MAX: i64 = 100_000;
+/// Bytes that a plugin may keep, keys and values together.
+pub const BYTES_MAX: i64 = 64 << 20;
+
+/// How much of its quota a plugin uses, or by how much that changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KvUsage {
+    /// Keys.
+    pub keys: i64,
+    /// Bytes of keys and values.
+    pub bytes: i64,
+}
+
+/// A plugin would keep more than its quota.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QuotaError {
+    /// Too many keys.
+    #[error("its kv would hold {0} keys, over the plugin's quota of {KEYS_MAX}")]
+    Keys(i64),
+    /// Too many bytes.
+    #[error("its kv would hold {0} bytes, over the plugin's quota of {BYTES_MAX} (64 MiB)")]
+    Bytes(i64),
+}
+
+impl KvUsage {
+    /// What a key takes with its value, or nothing without one.
+    pub fn of(key: &str, value: Option<&[u8]>) -> Self {
+        let length = |bytes: &[u8]| i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+        value.map_or(Self::default(), |value| Self {
+            keys: 1,
+            bytes: length(key.as_bytes()).saturating_add(length(value)),
+        })
+    }
+
+    /// The difference that it makes to have `after` where `self` was.
+    pub fn to(self, after: Self) -> Self {
+        Self {
+            keys: after.keys - self.keys,
+            bytes: after.bytes - self.bytes,
+        }
+    }
+
+    /// Both together.
+    pub fn plus(self, more: Self) -> Self {
+        Self {
+            keys: self.keys + more.keys,
+            bytes: self.bytes + more.bytes,
+        }
+    }
+
+    /// The usage after a change. One that takes no more than before is always allowed.
+    ///
+    /// # Errors
+    /// [`QuotaError`] names the quota that the change would go beyond.
+    pub fn change(self, by: Self) -> Result<Self, QuotaError> {
+        let after = self.plus(by);
+        if by.keys > 0 && after.keys > KEYS_MAX {
+            return Err(QuotaError::Keys(after.keys));
+        }
+        if by.bytes > 0 && after.bytes > BYTES_MAX {
+            return Err(QuotaError::Bytes(after.bytes));
+        }
+        Ok(after)
+    }
+}
+
 /// A counter's value is not one: a signed 64-bit integer in decimal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CounterError {
@@ -111,7 +178,39 @@ pub fn incremented(key: &str, value: Option<&[u8]>, by: i64) -> Result<Vec<u8>, 
 
 #[cfg(test)]
 mod tests {
-    use super::{CounterError, incremented};
+    use super::{BYTES_MAX, CounterError, KEYS_MAX, KvUsage, QuotaError, incremented};
+
+    #[test]
+    fn a_quota_is_reached_and_not_exceeded() {
+        let usage = |keys, bytes| KvUsage { keys, bytes };
+        let full = usage(KEYS_MAX, BYTES_MAX);
+        for (before, by, after) in [
+            (usage(0, 0), full, Ok(full)),
+            (full, usage(1, 0), Err(QuotaError::Keys(KEYS_MAX + 1))),
+            (full, usage(0, 1), Err(QuotaError::Bytes(BYTES_MAX + 1))),
+            (full, usage(-1, 0), Ok(usage(KEYS_MAX - 1, BYTES_MAX))),
+            (
+                usage(1, 2 * BYTES_MAX),
+                usage(0, -1),
+                Ok(usage(1, 2 * BYTES_MAX - 1)),
+            ),
+            (
+                usage(2 * KEYS_MAX, 1),
+                usage(0, 1),
+                Ok(usage(2 * KEYS_MAX, 2)),
+            ),
+        ] {
+            assert_eq!(before.change(by), after, "{before:?} {by:?}");
+        }
+        assert_eq!(KvUsage::of("é", Some(b"abc")), usage(1, 5));
+        assert_eq!(KvUsage::of("gone", None), usage(0, 0));
+        assert!(
+            QuotaError::Keys(KEYS_MAX + 1)
+                .to_string()
+                .contains("100000")
+        );
+        assert!(QuotaError::Bytes(1).to_string().contains("64 MiB"));
+    }
 
     #[test]
     fn counters_add_up() {

@@ -9,7 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -18,7 +18,7 @@ use crate::admin::{Admin, RunStates};
 use crate::announce::is_ready;
 use crate::config::{self, Addresses, Database};
 use crate::load::Summary;
-use crate::workspace::{Profile, Workspace};
+use crate::workspace::{self, Profile, Workspace};
 
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
@@ -123,10 +123,7 @@ impl Host {
             .create(true)
             .append(true)
             .open(&log_file)?;
-        // A file that may not grow is an error to the host, as on a full disk, and no signal.
-        let mut command = Command::new("sh");
-        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
-        command.arg(&self.program);
+        let mut command = workspace::dies_with_us(&self.program);
         command.arg("--config").arg(self.config_file()).arg("serve");
         command
             .stdin(Stdio::null())
@@ -176,7 +173,7 @@ impl Host {
 
     /// Starts the load generator, as a process of its own.
     pub(crate) fn start_load(&self, load: &Load<'_>) -> Result<RunningLoad> {
-        let mut command = Command::new(&self.load_program);
+        let mut command = workspace::dies_with_us(&self.load_program);
         command
             .args(["load", "--json", "--url"])
             .arg(format!("http://{}/webhooks/github", self.addresses.public))

@@ -151,6 +151,18 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     bail!("`{}` failed: {status}", shown(command));
 }
 
+/// A command for a program that is killed when this one ends, however it does, and to
+/// which a file that may not grow is an error, as on a full disk, and no signal. The shell
+/// and `setpriv` make way for it: it has the process that is started. Only the main thread
+/// may start it: the system takes the end of the thread for the end.
+pub(crate) fn dies_with_us(program: &Path) -> Command {
+    const SCRIPT: &str = "trap '' XFSZ; command -v setpriv >/dev/null && \
+        exec setpriv --pdeathsig KILL -- \"$0\" \"$@\"; exec \"$0\" \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", SCRIPT]).arg(program);
+    command
+}
+
 fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let mut words = vec![

@@ -48,6 +48,7 @@ pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), Co
     // Told to stop while starting counts too.
     let mut interrupted = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
     let mut terminated = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
+    let mut hung_up = signal(SignalKind::hangup()).map_err(|error| failed(&error))?;
     let listeners = Listeners {
         public: bind("listen", config.listen).await?,
         admin: bind("admin_listen", config.admin_listen).await?,
@@ -56,9 +57,12 @@ pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), Co
         .await
         .map_err(|error| failed(&error))?;
     say_where(app.config());
-    tokio::select! {
-        _ = interrupted.recv() => {}
-        _ = terminated.recv() => {}
+    loop {
+        tokio::select! {
+            _ = interrupted.recv() => break,
+            _ = terminated.recv() => break,
+            Some(()) = hung_up.recv() => app.reload(),
+        }
     }
     tracing::info!("stopping; another signal stops at once");
     tokio::select! {

@@ -14,7 +14,7 @@ const NOT_SETTINGS: [&str; 2] = ["HOOKBAY_ADMIN_TOKEN", "HOOKBAY_ADMIN_URL"];
 const FOR_TESTS: &str = "HOOKBAY_TEST_";
 
 /// The variables of this process, or a table of them in tests.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {

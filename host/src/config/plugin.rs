@@ -140,7 +140,8 @@ impl PluginConfig {
 }
 
 impl Limits {
-    fn within(self, most: &Self) -> Self {
+    /// These, but none above `most`.
+    pub(super) fn within(self, most: &Self) -> Self {
         Self {
             memory_bytes: self.memory_bytes.min(most.memory_bytes),
             cpu: self.cpu.min(most.cpu),

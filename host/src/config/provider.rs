@@ -49,7 +49,7 @@ pub(crate) fn named(name: &str) -> Option<Provider> {
         from_environment: &std::collections::BTreeSet::new(),
         variable: &|_| None,
         problems: std::cell::RefCell::default(),
-        secret_files: std::cell::RefCell::default(),
+        files: &std::cell::RefCell::default(),
     };
     put_together(name, catalogue_keys(name, &reading)?).ok()
 }

@@ -24,8 +24,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) variable: &'a dyn Fn(&str) -> Option<String>,
     /// One line per problem, naming the key.
     pub(crate) problems: RefCell<Vec<String>>,
-    /// Files that secrets are read from.
-    pub(crate) secret_files: RefCell<BTreeSet<PathBuf>>,
+    /// The files that were read, or were to be.
+    pub(crate) files: &'a RefCell<BTreeSet<PathBuf>>,
 }
 
 /// One table; what is asked for is taken out, what is left over is unknown.
@@ -40,6 +40,13 @@ impl<'a> Reading<'a> {
     /// Notes a problem with the value at `path`.
     pub(crate) fn problem(&self, path: &str, what: impl Display) {
         self.problems.borrow_mut().push(format!("{path}: {what}"));
+    }
+
+    /// A file that a setting names, relative to the configuration's folder.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        let file = self.base.join(name);
+        self.files.borrow_mut().insert(file.clone());
+        file
     }
 }
 

@@ -57,8 +57,7 @@ fn secret(path: &str, value: Value, reading: &Reading<'_>, shapes: &str) -> Opti
                 .map(String::into_bytes)
                 .ok_or_else(|| format!("environment variable `{name}` is not set")),
             Some((key, Value::String(name))) if key == "file" => {
-                let file = reading.base.join(name);
-                reading.secret_files.borrow_mut().insert(file.clone());
+                let file = reading.file(name);
                 std::fs::read(&file).map(without_newline).map_err(|error| {
                     format!("cannot read secret file `{}`: {error}", file.display())
                 })

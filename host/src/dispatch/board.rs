@@ -150,6 +150,12 @@ impl Entry {
         }
     }
 
+    /// Takes over what the operator allows and sets.
+    pub(super) fn configure(&mut self, settings: PluginConfig) {
+        self.triggers = triggers_in_force(&settings, self.manifest.as_ref());
+        self.settings = Arc::new(settings);
+    }
+
     /// Takes a version to run from now on. A breaker says nothing of another version.
     pub(super) fn runs(&mut self, loaded: Arc<Loaded>, now: Timestamp) {
         if self.breaker_of != Some(loaded.digest) {

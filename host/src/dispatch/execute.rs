@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::name::PluginName;
 use crate::plugin::{Emitted, Grants, Loaded, PluginHost, Report, RunContext, Seen, StateReader};
 use crate::retry::{Next, Tried, decide};
-use crate::run::{Claimed, PluginId};
+use crate::run::{Claimed, Outcome, PluginId};
 use crate::store::{Finished, NewEvent, Settled, Store, StoreError};
 
 use super::board::SharedBoard;
@@ -113,12 +113,14 @@ impl Executor {
             free_attempts: claimed.free_attempts,
             after: report.after,
         };
-        let next = decide(
-            &plugin.settings.retry,
-            tried,
-            self.clock.now(),
-            rand::random(),
-        );
+        let policy = &plugin.settings.retry;
+        let (now, random) = (self.clock.now(), rand::random());
+        let next = decide(policy, tried, now, random);
+        let over_quota = Tried {
+            outcome: Outcome::Output,
+            after: None,
+            ..tried
+        };
         let emitted = match &event {
             Ok(event) => self.new_events(event, &plugin.name, report.emitted),
             Err(_) => Vec::new(),
@@ -133,6 +135,7 @@ impl Executor {
             data: report.data,
             record: report.record,
             next,
+            next_over_quota: decide(policy, over_quota, now, random),
             max_attempts,
             effects: report.effects,
             emitted,

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -29,6 +29,7 @@ use super::wakeup::Wakeup;
 mod activation;
 mod controls;
 mod difference;
+mod settings;
 
 pub use controls::{ControlError, Controls};
 
@@ -36,8 +37,8 @@ use controls::ControlQueue;
 
 /// Keeps the board.
 pub struct Presence {
-    /// What the operator allows and sets.
-    pub config: Arc<Config>,
+    /// What the operator allows and sets, now.
+    pub config: watch::Receiver<Arc<Config>>,
     /// Where the registry is.
     pub store: Store,
     /// What loads components.
@@ -73,7 +74,7 @@ impl Presence {
             let Ok(name) = row.name.parse::<PluginName>() else {
                 continue;
             };
-            let mut entry = Entry::new(name.clone(), row.file.clone(), self.config.plugin(&name));
+            let mut entry = Entry::new(name.clone(), row.file.clone(), self.config().plugin(&name));
             entry.is_in_registry(&row);
             entry.manifest = serde_json::from_str(&row.manifest).ok();
             entry.triggers = triggers_in_force(&entry.settings, entry.manifest.as_ref());
@@ -99,12 +100,18 @@ impl Presence {
     ) {
         // Files that could not be registered, for the database's sake, not theirs.
         let mut again: BTreeMap<String, Arc<[u8]>> = BTreeMap::new();
+        let mut config = self.config.clone();
+        let mut is_configured = true;
         let mut look = tokio::time::interval(LOOK_EVERY);
         loop {
             let one = tokio::select! {
                 one = found.recv() => one,
                 request = controls.next() => {
                     self.answer(request).await;
+                    continue;
+                }
+                Ok(()) = config.changed() => {
+                    is_configured = self.configured().await;
                     continue;
                 }
                 () = self.registry_changed.notified() => {
@@ -138,6 +145,9 @@ impl Presence {
                         if self.file_changed(&file, &bytes).await.is_err() {
                             again.insert(file, bytes);
                         }
+                    }
+                    if !is_configured {
+                        is_configured = self.configured().await;
                     }
                     if is_seen {
                         self.scan_ended();
@@ -238,11 +248,7 @@ impl Presence {
     fn removed(&self, file: &str) {
         for name in self.names_of(file) {
             tracing::warn!(plugin = %name, file, "the plugin's file is gone; its runs wait until it is back");
-            self.change(&name, file, |entry| {
-                entry.is_present = false;
-                entry.active = None;
-                entry.candidate = None;
-            });
+            self.change(&name, file, Entry::lost_its_file);
         }
     }
 
@@ -256,9 +262,8 @@ impl Presence {
 
     /// The plugins that a file is: the tables that name it, else its stem.
     fn names_of(&self, file: &str) -> BTreeSet<PluginName> {
-        let named = self
-            .config
-            .plugins
+        let plugins = &self.config().plugins;
+        let named = plugins
             .iter()
             .filter(|(_, plugin)| plugin.file.as_deref() == Some(file));
         let named: BTreeSet<PluginName> = named.map(|(name, _)| name.clone()).collect();
@@ -269,13 +274,14 @@ impl Presence {
             .strip_suffix(".wasm")
             .and_then(|stem| stem.parse::<PluginName>().ok());
         // A table may give this name another file.
-        let is_free = |name: &PluginName| {
-            self.config
-                .plugins
-                .get(name)
-                .is_none_or(|plugin| plugin.file.is_none())
-        };
+        let is_free =
+            |name: &PluginName| plugins.get(name).is_none_or(|plugin| plugin.file.is_none());
         stem.into_iter().filter(is_free).collect()
+    }
+
+    /// What the operator allows and sets, now.
+    pub(super) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.borrow())
     }
 
     fn change(&self, name: &PluginName, file: &str, change: impl FnOnce(&mut Entry)) {
@@ -284,7 +290,7 @@ impl Presence {
             Arc::new(Entry::new(
                 name.clone(),
                 file.to_owned(),
-                self.config.plugin(name),
+                self.config().plugin(name),
             ))
         };
         let entry = Arc::make_mut(entries.entry(name.clone()).or_insert_with(new));
@@ -309,6 +315,13 @@ impl Presence {
 }
 
 impl Entry {
+    /// Nothing runs, and nothing is a candidate.
+    fn lost_its_file(&mut self) {
+        self.is_present = false;
+        self.active = None;
+        self.candidate = None;
+    }
+
     /// Takes over what the registry says beside the version and its triggers.
     pub(super) fn is_in_registry(&mut self, row: &PluginRow) {
         self.id = Some(PluginId(row.plugin_id));

@@ -65,7 +65,7 @@ impl Presence {
             Arc::new(Entry::new(
                 name.clone(),
                 row.file.clone(),
-                self.config.plugin(name),
+                self.config().plugin(name),
             ))
         };
         let is_new = !entries.contains_key(name);

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Timestamp};
@@ -80,6 +81,8 @@ impl Policy {
 pub struct Retention {
     store: Store,
     policy: Policy,
+    /// What the policy follows, if it can change.
+    config: Option<watch::Receiver<Arc<Config>>>,
     wakeup: Arc<Wakeup>,
     clock: Clock,
     stop: CancellationToken,
@@ -105,11 +108,20 @@ impl Retention {
             clock: store.clock(),
             store,
             policy,
+            config: None,
             wakeup,
             stop,
             positions: Positions::default(),
             looked_at: Timestamp::default(),
             is_told: false,
+        }
+    }
+
+    /// The same, with the policy that the configuration has at each time.
+    pub fn following(self, config: watch::Receiver<Arc<Config>>) -> Self {
+        Self {
+            config: Some(config),
+            ..self
         }
     }
 
@@ -149,6 +161,9 @@ impl Retention {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => return complain(&error, "what is over"),
+        }
+        if let Some(config) = &self.config {
+            self.policy = Policy::of(&config.borrow());
         }
         let now = self.clock.now();
         if now.since(self.looked_at) >= SELDOM {

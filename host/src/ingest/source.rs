@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use arc_swap::ArcSwap;
+
 use crate::clock::Timestamp;
 use crate::config::SourceConfig;
 
@@ -15,9 +17,12 @@ pub struct Source {
     matched_ms: Vec<AtomicI64>,
 }
 
-/// All sources.
+/// All sources, as they are configured now.
 #[derive(Default)]
-pub struct Sources {
+pub struct Sources(ArcSwap<Configured>);
+
+#[derive(Default)]
+struct Configured {
     by_name: HashMap<String, Arc<Source>>,
     by_path: HashMap<String, Arc<Source>>,
 }
@@ -47,31 +52,44 @@ impl Source {
 
 impl Sources {
     /// The sources of a configuration.
-    pub fn new(configs: Vec<SourceConfig>) -> Self {
-        let mut sources = Self::default();
-        for config in configs {
-            let source = Arc::new(Source::new(config));
-            if let Some(path) = &source.config.path {
-                sources.by_path.insert(path.clone(), Arc::clone(&source));
-            }
-            sources
-                .by_name
-                .insert(source.config.name.to_string(), source);
-        }
+    pub fn new(configs: &[SourceConfig]) -> Self {
+        let sources = Self::default();
+        sources.replace(configs);
         sources
     }
 
-    /// The source that a request's path names.
-    pub fn at(&self, path: &str) -> Option<&Arc<Source>> {
-        match path.strip_prefix("/webhooks/") {
-            Some(name) => self.by_name.get(name),
-            None => self.by_path.get(path),
+    /// Takes over a configuration. A source that has not changed goes on as it was;
+    /// requests that are under way end as they began.
+    pub fn replace(&self, configs: &[SourceConfig]) {
+        let before = self.0.load();
+        let mut now = Configured::default();
+        for config in configs {
+            let known = before.by_name.get(config.name.as_str());
+            let source = match known.filter(|known| known.config == *config) {
+                Some(same) => Arc::clone(same),
+                None => Arc::new(Source::new(config.clone())),
+            };
+            if let Some(path) = &config.path {
+                now.by_path.insert(path.clone(), Arc::clone(&source));
+            }
+            now.by_name.insert(config.name.to_string(), source);
         }
+        self.0.store(Arc::new(now));
+    }
+
+    /// The source that a request's path names.
+    pub fn at(&self, path: &str) -> Option<Arc<Source>> {
+        let configured = self.0.load();
+        let source = match path.strip_prefix("/webhooks/") {
+            Some(name) => configured.by_name.get(name),
+            None => configured.by_path.get(path),
+        };
+        source.cloned()
     }
 
     /// All sources, by name.
     pub fn all(&self) -> Vec<Arc<Source>> {
-        let mut all: Vec<Arc<Source>> = self.by_name.values().cloned().collect();
+        let mut all: Vec<Arc<Source>> = self.0.load().by_name.values().cloned().collect();
         all.sort_unstable_by(|a, b| a.config.name.cmp(&b.config.name));
         all
     }

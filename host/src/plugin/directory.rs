@@ -47,7 +47,14 @@ pub enum Found {
 #[derive(Clone)]
 pub struct Rescan {
     hints: mpsc::Sender<Hint>,
-    again: Arc<Mutex<BTreeSet<String>>>,
+    again: Arc<Mutex<Again>>,
+}
+
+/// Files that are to be reported again.
+#[derive(Debug, Default)]
+struct Again {
+    files: BTreeSet<String>,
+    is_all: bool,
 }
 
 /// Watches one directory.
@@ -60,7 +67,7 @@ pub struct Directory {
     /// Those of them that could not be read.
     unread: BTreeSet<String>,
     /// Those that are to be reported again, changed or not.
-    again: Arc<Mutex<BTreeSet<String>>>,
+    again: Arc<Mutex<Again>>,
     watcher: Option<notify::RecommendedWatcher>,
 }
 
@@ -100,7 +107,17 @@ impl Rescan {
 
     /// Has files reported again as if they were new, by the next scan, which is soon.
     pub fn again(&self, files: impl IntoIterator<Item = String>) {
-        locked(&self.again).extend(files);
+        locked(&self.again).files.extend(files);
+        self.hint();
+    }
+
+    /// The same of all files.
+    pub fn all_again(&self) {
+        locked(&self.again).is_all = true;
+        self.hint();
+    }
+
+    fn hint(&self) {
         // A full channel holds hints enough for a scan already.
         drop(self.hints.try_send(Hint::Changed(None)));
     }
@@ -211,8 +228,9 @@ impl Directory {
     ) -> Result<bool, Closed> {
         let mut before = BTreeMap::new();
         let mut is_seen = true;
-        for name in std::mem::take(&mut *locked(&self.again)) {
-            if let Some(look) = self.reported.get_mut(&name) {
+        let again = std::mem::take(&mut *locked(&self.again));
+        for (name, look) in &mut self.reported {
+            if again.is_all || again.files.contains(name) {
                 *look = Look::NONE;
             }
         }

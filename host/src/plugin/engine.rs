@@ -13,6 +13,8 @@ use wasmtime::{
 
 use crate::config::Maxima;
 
+use super::limits::TABLE_ELEMENTS_MAX;
+
 /// How often a guest that computes is looked at: the grain of the CPU limit and
 /// of fairness between guests.
 pub(super) const TICK: Duration = Duration::from_millis(10);
@@ -88,8 +90,11 @@ fn pool(maxima: &Maxima) -> PoolingAllocationConfig {
         .total_stacks(slots)
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(MEMORIES)
+        .max_memories_per_module(MEMORIES)
         .max_tables_per_component(TABLES)
+        .max_tables_per_module(TABLES)
         .max_memory_size(memory)
+        .table_elements(TABLE_ELEMENTS_MAX)
         .max_unused_warm_slots(slots)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(64 << 10)

@@ -16,7 +16,9 @@ pub const LOG_LINE_WEIGHT: usize = 64;
 /// Most calls of host functions.
 pub const CALLS_MAX: u32 = 10_000;
 /// Most resources that a guest may hold open.
-pub const HANDLES_MAX: usize = 1000;
+pub const HANDLES_MAX: u32 = 1000;
+/// Most elements of one table.
+pub const TABLE_ELEMENTS_MAX: usize = 20_000;
 /// Longest key, in bytes.
 pub const KV_KEY_MAX: usize = 512;
 /// Longest value, in bytes.

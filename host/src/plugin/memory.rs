@@ -4,14 +4,25 @@ use wasmtime::ResourceLimiter;
 
 use crate::config::units::readable_size;
 
+use super::limits::TABLE_ELEMENTS_MAX;
+
 /// The sum of all memories and tables, and its bound. Wasmtime's own limiter
 /// would bound each memory on its own.
 #[derive(Debug)]
 pub(super) struct Memory {
     limit_bytes: usize,
     bytes: usize,
-    /// The size to which a growth was refused.
-    refused: Option<usize>,
+    /// The last growth that was refused.
+    refused: Option<Refused>,
+}
+
+/// A growth that was refused, by what it would have come to.
+#[derive(Clone, Copy, Debug)]
+enum Refused {
+    /// Bytes in all.
+    Bytes(usize),
+    /// Elements of one table.
+    Elements(usize),
 }
 
 impl Memory {
@@ -32,17 +43,24 @@ impl Memory {
 
     /// What is said of a growth that was refused, if one was.
     pub(super) fn refusal(&self) -> Option<String> {
-        let wanted = readable_size(self.refused? as u64);
-        let limit = readable_size(self.limit_bytes as u64);
-        Some(format!(
-            "a growth to {wanted} of memory was refused, the plugin may have {limit}"
-        ))
+        Some(match self.refused? {
+            Refused::Bytes(wanted) => {
+                let (wanted, limit) = (
+                    readable_size(wanted as u64),
+                    readable_size(self.limit_bytes as u64),
+                );
+                format!("a growth to {wanted} of memory was refused, the plugin may have {limit}")
+            }
+            Refused::Elements(wanted) => format!(
+                "a growth to {wanted} elements was refused, a table may have {TABLE_ELEMENTS_MAX} elements"
+            ),
+        })
     }
 
     fn grow(&mut self, by: usize) -> bool {
         let wanted = self.bytes.saturating_add(by);
         if wanted > self.limit_bytes {
-            self.refused = Some(wanted);
+            self.refused = Some(Refused::Bytes(wanted));
             return false;
         }
         self.bytes = wanted;
@@ -55,17 +73,27 @@ impl ResourceLimiter for Memory {
         &mut self,
         current: usize,
         desired: usize,
-        _: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(self.grow(desired.saturating_sub(current)))
+        // What its own maximum stops does not count: it would never be given back.
+        let is_possible = maximum.is_none_or(|maximum| desired <= maximum);
+        Ok(is_possible && self.grow(desired.saturating_sub(current)))
     }
 
     fn table_growing(
         &mut self,
         current: usize,
         desired: usize,
-        _: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        // The pool would refuse it as well, without a word.
+        if desired > TABLE_ELEMENTS_MAX {
+            self.refused = Some(Refused::Elements(desired));
+            return Ok(false);
+        }
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
         let elements = desired.saturating_sub(current);
         Ok(self.grow(elements.saturating_mul(size_of::<usize>())))
     }

@@ -5,16 +5,17 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use wasmtime::Trap;
-use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::{I32Exit, ResourceTableError};
 
 use crate::clock::Timestamp;
+use crate::config::units::readable_size;
 use crate::kv::KvEffects;
 use crate::run::{AttemptRecord, Outcome};
 
 use super::bindings::exports::hookbay::plugin::handler as wit;
 use super::imports::{Emitted, Passed};
 use super::journal::Divergence;
-use super::limits::{DATA_MAX, Exceeded, SUMMARY_MAX};
+use super::limits::{CALL_BYTES_MAX, DATA_MAX, Exceeded, HANDLES_MAX, SUMMARY_MAX};
 use super::log::Log;
 use super::secrets::Secrets;
 
@@ -95,6 +96,9 @@ pub(super) fn classify(
     if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
         return exceeded.clone();
     }
+    if let Some(exceeded) = of_wasmtime(error) {
+        return exceeded;
+    }
     if let Some(message) = memory_refusal {
         return Exceeded {
             outcome: Outcome::Memory,
@@ -117,6 +121,30 @@ pub(super) fn classify(
         outcome: Outcome::Trap,
         message,
     }
+}
+
+/// The bounds that wasmtime keeps for us, told apart by what it says of them: most of
+/// these errors have no type of their own.
+fn of_wasmtime(error: &wasmtime::Error) -> Option<Exceeded> {
+    let said = error.root_cause().to_string();
+    if said.contains("fuel allocated for hostcalls has been exhausted") {
+        return Some(Exceeded {
+            outcome: Outcome::Output,
+            message: format!(
+                "more than {} in one call or answer",
+                readable_size(CALL_BYTES_MAX as u64)
+            ),
+        });
+    }
+    let is_table_full = matches!(
+        error.downcast_ref::<ResourceTableError>(),
+        Some(ResourceTableError::Full)
+    );
+    if is_table_full || said.contains("store handle limit exceeded") {
+        let what = "resources open at once";
+        return Some(Exceeded::calls(what, HANDLES_MAX));
+    }
+    None
 }
 
 /// What the guest answers.

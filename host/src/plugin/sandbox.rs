@@ -242,7 +242,7 @@ fn store(
     meter: &Arc<Meter>,
 ) -> Store<Guest> {
     let mut table = ResourceTable::new();
-    table.set_max_capacity(HANDLES_MAX);
+    table.set_max_capacity(HANDLES_MAX as usize);
     let guest = Guest {
         gate,
         wasi,
@@ -252,7 +252,7 @@ fn store(
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.memory);
     store.set_hostcall_fuel(CALL_BYTES_MAX);
-    store.set_max_component_handles(HANDLES_MAX);
+    store.set_max_component_handles(HANDLES_MAX as usize);
     store.set_epoch_deadline(1);
     let (limit, meter) = (limits.cpu, Arc::clone(meter));
     store.epoch_deadline_callback(move |_| {

@@ -7,7 +7,7 @@
 //! for. A claim's fence is what [`super::finish`] asks for.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{Timestamp, millis};
@@ -20,6 +20,11 @@ use super::sql::{Dialect, Row, sql};
 use super::tx::Tx;
 use super::writer::Work;
 use super::{Engine, Store, StoreError};
+
+mod floors;
+
+pub(super) use floors::Floors;
+use floors::{Place, START};
 
 /// Larger events are read when their run starts: what is claimed ahead must not
 /// fill the memory.
@@ -105,7 +110,7 @@ impl Store {
                 } else {
                     engine.sessions.single().await?
                 };
-                let claims = self::claim(&mut tx, &claim).await?;
+                let claims = self::claim(&mut tx, &claim, Some(&engine.floors)).await?;
                 tx.commit().await?;
                 claims
             }
@@ -189,7 +194,11 @@ impl Store {
 }
 
 /// Claims within a transaction, or as a single statement where no plugin has a rate.
-pub(super) async fn claim(tx: &mut Tx, claim: &Claim) -> Result<Claims, StoreError> {
+pub(super) async fn claim(
+    tx: &mut Tx,
+    claim: &Claim,
+    floors: Option<&Mutex<Floors>>,
+) -> Result<Claims, StoreError> {
     let mut wants = claim.wants.clone();
     let mut tats = HashMap::new();
     for want in &mut wants {
@@ -201,7 +210,11 @@ pub(super) async fn claim(tx: &mut Tx, claim: &Claim) -> Result<Claims, StoreErr
         }
     }
     let mut claims = Claims::default();
-    for row in take(tx, &wants, claim.owner).await? {
+    let taken = match floors {
+        Some(floors) => take_above(tx, &wants, claim.owner, floors).await?,
+        None => take_all(tx, &wants, claim.owner).await?,
+    };
+    for row in taken {
         claims.claimed.extend(claimed(&row, claim.owner)?);
     }
     // `returning` has no order.
@@ -235,39 +248,77 @@ pub(super) async fn claim(tx: &mut Tx, claim: &Claim) -> Result<Claims, StoreErr
     Ok(claims)
 }
 
-/// Takes due runs, each plugin's own number of them.
-async fn take(tx: &mut Tx, wants: &[Want], owner: Epoch) -> Result<Vec<Row>, StoreError> {
-    let now = tx.now;
-    let deadline = |hold: Duration| now.plus(hold);
-    if tx.dialect() == Dialect::Sqlite {
-        let mut rows = Vec::new();
-        for want in wants.iter().filter(|want| want.count > 0) {
-            let take = sql(TAKE_SQLITE)
-                .bind(owner.0)
-                .bind(want.plugin.0)
-                .bind(now)
-                .bind(want.count)
-                .bind(deadline(want.hold));
-            rows.extend(tx.fetch_all(take).await?);
-        }
-        return Ok(rows);
+/// Takes due runs on SQLite, each plugin's own number of them.
+async fn take_all(tx: &mut Tx, wants: &[Want], owner: Epoch) -> Result<Vec<Row>, StoreError> {
+    let mut rows = Vec::new();
+    for want in wants.iter().filter(|want| want.count > 0) {
+        let take = sql(TAKE_SQLITE)
+            .bind(owner.0)
+            .bind(want.plugin.0)
+            .bind(tx.now)
+            .bind(want.count)
+            .bind(tx.now.plus(want.hold));
+        rows.extend(tx.fetch_all(take).await?);
     }
+    Ok(rows)
+}
+
+/// The same on Postgres, first above the floors of the claims before; where that was
+/// not enough, from the start.
+async fn take_above(
+    tx: &mut Tx,
+    wants: &[Want],
+    owner: Epoch,
+    floors: &Mutex<Floors>,
+) -> Result<Vec<Row>, StoreError> {
+    let now = tx.now;
+    let mut asked: Vec<(Want, Place)> = {
+        let floors = floors.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = |want: &Want| (*want, floors.of(want.plugin, want.count, now));
+        wants.iter().map(from).collect()
+    };
+    let mut rows = Vec::new();
+    loop {
+        let taken = take(tx, &asked, owner).await?;
+        let mut got: HashMap<PluginId, (u32, Place)> = HashMap::new();
+        for row in &taken {
+            let place = (row.int("due_ms")?, row.int("run_id")?);
+            let (count, end) = got
+                .entry(PluginId(row.int("plugin_id")?))
+                .or_insert((0, place));
+            *count += 1;
+            *end = place.max(*end);
+        }
+        rows.extend(taken);
+        let mut again = Vec::new();
+        let mut floors = floors.lock().unwrap_or_else(PoisonError::into_inner);
+        for (want, from) in asked {
+            let (count, end) = got.get(&want.plugin).copied().unwrap_or((0, from));
+            let is_enough = count == want.count;
+            floors.note(want.plugin, from, is_enough.then_some(end), now);
+            if !is_enough && from != START {
+                let count = want.count - count;
+                again.push((Want { count, ..want }, START));
+            }
+        }
+        if again.is_empty() {
+            return Ok(rows);
+        }
+        asked = again;
+    }
+}
+
+/// Takes due runs after a place, each plugin's own number of them.
+async fn take(tx: &mut Tx, wants: &[(Want, Place)], owner: Epoch) -> Result<Vec<Row>, StoreError> {
+    let column = |of: fn(&(Want, Place)) -> i64| wants.iter().map(of).collect::<Vec<_>>();
     let take = sql(TAKE_POSTGRES)
         .bind(owner.0)
-        .bind(wants.iter().map(|want| want.plugin.0).collect::<Vec<_>>())
-        .bind(
-            wants
-                .iter()
-                .map(|want| i64::from(want.count))
-                .collect::<Vec<_>>(),
-        )
-        .bind(now)
-        .bind(
-            wants
-                .iter()
-                .map(|want| millis(want.hold))
-                .collect::<Vec<_>>(),
-        );
+        .bind(column(|(want, _)| want.plugin.0))
+        .bind(column(|(want, _)| want.count.into()))
+        .bind(tx.now)
+        .bind(column(|(want, _)| millis(want.hold)))
+        .bind(column(|(_, (due, _))| *due))
+        .bind(column(|(_, (_, run))| *run));
     tx.fetch_all(take).await
 }
 
@@ -282,13 +333,13 @@ const TAKE_SQLITE: &str = "update runs set state = 1, owner = $1, lease_no = lea
 /// anybody whose fence still holds. (`set_config` is local to the transaction.)
 pub(super) const TAKE_POSTGRES: &str = "with pick as materialized (select r.run_id \
     from (select set_config('synchronous_commit', 'off', true)) o, \
-    unnest($2::bigint[], $3::bigint[]) as w (plugin_id, n) \
+    unnest($2::bigint[], $3::bigint[], $6::bigint[], $7::bigint[]) as w (plugin_id, n, due_ms, run_id) \
     cross join lateral (select run_id from runs where plugin_id = w.plugin_id and state = 0 \
-    and due_ms <= $4 order by due_ms, run_id limit w.n for update skip locked) r) \
+    and due_ms <= $4 and (runs.due_ms, runs.run_id) > (w.due_ms, w.run_id) order by due_ms, run_id limit w.n for update skip locked) r) \
     update runs set state = 1, owner = $1, lease_no = lease_no + 1, attempt = attempt + 1, \
     deadline_ms = $4 + ($5::bigint[])[array_position($2::bigint[], plugin_id)], is_executing = 0 \
     where run_id = any (array(select run_id from pick)) \
-    returning run_id, plugin_id, lease_no, attempt, free_attempts, event_id, created_ms, order_key, deaths";
+    returning run_id, plugin_id, due_ms, lease_no, attempt, free_attempts, event_id, created_ms, order_key, deaths";
 
 /// A claimed run; none, if its row cannot be read.
 fn claimed(row: &Row, owner: Epoch) -> Result<Option<Claimed>, StoreError> {

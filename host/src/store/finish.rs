@@ -41,6 +41,8 @@ pub struct Finished {
     pub data: Option<String>,
     /// What follows.
     pub next: Next,
+    /// What follows instead if the plugin's quota has no room for what it wrote.
+    pub next_over_quota: Next,
     /// Attempts the run has in all, as things stand.
     pub max_attempts: u32,
     /// What it read and wrote; applied only with a success.
@@ -308,6 +310,7 @@ async fn settle<'a>(
         claimed,
         outcome,
         next,
+        next_over_quota,
         error,
         effects,
         ..
@@ -339,6 +342,12 @@ async fn settle<'a>(
                 finish,
                 outcome: Outcome::Permanent,
                 next: Next::Dead,
+                error: Some(error.to_string()),
+            },
+            Err(Unwritable::Quota(error)) => Held {
+                finish,
+                outcome: Outcome::Output,
+                next: *next_over_quota,
                 error: Some(error.to_string()),
             },
         },

@@ -5,7 +5,7 @@
 //! between (`pooler = true`).
 
 use std::str::FromStr as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _};
@@ -13,6 +13,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _};
 use crate::clock::{Clock, HeardClock, Timestamp};
 use crate::config::PostgresUrl;
 
+use super::claim::Floors;
 use super::refusal::refused;
 use super::sql::sql;
 use super::tx::Readers;
@@ -50,6 +51,8 @@ pub(super) struct Engine {
     pub(super) sessions: Sessions,
     /// Records the ends of runs, many at once.
     pub(super) writer: Writer,
+    /// Where this host's claims begin.
+    pub(super) floors: Mutex<Floors>,
     /// The database's clock, unless a test set one.
     heard: Option<Arc<HeardClock>>,
     url: PostgresUrl,
@@ -213,6 +216,7 @@ impl Engine {
         Self {
             sessions,
             writer,
+            floors: Mutex::default(),
             heard,
             url,
         }

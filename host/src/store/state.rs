@@ -7,7 +7,9 @@
 use std::collections::HashMap;
 
 use crate::clock::Timestamp;
-use crate::kv::{CounterError, KvEffects, KvRead, KvWrite, Version, incremented};
+use crate::kv::{
+    CounterError, KvEffects, KvRead, KvUsage, KvWrite, QuotaError, Version, incremented,
+};
 use crate::run::{PluginId, RunId};
 use serde::Serialize;
 
@@ -112,12 +114,15 @@ pub(super) enum Unwritable {
     Conflict(String),
     /// It counts where no counter is.
     Counter(CounterError),
+    /// It would keep too much.
+    Quota(QuotaError),
 }
 
 /// The statements of plugins' state.
 pub(super) struct Statements {
     look_up: ManyRows,
     upsert: ManyRows,
+    count: ManyRows,
 }
 
 impl Statements {
@@ -135,6 +140,11 @@ impl Statements {
                 "on conflict (plugin_id, key) do update set value = excluded.value, version = excluded.version, \
                  updated_ms = excluded.updated_ms",
             ),
+            count: ManyRows::new(
+                "insert into kv_usage (plugin_id, n_keys, n_bytes)",
+                &[Kind::Int, Kind::Int, Kind::Int],
+                "on conflict (plugin_id) do update set n_keys = excluded.n_keys, n_bytes = excluded.n_bytes",
+            ),
         }
     }
 }
@@ -148,6 +158,8 @@ pub(super) struct Session<'s> {
     /// None: the key is not there.
     slots: HashMap<Key, Option<KvValue>>,
     dirty: Vec<Key>,
+    /// What plugins keep, of those for which that changes, and whether it has changed.
+    usage: HashMap<PluginId, (KvUsage, bool)>,
 }
 
 impl<'s> Session<'s> {
@@ -157,6 +169,7 @@ impl<'s> Session<'s> {
             now,
             slots: HashMap::new(),
             dirty: Vec::new(),
+            usage: HashMap::new(),
         }
     }
 
@@ -220,6 +233,18 @@ impl<'s> Session<'s> {
             };
             after.insert((plugin, key.clone()), value);
         }
+        let mut by = KvUsage::default();
+        for (key, value) in &after {
+            let before = self.slot(plugin, &key.1).map(|kept| kept.value.as_slice());
+            let before = KvUsage::of(&key.1, before);
+            by = by.plus(before.to(KvUsage::of(&key.1, value.as_deref())));
+        }
+        if by != KvUsage::default() {
+            match self.usage(tx, plugin).await?.change(by) {
+                Ok(usage) => self.usage.insert(plugin, (usage, true)),
+                Err(error) => return Ok(Err(Unwritable::Quota(error))),
+            };
+        }
         for (key, value) in after {
             let slot = value.map(|value| KvValue {
                 value,
@@ -256,7 +281,35 @@ impl<'s> Session<'s> {
             ]
         });
         self.statements.upsert.with(rows).execute(tx).await?;
+        let changed = self.usage.iter_mut().filter(|(_, (_, is_new))| *is_new);
+        let mut usage: Vec<(PluginId, KvUsage)> = Vec::new();
+        for (plugin, (now, is_new)) in changed {
+            *is_new = false;
+            usage.push((*plugin, *now));
+        }
+        usage.sort_unstable_by_key(|(plugin, _)| *plugin);
+        let rows = usage
+            .iter()
+            .map(|(plugin, now)| [plugin.0.into(), now.keys.into(), now.bytes.into()]);
+        self.statements.count.with(rows).execute(tx).await?;
         Ok(())
+    }
+
+    /// What a plugin keeps. Who changes it has the plugin's state to itself.
+    async fn usage(&mut self, tx: &mut Tx, plugin: PluginId) -> Result<KvUsage, StoreError> {
+        if let Some((usage, _)) = self.usage.get(&plugin) {
+            return Ok(*usage);
+        }
+        let kept = sql("select n_keys, n_bytes from kv_usage where plugin_id = $1").bind(plugin.0);
+        let usage = match tx.fetch_optional(kept).await? {
+            None => KvUsage::default(),
+            Some(row) => KvUsage {
+                keys: row.int("n_keys")?,
+                bytes: row.int("n_bytes")?,
+            },
+        };
+        self.usage.insert(plugin, (usage, false));
+        Ok(usage)
     }
 
     /// The key under which something changed since it was read.

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Output, Stdio};
 
 use reqwest::Method;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::Value;
 
 use crate::harness::{Folder, TOKEN, eventually};
@@ -80,13 +81,32 @@ impl Program {
     /// Starts it and waits until it is ready.
     pub(crate) async fn start(folder: &Folder) -> Self {
         let (public, admin) = (free_address(), free_address());
-        Self::ready(serve(folder, public, admin), public, admin).await
+        let child = serve(folder, public, admin).stderr(Stdio::null()).spawn();
+        Self::ready(child.unwrap(), public, admin).await
+    }
+
+    /// The same, with all its threads on one processor.
+    pub(crate) async fn start_on_one_processor(folder: &Folder) -> Self {
+        let (public, admin) = (free_address(), free_address());
+        let mut command = serve(folder, public, admin);
+        // A process begins where the thread is that starts it; that thread is then done.
+        let pinned = std::thread::spawn(move || {
+            let mut first = CpuSet::new();
+            let all = sched_getaffinity(None).unwrap();
+            let processor = (0..CpuSet::MAX_CPU).find(|number| all.is_set(*number));
+            first.set(processor.unwrap());
+            sched_setaffinity(None, &first).unwrap();
+            command.stderr(Stdio::null()).spawn().unwrap()
+        });
+        Self::ready(pinned.join().unwrap(), public, admin).await
     }
 
     /// The same on a disk that is soon full.
     pub(crate) async fn start_on_a_small_disk(folder: &Folder) -> Self {
         let (public, admin) = (free_address(), free_address());
-        Self::ready(serve_on_a_small_disk(folder, public, admin), public, admin).await
+        let mut command = serve_on_a_small_disk(folder, public, admin);
+        let child = command.stderr(Stdio::null()).spawn().unwrap();
+        Self::ready(child, public, admin).await
     }
 
     /// Lets its files grow again.
@@ -104,8 +124,7 @@ impl Program {
         rustix::process::Pid::from_raw(id)
     }
 
-    async fn ready(mut command: Command, public: SocketAddr, admin: SocketAddr) -> Self {
-        let child = command.stderr(Stdio::null()).spawn().unwrap();
+    async fn ready(child: Child, public: SocketAddr, admin: SocketAddr) -> Self {
         let mut program = Self {
             child,
             public,
@@ -160,6 +179,24 @@ impl Program {
             .json()
     }
 
+    /// The text of `/metrics`.
+    pub(crate) async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.admin);
+        let bearer = format!("Bearer {TOKEN}");
+        let headers = [("authorization", bearer.as_str())];
+        let answer = self.client.ask(Method::GET, &url, &headers, Vec::new());
+        answer.await.text()
+    }
+
+    /// How much of it is in memory.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = kib.unwrap().trim().trim_end_matches(" kB");
+        kib.parse::<u64>().unwrap() << 10
+    }
+
     /// Kills it as a power cut would: nothing of it runs any more.
     pub(crate) async fn kill(mut self) {
         self.child.kill().unwrap();
@@ -174,6 +211,11 @@ impl Program {
     /// Lets it go on.
     pub(crate) fn thaw(&self) {
         self.signal(rustix::process::Signal::CONT);
+    }
+
+    /// As a terminal that goes away, or who wants the configuration read again.
+    pub(crate) fn hang_up(&self) {
+        self.signal(rustix::process::Signal::HUP);
     }
 
     fn signal(&self, signal: rustix::process::Signal) {

@@ -2,8 +2,11 @@
 
 use futures_util::future::join_all;
 use hookbay::app::StartError;
+use hookbay::run::DEATHS_MAX;
 use hookbay::store::StoreError;
 use serde_json::json;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Executor, Row};
 
 use crate::database::Engine;
 use crate::harness::{Folder, Host, eventually, outcomes};
@@ -120,6 +123,66 @@ async fn a_killed_host_loses_nothing_that_it_acknowledged() {
     }
     assert_eq!(host.kv("misbehave", "n").await, Some(MANY.to_string()));
     assert_eq!(host.items("events?limit=1000").await.len(), MANY + 1);
+}
+
+/// Whether a guest of a run executes, or one whose host has not died yet is claimed: the
+/// death of its host now counts against it.
+async fn is_at_risk(folder: &Folder) -> bool {
+    const AT_RISK: &str =
+        "select count(*) from runs where state = 1 and (deaths = 0 or is_executing = 1)";
+    let count = match folder.database.engine() {
+        Engine::Sqlite => {
+            let options = SqliteConnectOptions::new()
+                .filename(folder.path().join("hookbay.db"))
+                .read_only(true);
+            let mut connection = options.connect().await.unwrap();
+            let row = connection.fetch_one(AT_RISK).await.unwrap();
+            row.get::<i64, _>(0)
+        }
+        Engine::Postgres | Engine::Pooled => folder.database.number(AT_RISK).await,
+    };
+    count > 0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_kills_its_host_again_and_again_is_ended_and_others_go_on() {
+    let folder = Folder::new(CONFIG, &["misbehave"]).await;
+    let sleeps = json!({ "do": "sleep", "ms": 50_000 });
+    let mut poison = None;
+    let mut others = Vec::new();
+    for _ in 0..DEATHS_MAX {
+        let program = Program::start(&folder).await;
+        if poison.is_none() {
+            poison = Some(program.send("misbehave", &sleeps).await.event());
+        }
+        eventually("its guest executes", async || {
+            is_at_risk(&folder).await.then_some(())
+        })
+        .await;
+        let what = json!({ "do": "kv_increment", "key": "n", "by": 1 });
+        let other = program.send("misbehave", &what).await.event();
+        eventually("another run has succeeded beside it", async || {
+            let event = program.get(&format!("events/{other}")).await;
+            (event["runs"][0]["state"] == "succeeded").then_some(())
+        })
+        .await;
+        others.push(other);
+        program.kill().await;
+    }
+    let host = Host::over(folder).await;
+    let run = host.finished(&poison.unwrap()).await;
+    assert_eq!(
+        (&run["state"], &run["outcome"]),
+        (&json!("dead"), &json!("killed_host"))
+    );
+    assert_eq!(outcomes(&run), ["host_lost", "host_lost", "killed_host"]);
+    for other in &others {
+        assert_eq!(outcomes(&host.finished(other).await), ["succeeded"]);
+    }
+    assert_eq!(
+        host.kv("misbehave", "n").await,
+        Some(DEATHS_MAX.to_string())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -155,6 +155,7 @@ impl Bench {
             summary: None,
             data: None,
             next,
+            next_over_quota: Next::Dead,
             max_attempts: 3,
             effects: KvEffects::default(),
             emitted: Vec::new(),

@@ -103,6 +103,11 @@ async fn output_and_calls() {
         (json!({ "do": "call_flood" }), "calls", "10000 calls"),
         (json!({ "do": "kv_flood" }), "calls", "10000 calls"),
         (
+            json!({ "do": "emit", "kind": "flood", "times": 101 }),
+            "calls",
+            "100 emitted events",
+        ),
+        (
             json!({ "do": "print", "text": "x".repeat(128 << 10) }),
             "output",
             "the log",

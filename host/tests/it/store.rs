@@ -15,6 +15,8 @@ mod ends;
 mod leases;
 mod migrations;
 mod order;
+mod pruning;
+mod quota;
 mod rates;
 mod registry;
 mod state;
@@ -75,6 +77,7 @@ conformance! {
         a_run_waits_by_the_stores_own_clock,
         what_is_given_back_has_used_up_nothing,
         a_dead_hosts_runs_are_due_at_once,
+        what_is_given_back_is_found_among_many,
     ]
     order: [
         only_the_first_of_a_key_can_be_claimed,
@@ -114,6 +117,8 @@ conformance! {
         ends_at_the_same_time_all_count,
         a_dead_run_lives_again_and_a_finished_one_does_not,
         texts_that_no_database_takes_do_not_hold_up_an_end,
+        what_follows_from_a_success_is_stored_with_it,
+        what_would_follow_from_an_end_without_success_is_not_stored,
     ]
     state: [
         increments_of_two_hosts_merge,
@@ -121,6 +126,14 @@ conformance! {
         whatever_was_read_must_still_stand_on_another_host,
         a_counter_that_is_none_ends_its_run,
         plugins_do_not_see_each_others_state,
+    ]
+    quota: [
+        a_plugin_keeps_no_more_bytes_than_its_quota,
+        a_plugin_keeps_no_more_keys_than_its_quota,
+        ends_at_the_same_time_share_one_quota,
+    ]
+    pruning: [
+        two_that_prune_at_once_remove_each_once,
     ]
     cancels: [
         a_live_run_can_be_ended_in_any_state,

@@ -221,7 +221,7 @@ fn each_tool_has_its_place() {
         ("env::var", vec!["config"]),
         ("reqwest", vec!["cli"]),
         ("hyper_util::client", vec!["plugin"]),
-        ("notify::", vec!["plugin"]),
+        ("notify::", vec!["app", "plugin"]),
     ] {
         let is_elsewhere =
             |path: &str| is_in_host(path) && !modules.iter().any(|module| is_module(path, module));

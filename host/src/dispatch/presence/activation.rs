@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use crate::config::PluginConfig;
 use crate::name::PluginName;
-use crate::plugin::{Digest, Loaded, TriggerText};
+use crate::plugin::{Digest, Loaded, Manifest, TriggerText};
 use crate::retry::OnDead;
 use crate::run::PluginId;
 use crate::store::{PluginRow, RegisterPlugin, StoreError};
@@ -35,7 +36,7 @@ impl Presence {
                     .as_ref()
                     .is_some_and(|row| row.is_pinned && row.digest.as_ref() == Some(&digest));
                 self.put_on_shelf(name, loaded.digest, bytes).await;
-                begin_catch_up(&self.store, name, &self.config.plugin(name)).await?;
+                begin_catch_up(&self.store, name, &self.config().plugin(name)).await?;
                 self.activate(name, file, loaded, is_pinned, None).await
             }
         }
@@ -115,7 +116,7 @@ impl Presence {
 
     /// What stands between a version and its grants.
     pub(super) fn not_allowed(&self, name: &PluginName, loaded: &Loaded) -> Option<Candidate> {
-        let settings = self.config.plugin(name);
+        let settings = self.config().plugin(name);
         let missing_grants = loaded.manifest.missing_grants(&settings);
         if !missing_grants.is_empty() {
             return Some(Candidate::held(loaded.digest, missing_grants));
@@ -208,18 +209,11 @@ impl Presence {
         loaded: &Loaded,
         active: Option<(Digest, bool)>,
     ) -> Result<PluginId, StoreError> {
-        let settings = self.config.plugin(name);
-        let triggers = triggers_in_force(&settings, Some(&loaded.manifest));
-        let texts: Vec<TriggerText> = triggers.iter().map(TriggerText::from).collect();
+        let settings = self.config().plugin(name);
         let wanted = RegisterPlugin {
-            name: name.to_string(),
-            file: file.to_owned(),
             digest: active.map(|(digest, _)| digest.to_string()),
-            manifest: serde_json::to_string(&loaded.manifest).unwrap_or_default(),
-            triggers: serde_json::to_string(&texts).unwrap_or_default(),
-            blocks_on_dead: settings.on_dead == OnDead::Block,
-            version: Some(loaded.manifest.version.clone()),
             is_pinned: active.is_some_and(|(_, is_pinned)| is_pinned),
+            ..described(name, file, &settings, &loaded.manifest)
         };
         if let Some(row) = self.store.plugin(name.as_str()).await?
             && is_so(&row, &wanted)
@@ -239,8 +233,29 @@ impl Presence {
     }
 }
 
+/// What the registry is to say of a plugin, but for which version is active.
+pub(super) fn described(
+    name: &PluginName,
+    file: &str,
+    settings: &PluginConfig,
+    manifest: &Manifest,
+) -> RegisterPlugin {
+    let triggers = triggers_in_force(settings, Some(manifest));
+    let texts: Vec<TriggerText> = triggers.iter().map(TriggerText::from).collect();
+    RegisterPlugin {
+        name: name.to_string(),
+        file: file.to_owned(),
+        digest: None,
+        manifest: serde_json::to_string(manifest).unwrap_or_default(),
+        triggers: serde_json::to_string(&texts).unwrap_or_default(),
+        blocks_on_dead: settings.on_dead == OnDead::Block,
+        version: Some(manifest.version.clone()),
+        is_pinned: false,
+    }
+}
+
 /// Whether the registry says what it is to say: a restart then writes nothing.
-fn is_so(row: &PluginRow, wanted: &RegisterPlugin) -> bool {
+pub(super) fn is_so(row: &PluginRow, wanted: &RegisterPlugin) -> bool {
     row.file == wanted.file
         && row.manifest == wanted.manifest
         && row.triggers == wanted.triggers

@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
 
 use super::super::{Settings, Store};
-use super::TAKE_POSTGRES;
+use super::{Place, START, TAKE_POSTGRES};
 use crate::config::{Database, Environment};
 
 /// Another plugin's backlog, this one's, and what of this one waits for its time; a third
@@ -28,7 +28,7 @@ async fn command(url: &str, text: &str) {
 }
 
 /// How claiming runs of a plugin is planned and what it touched.
-async fn plan(connection: &mut PgConnection, kind: &str, plugin: u32) -> Value {
+async fn plan(connection: &mut PgConnection, kind: &str, plugin: u32, floor: Place) -> Value {
     let text = format!(
         "deallocate all; set plan_cache_mode = force_{kind}_plan; prepare take as {TAKE_POSTGRES}"
     );
@@ -36,7 +36,8 @@ async fn plan(connection: &mut PgConnection, kind: &str, plugin: u32) -> Value {
     connection.execute(prepare).await.unwrap();
     let text = format!(
         "explain (analyze, buffers, format json) \
-         execute take (77, '{{{plugin}}}', '{{{CLAIMED}}}', {NOW_MS}, '{{60000}}')"
+         execute take (77, '{{{plugin}}}', '{{{CLAIMED}}}', {NOW_MS}, '{{60000}}', '{{{}}}', '{{{}}}')",
+        floor.0, floor.1
     );
     let explain = sqlx::raw_sql(AssertSqlSafe(text));
     let row = connection.fetch_one(explain).await.unwrap();
@@ -99,11 +100,18 @@ async fn a_claim_costs_the_same_whatever_waits() {
         connection.execute(session).await.unwrap();
         for kind in ["custom", "generic"] {
             let what = format!("{session}, {kind}");
-            let claimed = plan(&mut connection, kind, 2).await;
+            let claimed = plan(&mut connection, kind, 2, START).await;
             check(&what, &claimed, u64::from(CLAIMED), 2000);
-            let nothing_due = plan(&mut connection, kind, 3).await;
+            let above = plan(&mut connection, kind, 2, (200_000, 0)).await;
+            check(
+                &format!("{what}, above a floor"),
+                &above,
+                u64::from(CLAIMED),
+                2000,
+            );
+            let nothing_due = plan(&mut connection, kind, 3, START).await;
             check(&format!("{what}, nothing due"), &nothing_due, 0, 50);
-            let nothing = plan(&mut connection, kind, 4).await;
+            let nothing = plan(&mut connection, kind, 4, START).await;
             check(&format!("{what}, nothing at all"), &nothing, 0, 50);
         }
     }

@@ -67,7 +67,7 @@ impl Cycle {
         let settled = statements.record(tx, &finishes).await?;
         let mut claims = Vec::with_capacity(self.claims.len());
         for (claim, _) in &self.claims {
-            claims.push(claim::claim(tx, claim).await?);
+            claims.push(claim::claim(tx, claim, None).await?);
         }
         for other in &mut self.others {
             other.apply(tx).await?;

@@ -273,6 +273,7 @@ impl Bench {
             summary: Some("done".to_owned()),
             data: None,
             next: Next::Succeeded,
+            next_over_quota: Next::Dead,
             max_attempts: 3,
             effects: KvEffects::default(),
             emitted: Vec::new(),

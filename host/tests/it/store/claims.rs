@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use hookbay::kv::KvEffects;
 use hookbay::retry::Next;
-use hookbay::run::{Outcome, RunState};
+use hookbay::run::{Claimed, Outcome, RunState};
 use hookbay::store::Settled;
 
-use super::bench::{Bench, increment};
+use super::bench::{Bench, ids, increment};
 
 pub(super) async fn claims_take_what_is_due_oldest_first(bench: Bench) {
     let (plugin, other) = (bench.plugin("p").await, bench.plugin("q").await);
@@ -123,4 +123,44 @@ pub(super) async fn a_dead_hosts_runs_are_due_at_once(bench: Bench) {
             .collect::<Vec<_>>(),
         ["host_lost"]
     );
+}
+
+/// A claim of many runs may begin where the one before it ended; what became ready
+/// before that place must not wait for long.
+pub(super) async fn what_is_given_back_is_found_among_many(bench: Bench) {
+    const MANY: u32 = 20;
+    let plugin = bench.plugin("p").await;
+    bench.runs_for(plugin, 460).await;
+    let fences = |claimed: &[Claimed]| claimed[..5].iter().map(|one| one.fence).collect();
+    let holds = |claimed: &[Claimed], back: &[Claimed]| {
+        let ids = ids(claimed);
+        back[..5].iter().all(|one| ids.contains(&one.fence.run))
+    };
+
+    // After some time.
+    let (back, _) = bench.claim(plugin, MANY).await;
+    bench.store.release(fences(&back)).await.unwrap();
+    bench.pass(Duration::from_millis(250));
+    assert!(holds(&bench.claim(plugin, MANY).await.0, &back), "in time");
+
+    // After some claims.
+    let (back, _) = bench.claim(plugin, MANY).await;
+    bench.store.release(fences(&back)).await.unwrap();
+    let mut claims = 0;
+    loop {
+        claims += 1;
+        let (claimed, _) = bench.claim(plugin, MANY).await;
+        assert_eq!(claimed.len(), 20, "there are enough");
+        if holds(&claimed, &back) {
+            break;
+        }
+    }
+    assert!(claims <= 17, "{claims}");
+
+    // At once, where there is room for all.
+    let (back, _) = bench.claim(plugin, MANY).await;
+    bench.store.release(fences(&back)).await.unwrap();
+    let (rest, _) = bench.claim(plugin, 1000).await;
+    assert!(holds(&rest, &back), "everything was wanted");
+    assert_eq!(bench.claim(plugin, 1).await.0.len(), 0, "nothing is left");
 }

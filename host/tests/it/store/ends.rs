@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use hookbay::event::Event;
 use hookbay::kv::{KvEffects, KvRead, KvWrite};
 use hookbay::retry::Next;
-use hookbay::run::{Outcome, RunState};
-use hookbay::store::{Finished, Retried, Settled};
+use hookbay::run::{NewRun, OrderKey, Outcome, PluginId, RunState};
+use hookbay::store::{EventFilter, Finished, NewEvent, Retried, Settled};
 
-use super::bench::{Bench, increment, set};
+use super::bench::{Bench, WINDOW, increment, set};
 
 pub(super) async fn who_has_lost_a_run_changes_nothing(bench: Bench) {
     let plugin = bench.plugin("p").await;
@@ -245,4 +246,136 @@ pub(super) async fn texts_that_no_database_takes_do_not_hold_up_an_end(bench: Be
         assert_eq!(settled, Settled::Recorded(Outcome::Succeeded, next));
     }
     assert_eq!(bench.states().await, [RunState::Succeeded, RunState::Dead]);
+}
+
+/// Two follow-up events: each with a run of this plugin, one behind the other, and the
+/// first with one of another plugin.
+fn follow_ups(bench: &Bench, plugin: PluginId, other: PluginId) -> Vec<NewEvent> {
+    let ordered = NewRun {
+        plugin,
+        order: Some(OrderKey::of("key")),
+    };
+    let emit = |kind: &str, runs| {
+        let event = Event {
+            source: "plugin-p".parse().unwrap(),
+            kind: kind.to_owned(),
+            ..bench.event(kind)
+        };
+        NewEvent::new(event, None, false, WINDOW, runs)
+    };
+    vec![
+        emit("first", vec![ordered, NewRun::unordered(other)]),
+        emit("second", vec![ordered]),
+    ]
+}
+
+/// How the events stand that have followed, by kind: each with the states of its runs.
+async fn followed(bench: &Bench) -> Vec<(String, Vec<RunState>)> {
+    let filter = EventFilter {
+        source: Some("plugin-p".to_owned()),
+        limit: 100,
+        ..EventFilter::default()
+    };
+    let events = bench.store.events(&filter).await.unwrap();
+    let runs = bench.runs().await;
+    let of = |id| runs.iter().filter(move |run| run.event == id);
+    let mut followed: Vec<_> = events
+        .into_iter()
+        .map(|event| (event.kind, of(event.id).map(|run| run.state).collect()))
+        .collect();
+    followed.sort();
+    followed
+}
+
+pub(super) async fn what_follows_from_a_success_is_stored_with_it(bench: Bench) {
+    let (plugin, other) = (bench.plugin("p").await, bench.plugin("q").await);
+    bench.runs_for(plugin, 1).await;
+    let (claimed, _) = bench.claim(plugin, 1).await;
+    let finished = || Finished {
+        effects: increment("n"),
+        emitted: follow_ups(&bench, plugin, other),
+        ..bench.finished(&claimed[0], Outcome::Succeeded)
+    };
+    let done = Settled::Recorded(Outcome::Succeeded, Next::Succeeded);
+    let settled = bench.store.finish(Arc::new(finished())).await.unwrap();
+    assert_eq!(settled, done);
+    let (ready, blocked) = (RunState::Ready, RunState::Blocked);
+    let expected = [
+        ("first".to_owned(), vec![ready, ready]),
+        ("second".to_owned(), vec![blocked]),
+    ];
+    assert_eq!(followed(&bench).await, expected);
+    assert_eq!(bench.value(plugin, "n").await.as_deref(), Some("1"));
+    let counts = bench.store.plugin_runs(plugin).await.unwrap();
+    assert_eq!((counts.succeeded, counts.due, counts.behind), (1, 1, 1));
+
+    // As if nobody had heard that it was committed.
+    let again = bench.store.finish(Arc::new(finished())).await.unwrap();
+    assert_eq!(again, Settled::Fenced);
+    assert_eq!(followed(&bench).await, expected);
+
+    let (first, _) = bench.claim(plugin, 10).await;
+    assert_eq!(first.len(), 1, "one of the key at a time");
+    bench.succeed(&first[0], KvEffects::default()).await;
+    assert_eq!(bench.claim(plugin, 10).await.0.len(), 1);
+    assert_eq!(bench.claim(other, 10).await.0.len(), 1);
+}
+
+pub(super) async fn what_would_follow_from_an_end_without_success_is_not_stored(bench: Bench) {
+    let (plugin, other) = (bench.plugin("p").await, bench.plugin("q").await);
+    bench.runs_for(plugin, 6).await;
+    let (claimed, _) = bench.claim(plugin, 6).await;
+    let later = bench.now().plus(Duration::from_secs(60));
+    let stale = KvEffects {
+        reads: vec![KvRead::Key {
+            key: "never written".to_owned(),
+            version: Some(1),
+        }],
+        writes: Vec::new(),
+    };
+    let no_counter = KvEffects {
+        reads: Vec::new(),
+        writes: vec![set("n", "text"), increment("n").writes.remove(0)],
+    };
+    let recorded = |outcome, next| Settled::Recorded(outcome, next);
+    let fine = KvEffects::default;
+    bench.store.release(vec![claimed[5].fence]).await.unwrap();
+    for (n, outcome, next, effects, settled) in [
+        (0, Outcome::Retry, Next::RetryAt(later), fine(), None),
+        (1, Outcome::Permanent, Next::Dead, fine(), None),
+        (2, Outcome::Cancelled, Next::Cancelled, fine(), None),
+        (
+            3,
+            Outcome::Succeeded,
+            Next::Succeeded,
+            stale,
+            Some(recorded(Outcome::Conflict, Next::Again)),
+        ),
+        (
+            4,
+            Outcome::Succeeded,
+            Next::Succeeded,
+            no_counter,
+            Some(recorded(Outcome::Permanent, Next::Dead)),
+        ),
+        (
+            5,
+            Outcome::Succeeded,
+            Next::Succeeded,
+            fine(),
+            Some(Settled::Fenced),
+        ),
+    ] {
+        let finished = Finished {
+            next,
+            effects,
+            emitted: follow_ups(&bench, plugin, other),
+            ..bench.finished(&claimed[n], outcome)
+        };
+        let expected = settled.unwrap_or(recorded(outcome, next));
+        let settled = bench.store.finish(Arc::new(finished)).await.unwrap();
+        assert_eq!(settled, expected);
+    }
+    assert_eq!(followed(&bench).await, []);
+    assert_eq!(bench.runs().await.len(), 6);
 }

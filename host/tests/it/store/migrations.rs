@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use hookbay::event::{DedupKey, EventId, body_sha256};
 use hookbay::kv::KvEffects;
 use hookbay::run::{PluginId, RunId, RunState};
-use hookbay::store::{EventFilter, Store};
+use hookbay::store::{EventFilter, Ingested, Store};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
 use tempfile::TempDir;
 
 use super::bench::{Bench, ids};
@@ -38,6 +39,9 @@ insert into plugin_minutes values (0, 99, 'p', 40, 3, 3, '{}');
 update sqlite_sequence set seq = 75 where name = 'runs';
 ";
 
+/// The first of its events.
+const FIRST_EVENT: u128 = 0x0000_0000_0000_7000_8000_0000_0000_0001;
+
 async fn make_first_version(path: &Path) {
     let options = SqliteConnectOptions::new().filename(path);
     let mut connection = options.create_if_missing(true).connect().await.unwrap();
@@ -55,6 +59,12 @@ async fn make_first_version(path: &Path) {
         .unwrap();
     let left = sqlx::raw_sql(AssertSqlSafe(LEFT));
     connection.execute(left).await.unwrap();
+    // A delivery `seen` of the first event, with the body that the bench sends.
+    let seen = sqlx::query("insert into dedup values ('source', $1, $2, $3, 9000000000000)")
+        .bind(DedupKey::of_delivery("seen").as_bytes().to_vec())
+        .bind(body_sha256(b"a").to_vec())
+        .bind(FIRST_EVENT.to_be_bytes().to_vec());
+    seen.execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
 }
 
@@ -96,6 +106,18 @@ async fn a_file_of_the_first_version_keeps_everything() {
     assert_eq!(events.len(), 2);
     let (_, event) = bench.store.event(events[1].id).await.unwrap().unwrap();
     assert_eq!(event.body, "{}");
+
+    let (_, seen) = bench.deliver(Some("seen"), false, "a", &[]).await;
+    let first = EventId::from_bytes(&FIRST_EVENT.to_be_bytes()).unwrap();
+    assert_eq!(seen, Ingested::Duplicate(first));
+
+    let file = bench.file().unwrap();
+    let options = SqliteConnectOptions::new().filename(file).read_only(true);
+    let mut connection = options.connect().await.unwrap();
+    let usage = "select n_keys, n_bytes from kv_usage where plugin_id = 3";
+    let usage = connection.fetch_one(usage).await.unwrap();
+    assert_eq!((usage.get::<i64, _>(0), usage.get::<i64, _>(1)), (1, 3));
+    connection.close().await.unwrap();
 
     // And it goes on from there.
     let (claimed, _) = bench.claim(plugin, 10).await;
