@@ -226,6 +226,7 @@ impl Store {
                     engine: Engine::Sqlite(sqlite::Engine {
                         writer,
                         for_copies: opened.for_copies,
+                        log_file: opened.log_file,
                         _lock: opened.lock,
                     }),
                     readers: tx::Readers::Sqlite(opened.readers),

@@ -22,6 +22,9 @@ const FORGET_EVERY: Duration = Duration::from_mins(1);
 /// Deliveries forgotten in one transaction.
 const FORGET_SLICE: u32 = 1000;
 
+/// The database's log is longer only while somebody keeps it so.
+const LOG_BYTES_USUAL: u64 = 256 << 20;
+
 /// Keeps this host's lease.
 pub struct Heartbeat {
     /// Where leases are.
@@ -142,7 +145,10 @@ pub async fn run(store: Store, metrics: Arc<Metrics>, clock: Clock, stop: Cancel
         tokio::select! {
             () = stop.cancelled() => break,
             _ = counts.tick() => write_counts(&store, &metrics, &clock).await,
-            _ = forget.tick() => forget_deliveries(&store, &stop).await,
+            _ = forget.tick() => {
+                forget_deliveries(&store, &stop).await;
+                watch_log(&store);
+            }
         }
     }
     write_counts(&store, &metrics, &clock).await;
@@ -155,6 +161,18 @@ async fn write_counts(store: &Store, metrics: &Metrics, clock: &Clock) {
         Err(error) => {
             tracing::warn!(%error, "the counts of this minute cannot be written; the next write carries them");
         }
+    }
+}
+
+/// Says when the database's log does not come to an end: then its disk fills.
+fn watch_log(store: &Store) {
+    match store.log_bytes() {
+        Ok(bytes) if bytes > LOG_BYTES_USUAL => tracing::warn!(
+            bytes,
+            "the database's log grows, because somebody has been reading for long: a backup, or a program past the host"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the database's log cannot be looked at"),
     }
 }
 

@@ -99,6 +99,22 @@ impl Store {
         Ok(gone_day.is_some())
     }
 
+    /// Bytes of SQLite's log; none on Postgres. It is short unless somebody who reads for
+    /// long keeps it from being moved into the file.
+    ///
+    /// # Errors
+    /// [`StoreError`] if its file cannot be looked at.
+    pub fn log_bytes(&self) -> Result<u64, StoreError> {
+        match &self.0.engine {
+            Engine::Sqlite(engine) => match std::fs::metadata(&engine.log_file) {
+                Ok(file) => Ok(file.len()),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+                Err(error) => Err(sqlx::Error::Io(error).into()),
+            },
+            Engine::Postgres(_) => Ok(0),
+        }
+    }
+
     /// Bytes in use. Above `exact_above` it is looked at more closely, which takes
     /// longer.
     ///

@@ -13,6 +13,7 @@ mod crowd;
 mod deliveries;
 mod ends;
 mod leases;
+mod log;
 mod migrations;
 mod order;
 mod pruning;

@@ -50,11 +50,12 @@ const QUICK: Size = Size {
 
 /// Builds everything, then measures the engines that were asked for.
 pub(super) fn run(mut arguments: Arguments) -> Result<()> {
-    let size = if arguments.flag("--quick") {
+    let mut size = if arguments.flag("--quick") {
         QUICK
     } else {
         WHOLE
     };
+    size.requests = arguments.number("--requests", size.requests)?;
     let profile = Profile::from_flag(!arguments.flag("--debug"));
     let asked = (arguments.flag("--sqlite"), arguments.flag("--postgres"));
     let part = arguments.value("--only")?;

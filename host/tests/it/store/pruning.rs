@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use hookbay::clock::Timestamp;
 use hookbay::event::EventId;
 use hookbay::kv::KvEffects;
 use hookbay::run::RunId;
@@ -27,6 +28,22 @@ pub(super) async fn two_that_prune_at_once_remove_each_once(bench: Bench) {
         .iter()
         .map(|one| bench.succeed(one, KvEffects::default()));
     join_all(ends).await;
+    write_minutes(&bench).await;
+    bench.pass(2 * WINDOW);
+    let now = bench.now();
+    // One event with a live run stays, whoever looks.
+    let (kept, _) = bench.deliver(Some("kept"), false, "c", &[plugin]).await;
+    bench.pass(Duration::from_secs(1));
+
+    let (ours, theirs) = tokio::join!(prune(&bench, now), prune(other, now));
+    let both: Vec<u64> = ours.iter().zip(theirs).map(|(a, b)| a + b).collect();
+    let each = u64::from(EACH);
+    assert_eq!(both, [each, each, 2 * each, each]);
+    assert!(bench.store.event(kept).await.unwrap().is_some());
+    assert_eq!(bench.runs().await.len(), 1);
+}
+
+async fn write_minutes(bench: &Bench) {
     let minute = |n| SourceMinute {
         minute_ms: n,
         source: "source".to_owned(),
@@ -41,53 +58,41 @@ pub(super) async fn two_that_prune_at_once_remove_each_once(bench: Bench) {
         .write_minutes(minutes, Vec::new())
         .await
         .unwrap();
-    bench.pass(2 * WINDOW);
-    let now = bench.now();
-    // One event with a live run stays, whoever looks.
-    let (kept, _) = bench.deliver(Some("kept"), false, "c", &[plugin]).await;
-    bench.pass(Duration::from_secs(1));
+}
 
-    let prune = async |host: &Bench| {
-        let mut removed = [0; 4];
-        loop {
-            match host.store.forget_expired_deliveries(50).await.unwrap() {
-                0 => break,
-                some => removed[0] += some,
-            }
+/// Removes what is over at a time: deliveries, finished runs, events, minutes.
+async fn prune(host: &Bench, over: Timestamp) -> [u64; 4] {
+    let mut removed = [0; 4];
+    loop {
+        match host.store.forget_expired_deliveries(50).await.unwrap() {
+            0 => break,
+            some => removed[0] += some,
         }
-        let mut after = Some(RunId(0));
-        while let Some(from) = after {
-            let slice = host.store.remove_history(from, now).await.unwrap();
-            removed[1] += slice.rows;
-            after = slice.next;
+    }
+    let mut after = Some(RunId(0));
+    while let Some(from) = after {
+        let slice = host.store.remove_history(from, over).await.unwrap();
+        removed[1] += slice.rows;
+        after = slice.next;
+    }
+    let mut after = Some(EventId::lower_bound(Timestamp::from_millis(0)));
+    while let Some(from) = after {
+        let slice = EventSlice {
+            stream: None,
+            after: from,
+            before: EventId::lower_bound(host.now()),
+            bytes_max: u64::MAX,
+            with_runs: true,
+        };
+        let slice = host.store.remove_events(&slice).await.unwrap();
+        removed[2] += slice.rows;
+        after = slice.next;
+    }
+    loop {
+        match host.store.remove_minutes(over).await.unwrap() {
+            0 => break,
+            some => removed[3] += some,
         }
-        let mut after = Some(EventId::lower_bound(
-            hookbay::clock::Timestamp::from_millis(0),
-        ));
-        while let Some(from) = after {
-            let slice = EventSlice {
-                stream: None,
-                after: from,
-                before: EventId::lower_bound(host.now()),
-                bytes_max: u64::MAX,
-                with_runs: true,
-            };
-            let slice = host.store.remove_events(&slice).await.unwrap();
-            removed[2] += slice.rows;
-            after = slice.next;
-        }
-        loop {
-            match host.store.remove_minutes(now).await.unwrap() {
-                0 => break,
-                some => removed[3] += some,
-            }
-        }
-        removed
-    };
-    let (ours, theirs) = tokio::join!(prune(&bench), prune(other));
-    let both: Vec<u64> = ours.iter().zip(theirs).map(|(a, b)| a + b).collect();
-    let each = u64::from(EACH);
-    assert_eq!(both, [each, each, 2 * each, each]);
-    assert!(bench.store.event(kept).await.unwrap().is_some());
-    assert_eq!(bench.runs().await.len(), 1);
+    }
+    removed
 }

@@ -45,7 +45,7 @@ impl Delivery {
         own.chain(self.by_body.then(|| format!("body {}", self.body)))
     }
 
-    fn new(&self) -> NewEvent {
+    fn to_event(&self) -> NewEvent {
         let key = self.key.as_deref();
         NewEvent::new(self.event.clone(), key, self.by_body, self.window, vec![])
     }
@@ -111,7 +111,7 @@ pub(super) async fn whatever_was_seen_is_known_for_its_window(mut bench: Bench) 
             0..15 => {
                 let count = 1 + dice.below(6);
                 let batch: Vec<Delivery> = (0..count).map(|_| any(&mut dice, &bench)).collect();
-                let new = batch.iter().map(Delivery::new).collect();
+                let new = batch.iter().map(Delivery::to_event).collect();
                 let stored = bench.store.ingest(new).await.unwrap();
                 let now = bench.now();
                 let expected: Vec<Option<Ingested>> =
