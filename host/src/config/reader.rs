@@ -204,6 +204,22 @@ impl<'a> Table<'a> {
         None
     }
 
+    /// A list of texts.
+    pub(crate) fn strings(&mut self, key: &'static str) -> Option<Vec<String>> {
+        let Value::Array(values) = self.take(key)? else {
+            self.problem(key, "must be a list of texts in quotes");
+            return None;
+        };
+        let mut texts = Vec::with_capacity(values.len());
+        for value in values {
+            match value {
+                Value::String(text) => texts.push(text),
+                other => return self.mistyped(key, "a list of texts in quotes", &other),
+            }
+        }
+        Some(texts)
+    }
+
     /// A path, taken relative to the configuration's folder.
     pub(crate) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
         self.string(key).map(|text| self.reading.base.join(text))

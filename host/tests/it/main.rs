@@ -41,6 +41,7 @@ mod retention;
 mod runs;
 mod sandbox;
 mod secrecy;
+mod signed;
 mod signing;
 mod slow;
 mod store;

@@ -24,7 +24,9 @@ pub(super) struct Args {
 pub(super) async fn run(config: Option<&Config>, args: &Args) -> Result<(), CommandError> {
     let about = std::fs::metadata(&args.file).map_err(|error| unreadable(&args.file, &error))?;
     let file = args.file.display().to_string();
-    match load(&start(maxima(config))?, &args.file).await {
+    let trusted = config.map(|config| config.trusted_keys.clone());
+    let host = start(maxima(config))?.trusting(trusted.unwrap_or_default());
+    match load(&host, &args.file).await {
         Ok(loaded) => {
             if args.json {
                 print_json(&as_json(&file, &loaded))?;
@@ -63,7 +65,7 @@ fn as_json(file: &str, loaded: &Loaded) -> Value {
         "description": description,
         "digest": loaded.digest,
         "size_bytes": loaded.size_bytes,
-        "contract": loaded.contract,
+        "contract": loaded.contract.version(),
         "triggers": triggers,
         "wants": wants,
         "imports": loaded.imports,
@@ -81,7 +83,7 @@ fn as_text(file: &str, loaded: &Loaded) -> String {
         ("description", text::or_dash(Some(&manifest.description))),
         ("digest", digest.to_string()),
         ("size", text::size(loaded.size_bytes)),
-        ("contract", loaded.contract.to_owned()),
+        ("contract", loaded.contract.version().to_owned()),
     ];
     let labelled = |label| move |value: String| (label, value);
     entries.extend(
