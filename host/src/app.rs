@@ -113,6 +113,7 @@ impl App {
         let clock = store.clock();
         let cache_dir = config.data_dir.join("cache");
         let host = PluginHost::start(config.maxima, clock.clone(), Some(&cache_dir))?;
+        let host = host.trusting(config.trusted_keys.clone());
         let reload = Arc::<Notify>::default();
         let (in_force, follows) = watch::channel(Arc::clone(&config));
         let shared = Shared {
@@ -193,7 +194,10 @@ struct Shared {
 impl Shared {
     /// Which plugins are here: the directory's scans, and what becomes of them.
     async fn start_presence(&self) -> Result<(Stage, (Rescan, Controls)), StoreError> {
-        let directory = Directory::new(&self.config.plugins_dir);
+        let directory = Directory::new(
+            &self.config.plugins_dir,
+            self.config.trusted_keys.are_required(),
+        );
         let rescan = directory.rescan();
         let (controls, queue) = Controls::new();
         let presence = Presence {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::name::PluginName;
+use crate::plugin::{PublicKey, TrustedKeys};
 
 mod access;
 mod change;
@@ -80,6 +81,8 @@ pub struct Config {
     pub metrics_open: bool,
     /// The admin token, if the environment gives one.
     pub admin_token: Option<Secret>,
+    /// Who must have signed a plugin; none is everybody.
+    pub trusted_keys: TrustedKeys,
     /// Inbound addresses.
     pub sources: Vec<SourceConfig>,
     /// What is set for plugins, by name.
@@ -199,6 +202,7 @@ impl Config {
             admin_insecure: table.boolean("admin_insecure").unwrap_or(false),
             metrics_open: table.boolean("metrics_open").unwrap_or(false),
             admin_token: token.map(Secret::new),
+            trusted_keys: trusted_keys(&mut table),
             sources: sources(&mut table, retention.events),
             plugins: table
                 .tables("plugins")
@@ -214,13 +218,7 @@ impl Config {
             );
             table.problem("admin_listen", problem);
         }
-        table.not_yet(&[
-            "public_url",
-            "trusted_proxies",
-            "tls",
-            "admin_tls",
-            "trusted_keys",
-        ]);
+        table.not_yet(&["public_url", "trusted_proxies", "tls", "admin_tls"]);
         table.finish();
         config
     }
@@ -345,6 +343,14 @@ fn read_file(file: Option<&Path>) -> Result<(String, PathBuf), ConfigError> {
             named.display()
         ))),
     }
+}
+
+fn trusted_keys(table: &mut Table<'_>) -> TrustedKeys {
+    let keys = table.strings("trusted_keys");
+    let path = |n: usize| format!("trusted_keys[{n}]");
+    let read = keys.iter().enumerate();
+    let read = read.filter_map(|(n, text)| table.noted(&path(n), text.parse::<PublicKey>()));
+    TrustedKeys::new(read.collect())
 }
 
 fn sources(table: &mut Table<'_>, events_kept: Duration) -> Vec<SourceConfig> {

@@ -19,9 +19,11 @@ use crate::run::Outcome;
 
 mod bindings;
 mod bridge;
+mod contract;
 mod directory;
 pub mod egress;
 mod engine;
+mod file;
 mod imports;
 mod journal;
 mod last_words;
@@ -34,20 +36,24 @@ mod meter;
 mod report;
 mod sandbox;
 pub mod secrets;
+mod signature;
 mod wasi;
 
+pub use contract::Contract;
 pub use directory::{Directory, Found, Rescan};
 pub use engine::EngineError;
+pub use file::PluginFile;
 pub use imports::call::Blob;
 pub use imports::{Emitted, Grants, Seen, StateReader};
 pub use journal::{
     Divergence, Journal, JournalError, JournalFile, RecordedEnd, RecordedEvent, RecordedLine,
 };
-pub use loader::{CONTRACT, Digest, FILE_BYTES_MAX, LoadError, Loaded};
+pub use loader::{Digest, FILE_BYTES_MAX, LoadError, Loaded};
 pub use manifest::{
     ConfigWant, EndpointWant, Manifest, ManifestError, SecretWant, TriggerText, Wants,
 };
 pub use report::Report;
+pub use signature::{KeyError, PublicKey, SignatureError, SigningKey, TrustedKeys};
 
 use bindings::exports::hookbay::plugin::handler as wit;
 use limits::Exceeded;
@@ -62,6 +68,7 @@ pub struct PluginHost {
     linker: Linker<Guest>,
     clock: Clock,
     maxima: Maxima,
+    trusted: TrustedKeys,
     /// None only while it is being dropped.
     guests: Option<tokio::runtime::Runtime>,
     /// One component compiles at a time: compiling takes all cores.
@@ -101,10 +108,17 @@ impl PluginHost {
             engine,
             clock,
             maxima,
+            trusted: TrustedKeys::default(),
             guests: Some(engine::guest_runtime()?),
             compiling: Semaphore::new(1),
             slots: Arc::new(Semaphore::new(slots)),
         })
+    }
+
+    /// The same, which loads only what somebody has signed who is trusted.
+    pub fn trusting(mut self, trusted: TrustedKeys) -> Self {
+        self.trusted = trusted;
+        self
     }
 
     /// Executes one attempt on a fresh instance of `plugin`; what it calls is kept as

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::dispatch::Entry;
 use crate::name::PluginName;
-use crate::plugin::{CONTRACT, Digest, TriggerText, Wants};
+use crate::plugin::{Digest, TriggerText, Wants};
 use crate::store::{KvItem, PluginRuns};
 
 use super::events::plugin_id;
@@ -287,7 +287,10 @@ async fn plugin_json(admin: &Admin, entry: &Entry) -> Result<PluginJson, AdminEr
         digest: entry.active.as_ref().map(|active| active.digest),
         version: manifest.map(|manifest| manifest.version.clone()),
         description: manifest.map(|manifest| manifest.description.clone()),
-        contract: manifest.map(|_| CONTRACT),
+        contract: entry
+            .active
+            .as_ref()
+            .map(|active| active.contract.version()),
         triggers: entry.triggers.iter().map(TriggerText::from).collect(),
         wants: manifest
             .map(|manifest| manifest.wants.clone())

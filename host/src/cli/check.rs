@@ -6,14 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::Arc;
 
 use super::table::{Screen, print};
 use super::{CommandError, text};
 use crate::clock::Clock;
 use crate::config::{Config, PluginConfig, SourceConfig};
 use crate::name::PluginName;
-use crate::plugin::{FILE_BYTES_MAX, LoadError, Loaded, PluginHost};
+use crate::plugin::{FILE_BYTES_MAX, LoadError, Loaded, PluginFile, PluginHost};
 use crate::trigger::{Origin, Trigger};
 
 #[derive(Debug, clap::Args)]
@@ -37,7 +36,8 @@ pub(crate) async fn run(config_path: Option<&Path>, _args: Args) -> Result<(), C
     }
     let files = plugin_files(&config.plugins_dir, &mut findings)?;
     let host = PluginHost::start(config.maxima, Clock::system(), None)
-        .map_err(|error| CommandError::Failed(error.to_string()))?;
+        .map_err(|error| CommandError::Failed(error.to_string()))?
+        .trusting(config.trusted_keys.clone());
     let mut n_plugins = 0;
     for file in &files {
         let names = names_of(file, &config.plugins);
@@ -238,8 +238,8 @@ pub(super) async fn load(host: &PluginHost, file: &Path) -> Result<Loaded, LoadE
     if size_bytes > FILE_BYTES_MAX {
         return Err(LoadError::TooLarge(text::size(size_bytes)));
     }
-    let bytes: Arc<[u8]> = std::fs::read(file).map_err(unreadable)?.into();
-    host.load(bytes).await
+    host.load(&PluginFile::read(file).map_err(unreadable)?)
+        .await
 }
 
 fn unknown_sources(triggers: &[Trigger], sources: &[SourceConfig]) -> BTreeSet<String> {

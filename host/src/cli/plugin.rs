@@ -16,6 +16,7 @@ mod fixture;
 mod inspect;
 mod new;
 mod run;
+mod sign;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -31,6 +32,10 @@ enum Command {
     Inspect(inspect::Args),
     /// Run a plugin once in the real sandbox, and print what it did and used
     Run(Box<run::Args>),
+    /// Make a key that signs plugins, and print what goes into `trusted_keys`
+    Keygen(sign::KeygenArgs),
+    /// Sign a plugin file: writes FILE.sig beside it
+    Sign(sign::SignArgs),
 }
 
 pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), CommandError> {
@@ -40,6 +45,8 @@ pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), Co
         Command::New(args) => new::run(&args),
         Command::Inspect(args) => inspect::run(config()?.as_ref(), &args).await,
         Command::Run(args) => run::run(config()?.as_ref(), &args).await,
+        Command::Keygen(args) => sign::keygen(&args),
+        Command::Sign(args) => sign::sign(&args),
     }
 }
 

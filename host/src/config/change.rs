@@ -42,6 +42,7 @@ impl Config {
             admin_insecure,
             metrics_open,
             admin_token,
+            trusted_keys,
             sources,
             mut plugins,
             origin: _,
@@ -61,6 +62,7 @@ impl Config {
         stays("admin_insecure", self.admin_insecure == admin_insecure);
         stays("metrics_open", self.metrics_open == metrics_open);
         stays("admin_token", self.admin_token == admin_token);
+        stays("trusted_keys", self.trusted_keys == trusted_keys);
         for plugin in plugins.values_mut() {
             // They were read within limits that are not in force yet.
             plugin.limits = plugin.limits.within(&self.maxima.limits);

@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::name::PluginName;
-use crate::plugin::{Digest, Found, LoadError, Loaded, PluginHost, Rescan};
+use crate::plugin::{Digest, Found, LoadError, Loaded, PluginFile, PluginHost, Rescan};
 use crate::run::PluginId;
 use crate::store::{PluginRow, Store, StoreError};
 
@@ -99,7 +99,7 @@ impl Presence {
         stop: CancellationToken,
     ) {
         // Files that could not be registered, for the database's sake, not theirs.
-        let mut again: BTreeMap<String, Arc<[u8]>> = BTreeMap::new();
+        let mut again: BTreeMap<String, PluginFile> = BTreeMap::new();
         let mut config = self.config.clone();
         let mut is_configured = true;
         let mut look = tokio::time::interval(LOOK_EVERY);
@@ -129,10 +129,10 @@ impl Presence {
                 return;
             }
             match one {
-                Found::File(file, Ok(bytes)) => {
+                Found::File(file, Ok(content)) => {
                     again.remove(&file);
-                    if self.file_changed(&file, &bytes).await.is_err() {
-                        again.insert(file, bytes);
+                    if self.file_changed(&file, &content).await.is_err() {
+                        again.insert(file, content);
                     }
                 }
                 Found::File(file, Err(error)) => self.refused(&file, None, &error).await,
@@ -141,9 +141,9 @@ impl Presence {
                     self.removed(&file);
                 }
                 Found::ScanEnded { is_seen, waits } => {
-                    for (file, bytes) in std::mem::take(&mut again) {
-                        if self.file_changed(&file, &bytes).await.is_err() {
-                            again.insert(file, bytes);
+                    for (file, content) in std::mem::take(&mut again) {
+                        if self.file_changed(&file, &content).await.is_err() {
+                            again.insert(file, content);
                         }
                     }
                     if !is_configured {
@@ -160,7 +160,7 @@ impl Presence {
         }
     }
 
-    async fn file_changed(&self, file: &str, bytes: &Arc<[u8]>) -> Result<(), StoreError> {
+    async fn file_changed(&self, file: &str, content: &PluginFile) -> Result<(), StoreError> {
         let names = self.names_of(file);
         if names.is_empty() {
             tracing::warn!(
@@ -169,7 +169,11 @@ impl Presence {
             );
             return Ok(());
         }
-        let digest = Digest::of(bytes);
+        let digest = Digest::of(&content.bytes);
+        if let Err(error) = self.host.check_signature(content) {
+            self.refused(file, Some(digest), &error.into()).await;
+            return Ok(());
+        }
         let is_running = |name: &PluginName| {
             self.active(name)
                 .is_some_and(|active| active.digest == digest)
@@ -184,7 +188,7 @@ impl Presence {
         let loaded = match self.loaded_before(digest) {
             Some(loaded) => Ok(loaded),
             None => {
-                let loaded = self.host.load(Arc::clone(bytes)).await;
+                let loaded = self.host.load(content).await;
                 self.metrics.plugin_loaded(loaded.is_ok());
                 loaded.map(Arc::new)
             }
@@ -193,7 +197,7 @@ impl Presence {
             Ok(loaded) => {
                 let mut registered = Ok(());
                 for name in names {
-                    if let Err(error) = self.loaded(&name, file, &loaded, bytes).await {
+                    if let Err(error) = self.loaded(&name, file, &loaded, content).await {
                         self.not_registered(&name, file, digest, &error);
                         registered = Err(error);
                     }

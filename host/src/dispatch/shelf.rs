@@ -1,9 +1,8 @@
 //! Keeps every version that was ever active, by digest, in the data directory.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use crate::plugin::Digest;
+use crate::plugin::{Digest, PluginFile};
 
 /// The folder `digests`.
 #[derive(Clone, Debug)]
@@ -22,31 +21,46 @@ impl Shelf {
             .unwrap_or(false)
     }
 
-    /// Keeps a version, durably: under its name is all of it or nothing.
-    pub(super) async fn put(&self, digest: Digest, bytes: &[u8]) -> std::io::Result<()> {
-        if self.get(digest).await.is_some() {
+    /// Keeps a version with its signature, durably: under its name is all of it or
+    /// nothing.
+    pub(super) async fn put(&self, digest: Digest, content: &PluginFile) -> std::io::Result<()> {
+        let kept = self.get(digest).await;
+        if kept.is_some_and(|kept| kept.signature.is_some() || content.signature.is_none()) {
             return Ok(());
         }
-        let (folder, file, bytes) = (self.0.clone(), self.file(digest), bytes.to_vec());
+        let (folder, file, content) = (self.0.clone(), self.file(digest), content.clone());
         let written = tokio::task::spawn_blocking(move || {
             std::fs::create_dir_all(&folder)?;
-            let partial = folder.join(format!(".{digest}.tmp"));
-            std::fs::write(&partial, bytes)?;
-            std::fs::File::open(&partial)?.sync_all()?;
-            std::fs::rename(&partial, file)?;
-            // The name, too, is to survive a power cut.
+            // Nothing without its signature is there for anybody to see.
+            if let Some(signature) = &content.signature {
+                write(&PluginFile::signature_path(&file), signature)?;
+            }
+            write(&file, &content.bytes)?;
+            // The names, too, are to survive a power cut.
             std::fs::File::open(&folder)?.sync_all()
         });
         written.await?
     }
 
-    /// A version's bytes, if they are here and whole.
-    pub(super) async fn get(&self, digest: Digest) -> Option<Arc<[u8]>> {
-        let bytes = tokio::fs::read(self.file(digest)).await.ok()?;
-        (Digest::of(&bytes) == digest).then(|| bytes.into())
+    /// A version, if it is here and whole.
+    pub(super) async fn get(&self, digest: Digest) -> Option<PluginFile> {
+        let file = self.file(digest);
+        let read = tokio::task::spawn_blocking(move || PluginFile::read(&file)).await;
+        let kept = read.ok()?.ok()?;
+        (Digest::of(&kept.bytes) == digest).then_some(kept)
     }
 
     fn file(&self, digest: Digest) -> PathBuf {
         self.0.join(format!("{digest}.wasm"))
     }
+}
+
+/// Writes a file under another name first.
+fn write(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut partial = file.as_os_str().to_owned();
+    partial.push(".tmp");
+    let partial = PathBuf::from(partial);
+    std::fs::write(&partial, bytes)?;
+    std::fs::File::open(&partial)?.sync_all()?;
+    std::fs::rename(&partial, file)
 }

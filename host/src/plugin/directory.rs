@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::units::readable_size;
 
-use super::{FILE_BYTES_MAX, LoadError};
+use super::{FILE_BYTES_MAX, LoadError, PluginFile};
 
 /// Between two looks at a file that changes.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -30,8 +30,9 @@ const LOOKS: u32 = 50;
 /// What a scan found.
 #[derive(Debug)]
 pub enum Found {
-    /// A file is new or has changed; its bytes, or why it cannot be read.
-    File(String, Result<Arc<[u8]>, LoadError>),
+    /// A file is new or has changed, or its signature; what is in it, or why it cannot
+    /// be read.
+    File(String, Result<PluginFile, LoadError>),
     /// A file is gone.
     Removed(String),
     /// The directory was looked at and everything found was reported.
@@ -60,6 +61,7 @@ struct Again {
 /// Watches one directory.
 pub struct Directory {
     path: PathBuf,
+    has_signatures: bool,
     hints: mpsc::Receiver<Hint>,
     sender: mpsc::Sender<Hint>,
     /// Files as they were when they were last reported.
@@ -84,6 +86,8 @@ struct Look {
     bytes: u64,
     modified_ns: i128,
     inode: u64,
+    /// When its signature was written, and as which file.
+    signature: Option<(i128, u64)>,
 }
 
 impl Look {
@@ -92,6 +96,7 @@ impl Look {
         bytes: 0,
         modified_ns: i128::MIN,
         inode: 0,
+        signature: None,
     };
 }
 
@@ -124,11 +129,13 @@ impl Rescan {
 }
 
 impl Directory {
-    /// Watches a directory, which need not exist yet.
-    pub fn new(path: &Path) -> Self {
+    /// Watches a directory, which need not exist yet; `has_signatures` if the files with
+    /// signatures beside those of plugins matter.
+    pub fn new(path: &Path, has_signatures: bool) -> Self {
         let (sender, hints) = mpsc::channel(HINTS);
         Self {
             path: path.to_owned(),
+            has_signatures,
             hints,
             sender,
             reported: BTreeMap::new(),
@@ -235,7 +242,7 @@ impl Directory {
             }
         }
         for _ in 0..LOOKS {
-            let now = match looks(&self.path).await {
+            let now = match looks(&self.path, self.has_signatures).await {
                 Ok(now) => now,
                 Err(error) => {
                     // That nothing can be seen does not mean that nothing is there.
@@ -290,9 +297,7 @@ impl Directory {
         let read = if look.bytes > FILE_BYTES_MAX {
             Err(LoadError::TooLarge(readable_size(look.bytes)))
         } else {
-            let read = tokio::fs::read(&path).await;
-            read.map(Arc::from)
-                .map_err(|error| LoadError::Unreadable(error.to_string()))
+            self.read(path).await
         };
         self.reported.insert(name.clone(), look);
         if matches!(read, Err(LoadError::Unreadable(_))) {
@@ -302,6 +307,12 @@ impl Directory {
             .send(Found::File(name, read))
             .await
             .map_err(|_| Closed)
+    }
+
+    async fn read(&self, path: PathBuf) -> Result<PluginFile, LoadError> {
+        let read = tokio::task::spawn_blocking(move || PluginFile::read(&path)).await;
+        let read = read.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        read.map_err(|error| LoadError::Unreadable(error.to_string()))
     }
 }
 
@@ -313,7 +324,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// What is in the directory now; nothing, while it does not exist.
-async fn looks(directory: &Path) -> std::io::Result<BTreeMap<String, Look>> {
+async fn looks(directory: &Path, has_signatures: bool) -> std::io::Result<BTreeMap<String, Look>> {
     let directory = directory.to_owned();
     let read = tokio::task::spawn_blocking(move || {
         let entries = match std::fs::read_dir(&directory) {
@@ -334,7 +345,13 @@ async fn looks(directory: &Path) -> std::io::Result<BTreeMap<String, Look>> {
             // Follows links: a link to a file is a file.
             match std::fs::metadata(entry.path()) {
                 Ok(about) if about.is_file() => {
-                    looks.insert(name, look(&about));
+                    let mut look = look(&about);
+                    if has_signatures {
+                        let signature =
+                            std::fs::metadata(PluginFile::signature_path(&entry.path()));
+                        look.signature = signature.ok().map(|about| modified(&about));
+                    }
+                    looks.insert(name, look);
                 }
                 Ok(_) => {}
                 // Gone between the two calls, or a link to nothing.
@@ -351,12 +368,20 @@ async fn looks(directory: &Path) -> std::io::Result<BTreeMap<String, Look>> {
 }
 
 fn look(about: &std::fs::Metadata) -> Look {
-    use std::os::unix::fs::MetadataExt as _;
+    let (modified_ns, inode) = modified(about);
     Look {
         bytes: about.len(),
-        modified_ns: i128::from(about.mtime()) * 1_000_000_000 + i128::from(about.mtime_nsec()),
-        inode: about.ino(),
+        modified_ns,
+        inode,
+        signature: None,
     }
+}
+
+/// When a file was written, in nanoseconds since 1970, and its number.
+fn modified(about: &std::fs::Metadata) -> (i128, u64) {
+    use std::os::unix::fs::MetadataExt as _;
+    let seconds = i128::from(about.mtime()) * 1_000_000_000;
+    (seconds + i128::from(about.mtime_nsec()), about.ino())
 }
 
 /// `*.wasm`, but nothing hidden. `*.tmp`, `*.part` and `*~` do not end so.

@@ -17,15 +17,15 @@ use crate::config::units::readable_size;
 
 use super::PluginHost;
 use super::bindings::PluginPre;
+use super::contract::Contract;
+use super::file::PluginFile;
 use super::limits::Exceeded;
 use super::manifest::{Manifest, ManifestError};
 use super::sandbox::{Around, Guest, Sandbox};
+use super::signature::SignatureError;
 
 /// Largest file that is read.
 pub const FILE_BYTES_MAX: u64 = 64 << 20;
-/// The contract that this host knows.
-pub const CONTRACT: &str = "0.1.0";
-const HANDLER: &str = "hookbay:plugin/handler@";
 
 /// A component's version: the sha256 of its bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,7 +36,7 @@ pub struct Loaded {
     /// Its version.
     pub digest: Digest,
     /// Which contract it was built for.
-    pub contract: &'static str,
+    pub contract: Contract,
     /// What it says of itself.
     pub manifest: Manifest,
     /// The names of everything it imports.
@@ -66,12 +66,25 @@ pub enum LoadError {
     #[error("the component exports no `hookbay:plugin/handler`, so it is not a Hookbay plugin")]
     NotAPlugin,
     /// It was built for a contract that this host does not know.
-    #[error("the plugin was built for contract `{found}`, this host supports `{CONTRACT}`")]
+    #[error(
+        "the plugin was built for contract `{found}`, this host supports {}",
+        Contract::supported()
+    )]
     Contract {
         /// The version it asks for.
         found: String,
     },
-    /// It imports what no plugin gets, or in another shape.
+    /// It imports what no plugin of its contract gets.
+    #[error(
+        "the plugin imports {names}, which no plugin gets; there is `hookbay:plugin/…@{contract}` and WASI 0.2"
+    )]
+    Imports {
+        /// What it imports.
+        names: String,
+        /// Its contract.
+        contract: &'static str,
+    },
+    /// It imports or exports something in another shape.
     #[error("the plugin's imports or exports do not fit: {0}")]
     Mismatch(String),
     /// It needs more than plugins may have.
@@ -91,6 +104,9 @@ pub enum LoadError {
     /// The file cannot be read.
     #[error("the file cannot be read: {0}")]
     Unreadable(String),
+    /// It is not signed by somebody who is trusted.
+    #[error("the file is not run: {0}")]
+    Signature(#[from] SignatureError),
 }
 
 impl PluginHost {
@@ -98,7 +114,8 @@ impl PluginHost {
     ///
     /// # Errors
     /// The [`LoadError`] says why it cannot run here.
-    pub async fn load(&self, bytes: Arc<[u8]>) -> Result<Loaded, LoadError> {
+    pub async fn load(&self, file: &PluginFile) -> Result<Loaded, LoadError> {
+        let bytes = Arc::clone(&file.bytes);
         let size_bytes = bytes.len() as u64;
         if size_bytes > FILE_BYTES_MAX {
             return Err(LoadError::TooLarge(readable_size(size_bytes)));
@@ -106,17 +123,19 @@ impl PluginHost {
         if Engine::detect_precompiled(&bytes).is_some() {
             return Err(LoadError::Precompiled);
         }
+        self.check_signature(file)?;
         let digest = Digest::of(&bytes);
         let component = self.compile(bytes).await?;
-        let imports = self.checked(&component)?;
+        let (contract, imports) = self.checked(&component)?;
         let fits = |error: wasmtime::Error| LoadError::Mismatch(format!("{error:#}"));
-        let pre =
-            PluginPre::new(self.linker.instantiate_pre(&component).map_err(fits)?).map_err(fits)?;
+        let linked = self.linker.instantiate_pre(&component).map_err(fits)?;
+        let pre = match contract {
+            Contract::V0_1_0 => PluginPre::new(linked).map_err(fits)?,
+        };
         let described = self.describe(&pre).await;
         let (manifest, start_memory_bytes) =
             described.map_err(|exceeded| LoadError::Describe(exceeded.to_string()))?;
         let manifest = Manifest::read(manifest)?;
-        let contract = CONTRACT;
         Ok(Loaded {
             digest,
             contract,
@@ -144,18 +163,24 @@ impl PluginHost {
         }
     }
 
-    /// Checks the contract's version and what the component needs; returns the
-    /// names of its imports.
-    fn checked(&self, component: &Component) -> Result<Vec<String>, LoadError> {
+    /// Checks that somebody who is trusted has signed a file, if that is asked for.
+    ///
+    /// # Errors
+    /// The [`SignatureError`] says why it does not count as signed.
+    pub fn check_signature(&self, file: &PluginFile) -> Result<(), SignatureError> {
+        self.trusted.check(&file.bytes, file.signature.as_deref())
+    }
+
+    /// Checks the contract's version, the imports and what the component needs; returns
+    /// the contract and the names of the imports.
+    fn checked(&self, component: &Component) -> Result<(Contract, Vec<String>), LoadError> {
         let ty = component.component_type();
-        let exported = ty
-            .exports(&self.engine)
-            .find_map(|(name, _)| name.strip_prefix(HANDLER).map(str::to_owned));
-        match exported {
-            None => return Err(LoadError::NotAPlugin),
-            Some(found) if found != CONTRACT => return Err(LoadError::Contract { found }),
-            Some(_) => {}
-        }
+        let contract = Contract::of(ty.exports(&self.engine).map(|(name, _)| name))?;
+        let imports: Vec<String> = ty
+            .imports(&self.engine)
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        contract.check(imports.iter().map(String::as_str))?;
         let limit = self.maxima.limits.memory_bytes;
         if let Some(needs) = component.resources_required() {
             let memory = needs.max_initial_memory_size.unwrap_or(0);
@@ -166,10 +191,7 @@ impl PluginHost {
                 });
             }
         }
-        Ok(ty
-            .imports(&self.engine)
-            .map(|(name, _)| name.to_owned())
-            .collect())
+        Ok((contract, imports))
     }
 
     async fn describe(

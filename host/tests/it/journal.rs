@@ -274,7 +274,7 @@ async fn a_hundred_attempts_of_a_real_plugin_come_out_the_same() {
     drop(host.stop().await);
     let bench = PluginHost::start(Maxima::default(), Clock::system(), None).unwrap();
     let bytes = components::named("github-push").0;
-    let plugin = Arc::new(bench.load(bytes.into()).await.unwrap());
+    let plugin = Arc::new(bench.load(&bytes.into()).await.unwrap());
     for journal in journals {
         let bytes = journal.to_string().into_bytes();
         let (file, event, recording) = JournalFile::read(&bytes).unwrap();

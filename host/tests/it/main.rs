@@ -45,6 +45,7 @@ mod runs;
 mod sandbox;
 mod scaffold;
 mod secrecy;
+mod signed;
 mod signing;
 mod slow;
 mod store;

@@ -139,6 +139,16 @@ fn broken_files() -> Vec<(&'static str, Component, &'static str)> {
             "hookbay:plugin/handler",
         ),
         (
+            "a later contract's import",
+            named("misbehave").patched("plugin/kv@0.1.0", "plugin/kv@9.9.9"),
+            "`hookbay:plugin/kv@9.9.9`",
+        ),
+        (
+            "an import of somebody else's",
+            named("misbehave").patched("hookbay:plugin/kv@0.1.0", "acmecor:thinge/kv@0.1.0"),
+            "`acmecor:thinge/kv@0.1.0`",
+        ),
+        (
             "a later contract",
             noop.patched("handler@0.1.0", "handler@0.9.0"),
             "0.9.0",

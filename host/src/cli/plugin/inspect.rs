@@ -27,7 +27,9 @@ type Missing = Option<Vec<String>>;
 pub(super) async fn run(config: Option<&Config>, args: &Args) -> Result<(), CommandError> {
     let about = std::fs::metadata(&args.file).map_err(|error| unreadable(&args.file, &error))?;
     let file = args.file.display().to_string();
-    match load(&start(maxima(config))?, &args.file).await {
+    let trusted = config.map(|config| config.trusted_keys.clone());
+    let host = start(maxima(config))?.trusting(trusted.unwrap_or_default());
+    match load(&host, &args.file).await {
         Ok(loaded) => {
             let missing = missing(config, &args.file, &loaded);
             if args.json {
@@ -73,7 +75,7 @@ fn as_json(file: &str, loaded: &Loaded, missing: &Missing) -> Value {
         "description": description,
         "digest": loaded.digest,
         "size_bytes": loaded.size_bytes,
-        "contract": loaded.contract,
+        "contract": loaded.contract.version(),
         "triggers": triggers,
         "wants": wants,
         "imports": loaded.imports,
@@ -97,7 +99,7 @@ fn as_text(file: &str, loaded: &Loaded, missing: &Missing) -> String {
             "memory",
             format!("{} at its start", text::size(loaded.start_memory_bytes)),
         ),
-        ("contract", loaded.contract.to_owned()),
+        ("contract", loaded.contract.version().to_owned()),
     ];
     let labelled = |label| move |value: String| (label, value);
     entries.extend(

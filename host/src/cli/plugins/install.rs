@@ -19,6 +19,7 @@ use super::super::{CommandError, complain, text};
 use super::{InstallArgs, Plugin, trouble};
 use crate::config::Config;
 use crate::name::{InvalidName, PluginName};
+use crate::plugin::{PluginFile, TrustedKeys};
 
 /// How long the host may take to load a component; a large one compiles for seconds.
 const LOAD_WAIT: Duration = Duration::from_secs(60);
@@ -52,13 +53,18 @@ pub(super) async fn run(
     config_path: Option<&Path>,
     args: &InstallArgs,
 ) -> Result<(), CommandError> {
-    let plugins_dir = Config::load(config_path)?.plugins_dir;
+    let Config {
+        plugins_dir,
+        trusted_keys,
+        ..
+    } = Config::load(config_path)?;
     // Before anything is copied: options that make no sense should change nothing.
     let client = AdminClient::new(config_path, &args.admin)?;
     let (file, name) = (args.file.clone(), plugin_name(args)?);
-    let installed = tokio::task::spawn_blocking(move || place(&file, &plugins_dir, &name))
-        .await
-        .map_err(|error| CommandError::Failed(format!("cannot install: {error}")))??;
+    let installed =
+        tokio::task::spawn_blocking(move || place(&file, &plugins_dir, &name, &trusted_keys))
+            .await
+            .map_err(|error| CommandError::Failed(format!("cannot install: {error}")))??;
 
     match client
         .post_json::<Value>(&["plugins", "rescan"], &json!({}))
@@ -102,12 +108,27 @@ fn plugin_name(args: &InstallArgs) -> Result<PluginName, CommandError> {
     })
 }
 
-/// Copies the component to `<plugins_dir>/<name>.wasm` in one visible step.
-fn place(file: &Path, plugins_dir: &Path, name: &PluginName) -> Result<Installed, CommandError> {
+/// Copies the component to `<plugins_dir>/<name>.wasm` in one visible step, after its
+/// signature if it has one.
+fn place(
+    file: &Path,
+    plugins_dir: &Path,
+    name: &PluginName,
+    trusted: &TrustedKeys,
+) -> Result<Installed, CommandError> {
     let failed = |what: &str, path: &Path, error: &io::Error| {
         CommandError::Failed(format!("cannot {what} {}: {error}", path.display()))
     };
-    let component = fs::read(file).map_err(|error| failed("read", file, &error))?;
+    let PluginFile {
+        bytes: component,
+        signature,
+    } = PluginFile::read(file).map_err(|error| failed("read", file, &error))?;
+    trusted
+        .check(&component, signature.as_deref())
+        .map_err(|error| {
+            let file = file.display();
+            CommandError::Failed(format!("{file} would not run: {error}; nothing was copied"))
+        })?;
     if !component.starts_with(WASM_MAGIC) {
         let path = file.display();
         return Err(CommandError::Failed(format!(
@@ -118,7 +139,14 @@ fn place(file: &Path, plugins_dir: &Path, name: &PluginName) -> Result<Installed
     let file_name = format!("{name}.wasm");
     let path = plugins_dir.join(&file_name);
     let temporary = plugins_dir.join(format!(".{name}.{}.tmp", std::process::id()));
-    let moved = write_durably(&temporary, &component)
+    // The signature first: the other way round the component would be looked at without.
+    let signed = match &signature {
+        Some(signature) => write_durably(&temporary, signature)
+            .and_then(|()| fs::rename(&temporary, PluginFile::signature_path(&path))),
+        None => Ok(()),
+    };
+    let moved = signed
+        .and_then(|()| write_durably(&temporary, &component))
         .and_then(|()| fs::rename(&temporary, &path))
         .and_then(|()| File::open(plugins_dir)?.sync_all());
     if let Err(error) = moved {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::PluginConfig;
 use crate::name::PluginName;
-use crate::plugin::{Digest, Loaded, Manifest, TriggerText};
+use crate::plugin::{Digest, Loaded, Manifest, PluginFile, TriggerText};
 use crate::retry::OnDead;
 use crate::run::PluginId;
 use crate::store::{PluginRow, RegisterPlugin, StoreError};
@@ -21,12 +21,12 @@ impl Presence {
         name: &PluginName,
         file: &str,
         loaded: &Arc<Loaded>,
-        bytes: &[u8],
+        content: &PluginFile,
     ) -> Result<(), StoreError> {
         let row = self.store.plugin(name.as_str()).await?;
         match self.candidate(name, loaded, row.as_ref()).await? {
             Some(candidate) => {
-                self.keep_waiting(name, file, loaded, bytes, candidate)
+                self.keep_waiting(name, file, loaded, content, candidate)
                     .await
             }
             None => {
@@ -35,7 +35,7 @@ impl Presence {
                 let is_pinned = row
                     .as_ref()
                     .is_some_and(|row| row.is_pinned && row.digest.as_ref() == Some(&digest));
-                self.put_on_shelf(name, loaded.digest, bytes).await;
+                self.put_on_shelf(name, loaded.digest, content).await;
                 begin_catch_up(&self.store, name, &self.config().plugin(name)).await?;
                 self.activate(name, file, loaded, is_pinned, None).await
             }
@@ -131,7 +131,7 @@ impl Presence {
         name: &PluginName,
         file: &str,
         loaded: &Arc<Loaded>,
-        bytes: &[u8],
+        content: &PluginFile,
         candidate: Candidate,
     ) -> Result<(), StoreError> {
         let is_held = self.not_allowed(name, loaded).is_some();
@@ -141,7 +141,7 @@ impl Presence {
         );
         if !is_held {
             // It may be rolled back to.
-            self.put_on_shelf(name, loaded.digest, bytes).await;
+            self.put_on_shelf(name, loaded.digest, content).await;
         }
         if self.active(name).is_none() && !self.activate_registered(name, file).await? && is_held {
             // Without an active version its triggers hold anyway: its runs wait.
@@ -187,15 +187,15 @@ impl Presence {
         let loaded = match self.loaded_before(digest) {
             Some(loaded) => loaded,
             None => {
-                let bytes = self.shelf.get(digest).await?;
-                Arc::new(self.host.load(bytes).await.ok()?)
+                let kept = self.shelf.get(digest).await?;
+                Arc::new(self.host.load(&kept).await.ok()?)
             }
         };
         self.not_allowed(name, &loaded).is_none().then_some(loaded)
     }
 
-    async fn put_on_shelf(&self, name: &PluginName, digest: Digest, bytes: &[u8]) {
-        if let Err(error) = self.shelf.put(digest, bytes).await {
+    async fn put_on_shelf(&self, name: &PluginName, digest: Digest, content: &PluginFile) {
+        if let Err(error) = self.shelf.put(digest, content).await {
             // It can run all the same; only a later rollback cannot have it.
             tracing::warn!(plugin = %name, %error, "the version cannot be kept in the data directory");
         }

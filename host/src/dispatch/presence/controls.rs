@@ -156,14 +156,14 @@ impl Presence {
     /// A version that is kept here and may run, or why there is none.
     async fn version(&self, name: &PluginName, to: Digest) -> Result<Arc<Loaded>, ControlError> {
         let not_now = |why: String| ControlError::NotNow(format!("version `{to}` {why}"));
-        let Some(bytes) = self.shelf.get(to).await else {
+        let Some(kept) = self.shelf.get(to).await else {
             let why = "is not kept in this host's data directory".to_owned();
             return Err(not_now(why));
         };
         let loaded = match self.loaded_before(to) {
             Some(loaded) => loaded,
             None => {
-                let loaded = self.host.load(bytes).await;
+                let loaded = self.host.load(&kept).await;
                 Arc::new(loaded.map_err(|error| not_now(format!("does not load: {error}")))?)
             }
         };

@@ -9,6 +9,7 @@ use super::super::{InstallArgs, Plugin};
 use super::{Verdict, is_of_file, place, plugin_name, verdict};
 use crate::cli::client::AdminArgs;
 use crate::name::PluginName;
+use crate::plugin::TrustedKeys;
 
 fn plugin(json: Value) -> Plugin {
     serde_json::from_value(json).expect("a plugin")
@@ -125,7 +126,8 @@ fn the_file_is_placed_whole_and_alone() {
     let (file, plugins_dir) = (dir.path().join("in.wasm"), dir.path().join("plugins.d"));
     for content in [b"\0asm\x0d\0\x01\0one".as_slice(), b"\0asm\x0d\0\x01\0two"] {
         fs::write(&file, content).expect("a file");
-        let installed = place(&file, &plugins_dir, &name("echo")).expect("placed");
+        let installed =
+            place(&file, &plugins_dir, &name("echo"), &TrustedKeys::default()).expect("placed");
         assert_eq!(
             fs::read(plugins_dir.join("echo.wasm")).expect("the copy"),
             content
@@ -137,7 +139,8 @@ fn the_file_is_placed_whole_and_alone() {
         assert_eq!(fs::read_dir(&plugins_dir).expect("a directory").count(), 1);
     }
     fs::write(&file, "# not wasm").expect("a file");
-    let error = place(&file, &plugins_dir, &name("other")).expect_err("text");
+    let error =
+        place(&file, &plugins_dir, &name("other"), &TrustedKeys::default()).expect_err("text");
     assert!(error.to_string().contains("not WebAssembly"), "{error}");
     assert_eq!(fs::read_dir(&plugins_dir).expect("a directory").count(), 1);
 }
