@@ -12,6 +12,7 @@ use wasmtime::{
 };
 
 use crate::config::Maxima;
+use crate::config::units::readable_size;
 
 use super::limits::TABLE_ELEMENTS_MAX;
 
@@ -28,6 +29,9 @@ const SPARE_SLOTS: u32 = 2;
 const CORE_INSTANCES: u32 = 16;
 const MEMORIES: u32 = 3;
 const TABLES: u32 = 3;
+/// How large the folder of compiled components may grow before those used least go.
+const CACHE_BYTES: u64 = 1 << 30;
+const CACHE_FILES: u64 = 4096;
 /// Memory that stays with a slot between runs instead of going back.
 const KEEP_RESIDENT: usize = 512 << 10;
 
@@ -53,7 +57,11 @@ pub(super) fn engine(maxima: &Maxima, cache_dir: Option<&Path>) -> Result<Engine
     let mut pooled = settings(cache_dir)?;
     pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(maxima)));
     match Engine::new(&pooled) {
-        Ok(engine) => Ok(engine),
+        Ok(engine) => {
+            let (slots, memory) = (slots(maxima), readable_size(maxima.limits.memory_bytes));
+            tracing::info!(slots, memory, "instances come from a pool");
+            Ok(engine)
+        }
         Err(error) => {
             tracing::warn!(%error, "no room for a pool of instances; each run takes memory anew, which is slower");
             Engine::new(&settings(cache_dir)?).map_err(EngineError::Wasmtime)
@@ -72,11 +80,22 @@ fn settings(cache_dir: Option<&Path>) -> Result<Config, EngineError> {
         .native_unwind_info(false)
         .wasm_memory64(false);
     if let Some(directory) = cache_dir {
+        make_private(directory)?;
         let mut cache = CacheConfig::new();
-        cache.with_directory(std::path::absolute(directory)?);
+        cache
+            .with_directory(std::path::absolute(directory)?)
+            .with_files_total_size_soft_limit(CACHE_BYTES)
+            .with_file_count_soft_limit(CACHE_FILES);
         config.cache(Some(Cache::new(cache).map_err(EngineError::Wasmtime)?));
     }
     Ok(config)
+}
+
+/// Makes a folder that only its owner can enter: what is in it is executed.
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::create_dir_all(folder)?;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
 }
 
 fn pool(maxima: &Maxima) -> PoolingAllocationConfig {

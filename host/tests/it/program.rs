@@ -60,13 +60,16 @@ pub(crate) async fn refused_serve(folder: &Folder) -> Output {
         .unwrap()
 }
 
-/// The same in a process whose files cannot grow beyond a size: to the program, its disk is
-/// full then. (`ulimit -f` counts blocks of 512 bytes.)
-fn serve_on_a_small_disk(folder: &Folder, public: SocketAddr, admin: SocketAddr) -> Command {
+/// The same in a process that is held back by the shell: `ulimit -f`, so that its files cannot
+/// grow and its disk is full to it, `ulimit -v`, so that it has few addresses.
+fn serve_within(limit: &str, folder: &Folder, public: SocketAddr, admin: SocketAddr) -> Command {
     let inner = serve(folder, public, admin);
     let mut command = Command::new("/bin/sh");
     command
-        .args(["-c", "trap '' XFSZ; ulimit -S -f 2048; exec \"$0\" \"$@\""])
+        .arg("-c")
+        .arg(format!(
+            "trap '' XFSZ; ulimit -S {limit}; exec \"$0\" \"$@\""
+        ))
         .arg(inner.get_program())
         .args(inner.get_args())
         .env_clear()
@@ -103,8 +106,14 @@ impl Program {
 
     /// The same on a disk that is soon full.
     pub(crate) async fn start_on_a_small_disk(folder: &Folder) -> Self {
+        // Blocks of 512 bytes.
+        Self::start_within("-f 2048", folder).await
+    }
+
+    /// The same with a limit of the shell's.
+    pub(crate) async fn start_within(limit: &str, folder: &Folder) -> Self {
         let (public, admin) = (free_address(), free_address());
-        let mut command = serve_on_a_small_disk(folder, public, admin);
+        let mut command = serve_within(limit, folder, public, admin);
         let child = command.stderr(Stdio::null()).spawn().unwrap();
         Self::ready(child, public, admin).await
     }
