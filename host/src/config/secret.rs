@@ -28,23 +28,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Reads a secret setting: text, `{ env = "…" }`, `{ file = "…" }`, or a list
-/// of these while rotating. Notes what cannot be had.
-pub(super) fn secrets(path: &str, value: Value, reading: &Reading<'_>) -> Vec<Secret> {
-    let listed = match value {
-        Value::Array(values) => values,
-        one => vec![one],
-    };
-    if listed.is_empty() {
-        reading.problem(path, "an empty list holds no secret");
-    }
-    listed
-        .into_iter()
-        .filter_map(|value| secret(path, value, reading))
-        .collect()
-}
-
-fn secret(path: &str, value: Value, reading: &Reading<'_>) -> Option<Secret> {
+/// Reads one secret: text, `{ env = "…" }` or `{ file = "…" }`. Notes what cannot be had.
+pub(super) fn secret(path: &str, value: Value, reading: &Reading<'_>) -> Option<Secret> {
     let found = match value {
         Value::String(text) => Ok(text.into_bytes()),
         Value::Table(table) if table.len() == 1 => match table.iter().next() {
@@ -74,7 +59,7 @@ fn secret(path: &str, value: Value, reading: &Reading<'_>) -> Option<Secret> {
     }
 }
 
-const SHAPES: &str = "must be text, { env = \"NAME\" }, { file = \"PATH\" }, or a list of these";
+const SHAPES: &str = "must be text, { env = \"NAME\" } or { file = \"PATH\" }";
 
 /// Editors end files with a newline that is not part of the secret.
 fn without_newline(mut bytes: Vec<u8>) -> Vec<u8> {
