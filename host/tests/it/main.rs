@@ -32,6 +32,7 @@ mod numbers;
 mod opening;
 mod operations;
 mod program;
+mod providers;
 mod refusals;
 mod reload;
 mod restart;
