@@ -1,6 +1,6 @@
 //! The command line: the tree of commands, their runtime, and their exit codes.
 //!
-//! `serve`, `check`, `plugin` and `migrate` work on this machine's configuration and files;
+//! `serve`, `check`, `verify`, `plugin` and `migrate` work on this machine's configuration and files;
 //! `events`, `runs`, `operations`, `sources`, `plugins` and `backup` ask a running host over
 //! its admin API (`client`) and print what it answers (`table`, `text`).
 //!
@@ -33,7 +33,10 @@ mod send;
 mod serve;
 mod sources;
 mod telemetry;
+mod verify;
 
+/// Exit code of wrong usage, as clap's.
+const EXIT_USAGE: u8 = 2;
 /// Exit code of a bad configuration: `EX_USAGE` of `sysexits.h`.
 const EXIT_CONFIG: u8 = 64;
 
@@ -58,6 +61,8 @@ enum Command {
     Check(check::Args),
     /// Sign and send a sample event as a provider would
     Send(send::Args),
+    /// Say whether a captured request is genuine and, if not, exactly why
+    Verify(verify::Args),
     /// Stored events of a running host
     #[command(subcommand)]
     Events(events::Command),
@@ -87,6 +92,12 @@ pub(crate) enum CommandError {
     /// The thing asked about is bad, or could not be asked: exit code 1.
     #[error("{0}")]
     Failed(String),
+    /// The same, and its output has said it all.
+    #[error("the thing asked about is bad")]
+    Said,
+    /// What was given to the command cannot be used: exit code 2.
+    #[error("{0}")]
+    Usage(String),
     /// The configuration is bad: exit code 64, one line per problem.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -112,6 +123,11 @@ pub fn run() -> ExitCode {
             complain(&format!("error: {}", text::harmless_lines(&reason)));
             ExitCode::FAILURE
         }
+        Err(CommandError::Said) => ExitCode::FAILURE,
+        Err(CommandError::Usage(reason)) => {
+            complain(&format!("error: {}", text::harmless_lines(&reason)));
+            ExitCode::from(EXIT_USAGE)
+        }
         Err(CommandError::Config(problems)) => {
             complain(&text::harmless_lines(&problems.to_string()));
             ExitCode::from(EXIT_CONFIG)
@@ -124,6 +140,7 @@ fn dispatch(config_path: Option<&Path>, command: Command) -> Result<(), CommandE
         Command::Serve(args) => on_all_cores(serve::run(config_path, args)),
         Command::Check(args) => on_all_cores(check::run(config_path, args)),
         Command::Send(args) => on_this_thread(send::run(config_path, args)),
+        Command::Verify(args) => on_this_thread(verify::run(config_path, args)),
         Command::Events(command) => on_this_thread(events::run(config_path, command)),
         Command::Runs(command) => on_this_thread(runs::run(config_path, command)),
         Command::Operations(command) => on_this_thread(operations::run(config_path, command)),

@@ -11,16 +11,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::ingest::scheme::Provider;
 use crate::name::PluginName;
 use crate::plugin::{PublicKey, TrustedKeys};
 
 mod access;
 mod change;
+mod credential;
 mod database;
 mod environment;
 mod grants;
 mod plugin;
-pub(crate) mod provider;
+pub mod provider;
 mod reader;
 mod retention;
 mod secret;
@@ -38,7 +40,9 @@ pub use retention::Retention;
 pub use secret::Secret;
 pub use source::{Ack, SourceConfig};
 
+use provider::OwnProviders;
 use reader::{Reading, Table};
+use source::Common;
 
 /// The file that is read where the command line names none.
 pub const DEFAULT_FILE: &str = "hookbay.toml";
@@ -83,6 +87,10 @@ pub struct Config {
     pub admin_token: Option<Secret>,
     /// Who must have signed a plugin; none is everybody.
     pub trusted_keys: TrustedKeys,
+    /// The address of `listen` as senders know it, without a slash at its end.
+    pub public_url: Option<String>,
+    /// Providers beside the catalogue, by name.
+    pub providers: BTreeMap<String, Provider>,
     /// Inbound addresses.
     pub sources: Vec<SourceConfig>,
     /// What is set for plugins, by name.
@@ -170,6 +178,8 @@ impl Config {
         let mut table = Table::new(String::new(), root, reading);
         let maxima = plugin::read_maxima(table.table("limits"));
         let retention = retention::read(table.table("retention"));
+        let public_url = public_url(&mut table);
+        let (own, providers) = OwnProviders::read(&mut table);
         let config = Self {
             listen: table
                 .parse("listen")
@@ -203,7 +213,16 @@ impl Config {
             metrics_open: table.boolean("metrics_open").unwrap_or(false),
             admin_token: token.map(Secret::new),
             trusted_keys: trusted_keys(&mut table),
-            sources: sources(&mut table, retention.events),
+            sources: sources(
+                &mut table,
+                &Common {
+                    events_kept: retention.events,
+                    own: &own,
+                    public_url: public_url.as_deref().unwrap_or_default(),
+                },
+            ),
+            public_url,
+            providers,
             plugins: table
                 .tables("plugins")
                 .into_iter()
@@ -218,7 +237,7 @@ impl Config {
             );
             table.problem("admin_listen", problem);
         }
-        table.not_yet(&["public_url", "trusted_proxies", "tls", "admin_tls"]);
+        table.not_yet(&["trusted_proxies", "tls", "admin_tls"]);
         table.finish();
         config
     }
@@ -353,8 +372,25 @@ fn trusted_keys(table: &mut Table<'_>) -> TrustedKeys {
     TrustedKeys::new(read.collect())
 }
 
-fn sources(table: &mut Table<'_>, events_kept: Duration) -> Vec<SourceConfig> {
-    let read = |(name, table): (String, Table<'_>)| source::read(&name, table, events_kept);
+/// `public_url`: scheme, host and maybe a path.
+fn public_url(table: &mut Table<'_>) -> Option<String> {
+    let text = table.string("public_url")?;
+    let is_base = url::Url::parse(&text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    });
+    if !is_base {
+        let problem = format_args!("`{text}` is not of the form https://host or https://host/path");
+        table.problem("public_url", problem);
+        return None;
+    }
+    Some(text.trim_end_matches('/').to_owned())
+}
+
+fn sources(table: &mut Table<'_>, common: &Common<'_>) -> Vec<SourceConfig> {
+    let read = |(name, table): (String, Table<'_>)| source::read(&name, table, common);
     let sources: Vec<SourceConfig> = table
         .tables("sources")
         .into_iter()

@@ -181,7 +181,22 @@ impl Headers {
             .map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
-    /// The same, with [`VERIFIED`] for each value that is the sender's own
+    /// Every header in the order it came, as pairs of name and value.
+    pub fn pairs(&self) -> &[(String, Vec<u8>)] {
+        &self.0
+    }
+
+    /// Puts [`VERIFIED`] for the values of headers that carry a credential by their
+    /// provider's convention, so that these are not even stored.
+    pub fn hide(&mut self, names: &[String]) {
+        for (name, value) in &mut self.0 {
+            if names.contains(name) {
+                VERIFIED.as_bytes().clone_into(value);
+            }
+        }
+    }
+
+    /// Every header, with [`VERIFIED`] for each value that is the sender's own
     /// credential: what guests and the API may see (promise 5).
     pub fn visible(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.iter().map(|(name, value)| {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, Response, StatusCode, header};
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::routing::get;
 use serde::Serialize;
 
@@ -61,8 +61,8 @@ async fn webhook(State(public): State<Arc<Public>>, request: Request) -> Respons
     let Some(source) = public.sources.at(request.uri().path()) else {
         return not_found(request).await;
     };
-    if request.method() != Method::POST {
-        return method_not_allowed();
+    if !source.takes(request.method().as_str()) {
+        return ingest::wrong_method(&source).into_response();
     }
     ingest::receive(&public.door, &source, request).await
 }
@@ -99,17 +99,6 @@ async fn wrong_method(request: Request) -> Response<Body> {
         .into_response()
 }
 
-fn method_not_allowed() -> Response<Body> {
-    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
-    let mut response = problem
-        .detail("webhooks are sent with POST".to_owned())
-        .into_response();
-    response
-        .headers_mut()
-        .insert(header::ALLOW, HeaderValue::from_static("POST"));
-    response
-}
-
 /// An error as users of both addresses see it: `application/problem+json`
 /// (RFC 9457).
 #[derive(Debug, Serialize)]
@@ -121,6 +110,8 @@ pub struct Problem {
     request_id: String,
     #[serde(skip)]
     retry_after: Option<Duration>,
+    #[serde(skip)]
+    allow: Option<String>,
 }
 
 impl Problem {
@@ -133,6 +124,7 @@ impl Problem {
             detail: String::new(),
             request_id: String::new(),
             retry_after: None,
+            allow: None,
         }
     }
 
@@ -145,6 +137,14 @@ impl Problem {
     pub fn retry_after(self, after: Duration) -> Self {
         Self {
             retry_after: Some(after),
+            ..self
+        }
+    }
+
+    /// Which methods are allowed instead, with commas between.
+    pub fn allow(self, methods: String) -> Self {
+        Self {
+            allow: Some(methods),
             ..self
         }
     }
@@ -166,6 +166,12 @@ impl Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
+        if let Some(methods) = self
+            .allow
+            .and_then(|methods| HeaderValue::try_from(methods).ok())
+        {
+            headers.insert(header::ALLOW, methods);
+        }
         if let Some(after) = self.retry_after {
             headers.insert(
                 header::RETRY_AFTER,

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, Response};
+use axum::http::{HeaderMap, Request, Response, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::clock::{Clock, Timestamp};
 use crate::dispatch::SharedBoard;
 use crate::event::{Event, EventId, Headers};
+use crate::http::Problem;
 use crate::json;
 use crate::metrics::Metrics;
 use crate::store::NewEvent;
@@ -23,6 +24,7 @@ use crate::store::NewEvent;
 mod answer;
 mod batch;
 mod body;
+pub mod handshake;
 pub mod scheme;
 mod source;
 pub mod verify;
@@ -33,7 +35,9 @@ pub use source::{Source, Sources};
 use answer::{About, Receipt, Refusal};
 pub use body::Budget;
 use body::ReadBody;
-use scheme::{Place, Provider};
+use handshake::{Answer, Outcome, Stage};
+use scheme::Provider;
+use scheme::selector::{Place, Selector};
 
 /// Longest kind that is kept, in bytes; more is cut.
 const KIND_MAX: usize = 512;
@@ -54,12 +58,34 @@ pub struct Door {
     pub budget: Budget,
 }
 
-/// A genuine request in the form in which it is stored, and what is said of it.
-struct Prepared {
-    new: NewEvent,
-    /// Its part of the memory for bodies.
-    part: OwnedSemaphorePermit,
-    about: About,
+/// What a request is, once it has been looked at.
+enum Prepared {
+    /// A genuine one in the form in which it is stored, and what is said of it.
+    Event {
+        new: Box<NewEvent>,
+        /// Its part of the memory for bodies.
+        part: OwnedSemaphorePermit,
+        about: About,
+    },
+    /// A question that proves nothing: it is answered and not stored.
+    Question(Answer),
+}
+
+/// What proves a request, taken out of its head.
+struct Head {
+    method: String,
+    /// The address as the sender knows it.
+    url: String,
+    headers: Headers,
+}
+
+/// The answer to a method by which nothing comes to a source.
+pub fn wrong_method(source: &Source) -> Problem {
+    let methods = source.config.provider.methods.join(", ");
+    let detail = format!("webhooks are sent with {methods}");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
+        .detail(detail)
+        .allow(methods)
 }
 
 /// Receives one webhook for `source`: verified, stored, acknowledged.
@@ -81,20 +107,28 @@ pub async fn receive(door: &Door, source: &Arc<Source>, request: Request<Body>) 
     };
     // Receipt is when the last byte was read: what follows does not age it.
     let received_at = door.clock.now();
-    let headers = headers(&head.headers);
+    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    let head = Head {
+        method: head.method.as_str().to_owned(),
+        url: format!("{}{path}", source.config.public_url),
+        headers: headers(&head.headers),
+    };
     let prepared = if body.bytes.len() < LARGE {
-        prepare(&door.board, source, headers, body, received_at)
+        prepare(&door.board, source, head, body, received_at)
     } else {
         let (board, source) = (Arc::clone(&door.board), Arc::clone(source));
-        let prepare = move || prepare(&board, &source, headers, body, received_at);
+        let prepare = move || prepare(&board, &source, head, body, received_at);
         let prepared = tokio::task::spawn_blocking(prepare).await;
         prepared.unwrap_or(Err(Refusal::Overloaded("the host is stopping")))
     };
-    let Prepared { new, part, about } = match prepared {
-        Ok(prepared) => prepared,
+    let (new, part) = match prepared {
+        Ok(Prepared::Event { new, part, about }) => {
+            receipt.is_about(about);
+            (*new, part)
+        }
+        Ok(Prepared::Question(answer)) => return receipt.answer_question(answer),
         Err(refusal) => return receipt.refuse(refusal),
     };
-    receipt.is_about(about);
     match door.batcher.store(new, part).await {
         Ok(ingested) => receipt.acknowledge(ingested),
         Err(refusal) => receipt.refuse(refusal),
@@ -106,37 +140,49 @@ pub async fn receive(door: &Door, source: &Arc<Source>, request: Request<Body>) 
 fn prepare(
     board: &SharedBoard,
     source: &Source,
-    headers: Headers,
+    head: Head,
     body: ReadBody,
     received_at: Timestamp,
 ) -> Result<Prepared, Refusal> {
     let ReadBody { bytes: body, part } = body;
     let config = &source.config;
-    let provider = &config.provider;
-    let verified = verify::verify(
-        &provider.proof,
-        &config.secrets,
-        &headers,
-        &body,
-        received_at,
-    );
+    let (provider, keys) = (&config.provider, &config.keys);
+    let request = verify::Request {
+        method: &head.method,
+        url: &head.url,
+        headers: &head.headers,
+        body: &body,
+    };
+    match handshake::challenge(provider, keys, &request, Stage::Unproven) {
+        Some(Outcome::Answer(answer)) => return Ok(Prepared::Question(answer)),
+        Some(Outcome::WrongToken) => return Err(Refusal::WrongToken),
+        None if !provider.takes(&head.method) => return Err(Refusal::WrongMethod),
+        None => {}
+    }
+    let verified = verify::verify(&provider.proof, keys, &request, received_at);
     let verified = verified.map_err(Refusal::NotGenuine)?;
     source.secret_matched(verified.secret, received_at);
-    let (kind, delivery_id) = read(provider, &headers, &body)?;
-    let kind = kind.unwrap_or_else(|| "unknown".to_owned());
-    let idempotency_key = || {
-        headers
-            .text("idempotency-key")
-            .or_else(|| headers.text("x-idempotency-key"))
+    let stage = Stage::Genuine(verified.secret);
+    let answer = match handshake::challenge(provider, keys, &request, stage) {
+        Some(Outcome::Answer(answer)) => Some(answer),
+        Some(Outcome::WrongToken) => return Err(Refusal::WrongToken),
+        None => None,
     };
+    let (kind, delivery_id) = read(provider, &request)?;
+    let kind = kind.unwrap_or_else(|| "unknown".to_owned());
+    let mut headers = head.headers;
+    let idempotency_key = headers
+        .text("idempotency-key")
+        .or_else(|| headers.text("x-idempotency-key"));
     let dedup_key = delivery_id
         .clone()
-        .or_else(|| idempotency_key().map(str::to_owned));
+        .or_else(|| idempotency_key.map(str::to_owned));
+    headers.hide(&provider.credential_headers);
     let event = Event {
         id: EventId::new(received_at),
         source: config.name.clone(),
         provider: provider.name.clone(),
-        is_handshake: provider.handshake_kind.as_deref() == Some(&kind),
+        is_handshake: answer.is_some() || provider.handshake_kinds.contains(&kind),
         kind,
         delivery_id,
         received_at,
@@ -149,58 +195,45 @@ fn prepare(
         kind: event.kind.clone(),
         delivery_id: event.delivery_id.clone(),
         is_handshake: event.is_handshake,
+        answer,
     };
     let runs = board.load().triggers.runs_for(&event);
     let (by_body, window) = (config.dedup_by_body, config.dedup_window);
     let new = NewEvent::new(event, dedup_key.as_deref(), by_body, window, runs);
-    Ok(Prepared { new, part, about })
+    let new = Box::new(new);
+    Ok(Prepared::Event { new, part, about })
 }
 
 /// Kind and delivery id; checks that the body is JSON where it must be.
 fn read(
     provider: &Provider,
-    headers: &Headers,
-    body: &[u8],
+    request: &verify::Request<'_>,
 ) -> Result<(Option<String>, Option<String>), Refusal> {
-    let looks_inside = provider.kind.pointer.is_some() || provider.id.pointer.is_some();
-    if provider.is_json && !looks_inside {
-        json::check(body).map_err(Refusal::NotJson)?;
+    let document = provider.document(request);
+    let document = document.as_deref();
+    let is_looked_at = |place: &Place| {
+        // An earlier alternative may make a later one unneeded.
+        let first = place.0.first().and_then(|selectors| selectors.first());
+        first.is_some_and(Selector::is_inside)
+    };
+    if let Some(document) = document
+        && provider.is_json
+        && !is_looked_at(&provider.kind)
+        && !is_looked_at(&provider.id)
+    {
+        json::check(document).map_err(Refusal::NotJson)?;
     }
-    let kind = value(&provider.kind, provider.is_json, headers, body)?;
-    let id = value(&provider.id, provider.is_json, headers, body)?;
+    let value = |place: &Place| match place.find(request, document) {
+        Ok(value) => Ok(value),
+        // A source that does not promise JSON may send other things too.
+        Err(_) if !provider.is_json => Ok(None),
+        Err(error) => Err(Refusal::NotJson(error)),
+    };
     let cut = |mut kind: String| {
         kind.truncate(kind.floor_char_boundary(KIND_MAX));
         kind
     };
-    Ok((kind.map(cut), id.filter(|id| !id.is_empty())))
-}
-
-/// The value at a place; a header and a pointer together are joined by a dot.
-fn value(
-    place: &Place,
-    is_json: bool,
-    headers: &Headers,
-    body: &[u8],
-) -> Result<Option<String>, Refusal> {
-    let header = place.header.as_deref().and_then(|name| headers.text(name));
-    let inside = match place
-        .pointer
-        .as_ref()
-        .map(|pointer| json::pick(body, pointer))
-    {
-        Some(Ok(inside)) => inside,
-        // A source that does not promise JSON may send other things too.
-        Some(Err(_)) if !is_json => None,
-        Some(Err(error)) => return Err(Refusal::NotJson(error)),
-        None => None,
-    };
-    Ok(match (header, inside) {
-        (Some(header), Some(inside)) => Some(format!("{header}.{inside}")),
-        (Some(header), None) => Some(header.to_owned()),
-        // The header is the kind; what stands inside only refines it.
-        (None, _) if place.header.is_some() => None,
-        (None, inside) => inside,
-    })
+    Ok((value(&provider.kind)?.map(cut), value(&provider.id)?))
 }
 
 fn headers(map: &HeaderMap) -> Headers {

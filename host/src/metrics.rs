@@ -39,6 +39,8 @@ pub enum Received {
     Accepted,
     /// Known already.
     Duplicate,
+    /// A question of the sender's that is answered and not stored.
+    Handshake,
     /// Refused, by what it was.
     Rejected,
     /// Not taken, for want of room or of the database.
@@ -388,6 +390,7 @@ impl Received {
         match self {
             Self::Accepted => "accepted",
             Self::Duplicate => "duplicate",
+            Self::Handshake => "handshake",
             Self::Rejected => "rejected",
             Self::Unavailable => "unavailable",
         }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::ingest::Source;
-use crate::ingest::scheme::Proof;
+use crate::ingest::scheme::Coverage;
 use crate::store::SourceMinute;
 
 use super::page::{Page, Parameters};
@@ -80,7 +80,7 @@ async fn source_json(
             .chain(config.path.clone())
             .collect(),
         provider: config.provider.name.clone(),
-        covers_body: matches!(config.provider.proof, Proof::Hmac(_)),
+        covers_body: config.provider.proof.coverage() == Coverage::Body,
         paused: false,
         last_event_at: admin.store.last_event_at(name).await?,
         received_1h,

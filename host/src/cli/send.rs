@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Response, StatusCode, Url};
 use serde_json::Value;
 use uuid::Uuid;
@@ -17,9 +17,10 @@ use super::table::{facts, print};
 use super::{CommandError, text};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::ingest::scheme::Proof;
+use crate::ingest::scheme::selector::{Place, Selector};
+use crate::ingest::scheme::sign::{Draft, sign};
 
-mod recipient;
+pub(super) mod recipient;
 mod sample;
 
 use recipient::{Choice, Recipient};
@@ -32,10 +33,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Who seems to send: github, generic or none
+    /// Who seems to send, such as github, stripe or generic
     #[arg(value_name = "PROVIDER")]
     provider: String,
-    /// What happened, such as push, pull_request, issues or ping for github, free text for others
+    /// What happened, such as pull_request for github [default: the provider's first sample]
     #[arg(value_name = "KIND")]
     kind: Option<String>,
     /// The configured source to send to [default: the first with this provider]
@@ -58,6 +59,7 @@ struct Delivery {
     kind: Option<String>,
     /// None where the provider has no header for it.
     id: Option<String>,
+    url: Url,
     headers: HeaderMap,
     body: Vec<u8>,
 }
@@ -81,9 +83,9 @@ pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), Co
         ("kind", delivery.kind.clone()),
         ("delivery", delivery.id.clone()),
         ("size", Some(text::size(delivery.body.len() as u64))),
-        ("to", Some(recipient.url.to_string())),
+        ("to", Some(delivery.url.to_string())),
     ]))?;
-    let (status, answer) = post(&recipient.url, delivery).await?;
+    let (status, answer) = post(delivery).await?;
     print(&facts(&[
         ("answer", Some(status.to_string())),
         ("body", (!answer.is_empty()).then(|| answer.clone())),
@@ -97,51 +99,83 @@ pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), Co
     Ok(())
 }
 
-/// Body and headers of one delivery, signed at `now`.
+/// One delivery, signed at `now`.
 fn prepare(recipient: &Recipient, args: &Args, now: Timestamp) -> Result<Delivery, CommandError> {
     let provider = &recipient.provider;
-    let kind = args
-        .kind
-        .clone()
-        .unwrap_or_else(|| sample::default_kind(&provider.name).to_owned());
     let id = Uuid::new_v4().to_string();
-    let body = match &args.body {
-        Some(file) => std::fs::read(file).map_err(|error| unreadable(file, &error))?,
-        None => sample::body(&provider.name, &kind, &id).map_err(CommandError::Failed)?,
+    let own_body = match &args.body {
+        Some(file) => Some(std::fs::read(file).map_err(|error| unreadable(file, &error))?),
+        None => None,
     };
-    let mut pairs = match (&provider.proof, &recipient.secret) {
-        (Proof::Hmac(scheme), Some(secret)) => scheme.sign(secret, now, &body),
-        (Proof::Hmac(_) | Proof::None, _) => Vec::new(),
-    };
-    let id = provider.id.header.is_some().then_some(id);
-    pairs.extend(provider.id.header.clone().zip(id.clone()));
-    pairs.extend(
-        provider
-            .kind
-            .header
-            .clone()
-            .map(|name| (name, kind.clone())),
-    );
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if provider.name == "github" {
-        let agent = HeaderValue::from_static("GitHub-Hookshot/hookbay");
-        headers.insert(USER_AGENT, agent);
+    let sample = sample::filled(&provider.name, args.kind.as_deref(), &id, own_body)
+        .map_err(CommandError::Failed)?;
+    let mut headers = vec![("content-type".to_owned(), sample.content_type)];
+    headers.extend(sample.headers);
+    let (kind_header, id_header) = (header_of(&provider.kind), header_of(&provider.id));
+    for (name, value) in [(&kind_header, &sample.kind), (&id_header, &id)] {
+        let is_told = |name: &str| headers.iter().any(|(told, _)| told == name);
+        if let Some(name) = name.as_deref().filter(|name| !is_told(name)) {
+            headers.push((name.to_owned(), value.clone()));
+        }
     }
+    if provider.name == "github" {
+        headers.push((
+            "user-agent".to_owned(),
+            "GitHub-Hookshot/hookbay".to_owned(),
+        ));
+    }
+    let called = recipient.url.to_string();
+    let draft = Draft {
+        method: "POST".to_owned(),
+        url: recipient
+            .public_url
+            .clone()
+            .unwrap_or_else(|| called.clone()),
+        headers,
+        body: sample.body,
+    };
+    let signed_url = draft.url.clone();
+    let signed = match recipient.keys.keys().first() {
+        Some(key) => sign(&provider.proof, key, draft, &id, now)
+            .map_err(|error| CommandError::Failed(format!("{} {error}", provider.name)))?,
+        None => draft,
+    };
+    // What signing added to the address is called too.
+    let added = signed.url.strip_prefix(&signed_url).unwrap_or_default();
+    let is_kind_told =
+        kind_header.is_some() || (!provider.kind.0.is_empty() && args.body.is_none());
+    Ok(Delivery {
+        kind: is_kind_told.then_some(sample.kind),
+        id: id_header.map(|_| id),
+        url: format!("{called}{added}")
+            .parse()
+            .unwrap_or(recipient.url.clone()),
+        headers: header_map(signed.headers)?,
+        body: signed.body,
+    })
+}
+
+/// The header that a place begins with.
+fn header_of(place: &Place) -> Option<String> {
+    place.selectors().find_map(|selector| match selector {
+        Selector::Header(names) => Some(names.first()),
+        Selector::Query(_)
+        | Selector::Form(_)
+        | Selector::Pointer(_)
+        | Selector::KeyEnding(_)
+        | Selector::KeyOtherThan(_) => None,
+    })
+}
+
+fn header_map(pairs: Vec<(String, String)>) -> Result<HeaderMap, CommandError> {
+    let mut headers = HeaderMap::new();
     for (name, value) in pairs {
         let (name, value) = header(&name, &value).ok_or_else(|| {
             CommandError::Failed(format!("header `{name}` cannot carry `{value}`"))
         })?;
         headers.insert(name, value);
     }
-    let is_told =
-        provider.kind.header.is_some() || (provider.kind.pointer.is_some() && args.body.is_none());
-    Ok(Delivery {
-        kind: is_told.then_some(kind),
-        id,
-        headers,
-        body,
-    })
+    Ok(headers)
 }
 
 fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
@@ -149,7 +183,8 @@ fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
 }
 
 /// Sends, and returns the status and the beginning of what was answered.
-async fn post(url: &Url, delivery: Delivery) -> Result<(StatusCode, String), CommandError> {
+async fn post(delivery: Delivery) -> Result<(StatusCode, String), CommandError> {
+    let url = &delivery.url;
     let failed = |error: reqwest::Error| {
         let reason = if error.is_timeout() {
             "it took too long".to_owned()

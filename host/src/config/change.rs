@@ -43,6 +43,8 @@ impl Config {
             metrics_open,
             admin_token,
             trusted_keys,
+            public_url,
+            providers,
             sources,
             mut plugins,
             origin: _,
@@ -68,6 +70,8 @@ impl Config {
             plugin.limits = plugin.limits.within(&self.maxima.limits);
         }
         let now = Self {
+            public_url,
+            providers,
             sources,
             plugins,
             retention,

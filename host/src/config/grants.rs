@@ -134,7 +134,7 @@ pub(super) fn read(table: &mut Table<'_>) -> Granted {
             if let Err(problem) = checked_name(&name) {
                 reading.problem(&key, problem);
             }
-            if let Some(secret) = secret::one(&key, value, reading) {
+            if let Some(secret) = secret::secret(&key, value, reading) {
                 match checked_length(&secret) {
                     Ok(()) => {
                         granted.secrets.insert(name.clone(), secret);

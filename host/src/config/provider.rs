@@ -1,244 +1,196 @@
-//! Reads providers: the catalogue's files, and the keys by which a source
-//! changes or completes its provider.
+//! Providers: the catalogue, what `[providers.NAME]` adds to it, and the keys by which a
+//! source changes or completes its provider.
+//!
+//! A provider is one TOML table. A source's keys are laid over it before anything is read,
+//! so that the one reader (`record`) knows nothing of catalogue and source.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Duration;
 
-use crate::ingest::scheme::{
-    Algorithm, Encoding, HmacScheme, Place, Proof, Provider, Template, TimestampRule,
-};
+use toml::Value;
+
+use crate::ingest::scheme::Provider;
 
 use super::reader::{Reading, Table};
 
-/// The catalogue: slug and file of each provider, compiled in.
-const CATALOGUE: [(&str, &str); 3] = [
-    ("generic", include_str!("../../providers/generic.toml")),
-    ("github", include_str!("../../providers/github.toml")),
-    ("none", include_str!("../../providers/none.toml")),
+mod catalogue;
+mod handshake;
+mod proof;
+mod record;
+
+use catalogue::CATALOGUE;
+
+/// Keys that tell about a provider and change nothing: no source sets these.
+const TELLING: [&str; 5] = ["title", "doc", "note", "content_types", "sample"];
+/// Keys of which each group says one thing: who sets one replaces all.
+const GROUPS: [&[&str]; 4] = [
+    &["kind", "kind_header", "kind_pointer"],
+    &["id", "id_header", "id_pointer"],
+    &["signature_header", "signature_pointer"],
+    &["timestamp_header", "timestamp_pointer"],
 ];
 
-/// How far the time of signing may be off, unless the source says otherwise.
-const TOLERANCE: Duration = Duration::from_mins(5);
-
-/// A provider's keys as written, before they are put together.
-#[derive(Clone, Debug, Default)]
-struct Keys {
-    proof: Option<String>,
-    signature_header: Option<String>,
-    algorithm: Option<Algorithm>,
-    encoding: Option<Encoding>,
-    prefix: Option<String>,
-    timestamp_header: Option<String>,
-    tolerance: Option<Duration>,
-    signed: Option<Template>,
-    kind: Place,
-    id: Place,
-    json: Option<bool>,
-    handshake_kind: Option<String>,
+/// A provider's entry in the catalogue: the record, and what is told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// How it is spelt.
+    pub title: String,
+    /// The page that the record follows, or where its facts are from.
+    pub doc: String,
+    /// What whoever sets it up must know.
+    pub note: Option<String>,
+    /// What its bodies are; the first is what samples are.
+    pub content_types: Vec<String>,
+    /// The record.
+    pub provider: Provider,
+    /// Events as it sends them.
+    pub samples: Vec<Sample>,
 }
 
-/// The names of all known providers.
-pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+/// An event as a provider sends it, about things that do not exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// The kind by which `hookbay send` finds it.
+    pub kind: String,
+    /// The body. `{{id}}` stands for the delivery's id, `{{kind}}` for any kind.
+    pub body: String,
+    /// Its `Content-Type`, where it is not the provider's first.
+    pub content_type: Option<String>,
+    /// Further headers.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// Providers of the operator's own, by name, as written.
+#[derive(Default)]
+pub(super) struct OwnProviders(BTreeMap<String, toml::Table>);
+
+/// The names of all providers in the catalogue.
+pub fn names() -> impl Iterator<Item = &'static str> {
     CATALOGUE.iter().map(|(name, _)| *name)
 }
 
 /// A provider as the catalogue has it.
-pub(crate) fn named(name: &str) -> Option<Provider> {
+pub fn named(name: &str) -> Option<Provider> {
+    entry(name).map(|entry| entry.provider)
+}
+
+/// A provider's whole entry in the catalogue.
+pub fn entry(name: &str) -> Option<Entry> {
     let reading = Reading {
         base: Path::new(""),
-        from_environment: &std::collections::BTreeSet::new(),
+        from_environment: &BTreeSet::new(),
         variable: &|_| None,
-        problems: std::cell::RefCell::default(),
-        files: &std::cell::RefCell::default(),
+        problems: RefCell::default(),
+        files: &RefCell::default(),
     };
-    put_together(name, catalogue_keys(name, &reading)?).ok()
+    let table = Table::new(format!("providers.{name}"), catalogued(name)?, &reading);
+    let entry = record::read_entry(name, table);
+    entry.filter(|_| reading.problems.borrow().is_empty())
 }
 
-/// A provider as the catalogue has it, with the keys of a source laid over.
-/// Notes an unknown name and keys that do not fit together.
-pub(super) fn overlaid(name: &str, source: &mut Table<'_>) -> Option<Provider> {
-    let Some(base) = catalogue_keys(name, source.reading()) else {
-        let known: Vec<&str> = names().collect();
-        source.problem(
-            "provider",
-            format_args!("`{name}` is not known; known are `{}`", known.join("`, `")),
+fn catalogued(name: &str) -> Option<toml::Table> {
+    let (_, text) = CATALOGUE.iter().find(|(slug, _)| *slug == name)?;
+    toml::from_str(text).ok()
+}
+
+impl OwnProviders {
+    /// Reads `[providers.NAME]`, notes what is wrong, and returns the records too.
+    pub(super) fn read(root: &mut Table<'_>) -> (Self, BTreeMap<String, Provider>) {
+        let mut own = Self::default();
+        let mut records = BTreeMap::new();
+        for (name, table) in root.tables("providers") {
+            let (path, reading) = (table.path_of(""), table.reading());
+            let path = path.trim_end_matches('.').to_owned();
+            if let Err(error) = name.parse::<crate::name::SourceName>() {
+                reading.problem(&path, error);
+                continue;
+            }
+            if catalogued(&name).is_some() {
+                let problem =
+                    "is in the catalogue; set its keys in the source, or take another name";
+                reading.problem(&path, problem);
+                continue;
+            }
+            let mut written: toml::Table = table.into_rest().into_iter().collect();
+            if let Some(base) = written.remove("extends") {
+                let base = base.as_str().and_then(catalogued);
+                let Some(base) = base else {
+                    reading.problem(
+                        &format!("{path}.extends"),
+                        "is no provider of the catalogue",
+                    );
+                    continue;
+                };
+                written = laid_over(base, written);
+            }
+            let read = record::read_entry(&name, Table::new(path, written.clone(), reading));
+            if let Some(entry) = read {
+                records.insert(name.clone(), entry.provider);
+                own.0.insert(name, written);
+            }
+        }
+        (own, records)
+    }
+
+    fn find(&self, name: &str) -> Option<toml::Table> {
+        self.0.get(name).cloned().or_else(|| catalogued(name))
+    }
+}
+
+/// A provider with the keys of a source laid over. Notes an unknown name and keys that do
+/// not fit together.
+pub(super) fn overlaid(name: &str, source: &mut Table<'_>, own: &OwnProviders) -> Option<Provider> {
+    let Some(mut base) = own.find(name) else {
+        let near = names().find(|known| strsim::damerau_levenshtein(known, name) <= 2);
+        let hint = near.map_or_else(
+            || "docs/providers.md lists them, `generic` is for senders of your own".to_owned(),
+            |near| format!("did you mean `{near}`?"),
         );
+        source.problem("provider", format_args!("`{name}` is not known; {hint}"));
         return None;
     };
-    let own = read(source);
-    match put_together(name, own.over(base)) {
-        Ok(provider) => Some(provider),
-        Err((key, problem)) => {
-            source.problem(key, problem);
-            None
+    for key in TELLING {
+        base.remove(key);
+    }
+    let mut keys = toml::Table::new();
+    for key in record::KEYS {
+        if let Some(value) = source.take(key) {
+            keys.insert(key.to_owned(), value);
         }
     }
-}
-
-fn catalogue_keys(name: &str, reading: &Reading<'_>) -> Option<Keys> {
-    let (_, text) = CATALOGUE.iter().find(|(slug, _)| *slug == name)?;
-    let table: toml::Table = toml::from_str(text).ok()?;
-    let mut table = Table::new(format!("providers.{name}"), table, reading);
-    let keys = Keys {
-        proof: table.string("proof"),
-        ..read(&mut table)
-    };
-    table.finish();
-    Some(keys)
-}
-
-fn read(table: &mut Table<'_>) -> Keys {
-    Keys {
-        proof: None,
-        signature_header: header(table, "signature_header"),
-        algorithm: table.parse("algorithm"),
-        encoding: table.parse("encoding"),
-        prefix: table.string("prefix"),
-        timestamp_header: header(table, "timestamp_header"),
-        tolerance: table.duration(
-            "tolerance",
-            Duration::from_secs(1)..=Duration::from_hours(24),
-        ),
-        signed: table.parse("signed"),
-        kind: Place {
-            header: header(table, "kind_header"),
-            pointer: table.parse("kind_pointer"),
-        },
-        id: Place {
-            header: header(table, "id_header"),
-            pointer: table.parse("id_pointer"),
-        },
-        json: table.boolean("json"),
-        handshake_kind: table.string("handshake_kind"),
+    let was = base.get("proof").and_then(Value::as_str).map(str::to_owned);
+    let wanted = keys.get("proof").and_then(Value::as_str);
+    if wanted == Some("none") && was.as_deref() != Some("none") {
+        let problem =
+            "`none` would check nothing; a source that wants this says `provider = \"none\"`";
+        source.problem("proof", problem);
+        return None;
     }
-}
-
-/// The name of a header, in lower case as requests have it.
-fn header(table: &mut Table<'_>, key: &'static str) -> Option<String> {
-    let name = table.string(key)?;
-    let parsed = axum::http::HeaderName::from_bytes(name.as_bytes());
-    table.noted(
-        key,
-        parsed.map_err(|_| format!("`{name}` is not the name of a header")),
-    )?;
-    Some(name.to_ascii_lowercase())
-}
-
-impl Keys {
-    /// A key that only means something to a provider that checks a signature.
-    fn of_a_signature(&self) -> Option<&'static str> {
-        let keys = [
-            ("signature_header", self.signature_header.is_some()),
-            ("algorithm", self.algorithm.is_some()),
-            ("encoding", self.encoding.is_some()),
-            ("prefix", self.prefix.is_some()),
-            ("timestamp_header", self.timestamp_header.is_some()),
-            ("tolerance", self.tolerance.is_some()),
-            ("signed", self.signed.is_some()),
-        ];
-        keys.into_iter()
-            .find(|(_, is_set)| *is_set)
-            .map(|(key, _)| key)
+    if wanted.is_some() && wanted != was.as_deref() {
+        // Another way of proving: nothing of the provider's own applies to it.
+        base.retain(|key, _| !proof::KEYS.iter().any(|own| *own == key));
     }
+    let merged = laid_over(base, keys);
+    let path = source.path_of("");
+    let table = Table::new(
+        path.trim_end_matches('.').to_owned(),
+        merged,
+        source.reading(),
+    );
+    record::read(name, table)
+}
 
-    fn over(self, base: Self) -> Self {
-        Self {
-            proof: base.proof,
-            signature_header: self.signature_header.or(base.signature_header),
-            algorithm: self.algorithm.or(base.algorithm),
-            encoding: self.encoding.or(base.encoding),
-            prefix: self.prefix.or(base.prefix),
-            timestamp_header: self.timestamp_header.or(base.timestamp_header),
-            tolerance: self.tolerance.or(base.tolerance),
-            signed: self.signed.or(base.signed),
-            kind: self.kind.over(base.kind),
-            id: self.id.over(base.id),
-            json: self.json.or(base.json),
-            handshake_kind: self.handshake_kind.or(base.handshake_kind),
+/// One table's keys over another's.
+fn laid_over(mut base: toml::Table, over: toml::Table) -> toml::Table {
+    for group in GROUPS {
+        if group.iter().any(|key| over.contains_key(*key)) {
+            base.retain(|key, _| !group.iter().any(|own| *own == key));
         }
     }
-}
-
-impl Place {
-    /// A source that says where a value stands says it whole.
-    fn over(self, base: Self) -> Self {
-        if self.header.is_some() || self.pointer.is_some() {
-            self
-        } else {
-            base
-        }
-    }
-}
-
-/// Builds the provider, or says which key stands in the way.
-fn put_together(name: &str, keys: Keys) -> Result<Provider, (&'static str, &'static str)> {
-    let proof = if keys.proof.as_deref() == Some("hmac") {
-        Proof::Hmac(hmac_scheme(&keys)?)
-    } else if let Some(key) = keys.of_a_signature() {
-        return Err((key, "has no effect: this provider checks no signature"));
-    } else {
-        Proof::None
-    };
-    Ok(Provider {
-        name: name.to_owned(),
-        proof,
-        kind: keys.kind,
-        id: keys.id,
-        is_json: keys.json.unwrap_or(false),
-        handshake_kind: keys.handshake_kind,
-    })
-}
-
-fn hmac_scheme(keys: &Keys) -> Result<HmacScheme, (&'static str, &'static str)> {
-    let timestamp = keys.timestamp_header.clone().map(|header| TimestampRule {
-        header,
-        tolerance: keys.tolerance.unwrap_or(TOLERANCE),
-    });
-    let default = if timestamp.is_some() {
-        "{timestamp}.{body}"
-    } else {
-        "{body}"
-    };
-    let signed = match keys.signed.clone() {
-        Some(signed) => signed,
-        None => default
-            .parse()
-            .map_err(|_| ("signed", "is not a template"))?,
-    };
-    if signed.has_timestamp() != timestamp.is_some() {
-        return Err(match timestamp {
-            Some(_) => (
-                "signed",
-                "leaves out `{timestamp}`, so that `timestamp_header` would prove nothing",
-            ),
-            None => (
-                "signed",
-                "has `{timestamp}`, which needs `timestamp_header`",
-            ),
-        });
-    }
-    if timestamp.is_none() && keys.tolerance.is_some() {
-        return Err(("tolerance", "needs `timestamp_header`"));
-    }
-    Ok(HmacScheme {
-        signature_header: keys
-            .signature_header
-            .clone()
-            .ok_or(("signature_header", "is missing"))?,
-        algorithm: keys.algorithm.ok_or(("algorithm", "is missing"))?,
-        encoding: keys.encoding.ok_or(("encoding", "is missing"))?,
-        prefix: keys.prefix.clone().unwrap_or_default(),
-        timestamp,
-        signed,
-    })
+    base.extend(over);
+    base
 }
 
 #[cfg(test)]
-mod tests {
-    #[test]
-    fn the_whole_catalogue_reads() {
-        for name in super::names() {
-            assert!(super::named(name).is_some(), "{name}");
-        }
-    }
-}
+mod tests;

@@ -80,6 +80,11 @@ impl<'a> Table<'a> {
         self.reading.problem(&self.path_of(key), what);
     }
 
+    /// Whether a key is there and was not asked for yet.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
     /// The raw value of a key.
     pub(crate) fn take(&mut self, key: &'static str) -> Option<Value> {
         self.known.insert(key);

@@ -28,28 +28,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Reads a secret setting: text, `{ env = "…" }`, `{ file = "…" }`, or a list
-/// of these while rotating. Notes what cannot be had.
-pub(super) fn secrets(path: &str, value: Value, reading: &Reading<'_>) -> Vec<Secret> {
-    let listed = match value {
-        Value::Array(values) => values,
-        one => vec![one],
-    };
-    if listed.is_empty() {
-        reading.problem(path, "an empty list holds no secret");
-    }
-    listed
-        .into_iter()
-        .filter_map(|value| secret(path, value, reading, SHAPES))
-        .collect()
-}
-
-/// Reads a secret setting that is no list. Notes what cannot be had.
-pub(super) fn one(path: &str, value: Value, reading: &Reading<'_>) -> Option<Secret> {
-    secret(path, value, reading, SHAPES_OF_ONE)
-}
-
-fn secret(path: &str, value: Value, reading: &Reading<'_>, shapes: &str) -> Option<Secret> {
+/// Reads one secret: text, `{ env = "…" }` or `{ file = "…" }`. Notes what cannot be had.
+pub(super) fn secret(path: &str, value: Value, reading: &Reading<'_>) -> Option<Secret> {
     let found = match value {
         Value::String(text) => Ok(text.into_bytes()),
         Value::Table(table) if table.len() == 1 => match table.iter().next() {
@@ -62,9 +42,9 @@ fn secret(path: &str, value: Value, reading: &Reading<'_>, shapes: &str) -> Opti
                     format!("cannot read secret file `{}`: {error}", file.display())
                 })
             }
-            _ => Err(shapes.to_owned()),
+            _ => Err(SHAPES.to_owned()),
         },
-        _ => Err(shapes.to_owned()),
+        _ => Err(SHAPES.to_owned()),
     };
     match found {
         Ok(bytes) if bytes.is_empty() => {
@@ -79,8 +59,7 @@ fn secret(path: &str, value: Value, reading: &Reading<'_>, shapes: &str) -> Opti
     }
 }
 
-const SHAPES: &str = "must be text, { env = \"NAME\" }, { file = \"PATH\" }, or a list of these";
-const SHAPES_OF_ONE: &str = "must be text, { env = \"NAME\" } or { file = \"PATH\" }";
+const SHAPES: &str = "must be text, { env = \"NAME\" } or { file = \"PATH\" }";
 
 /// Editors end files with a newline that is not part of the secret.
 fn without_newline(mut bytes: Vec<u8>) -> Vec<u8> {

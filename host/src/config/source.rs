@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use crate::ingest::scheme::{Proof, Provider};
+use crate::ingest::scheme::Provider;
+use crate::ingest::scheme::key::{Credential, Keyring};
 use crate::name::SourceName;
 
-use super::provider;
+use super::credential::credentials;
+use super::provider::{self, OwnProviders};
 use super::reader::Table;
 use super::retention::{LONGEST_KEPT, SHORTEST_KEPT};
-use super::secret::{Secret, secrets};
 
 /// Largest body of a source that sets none (design, section 3.3).
 const MAX_BODY: u64 = 25 << 20;
@@ -23,8 +24,13 @@ pub struct SourceConfig {
     pub name: SourceName,
     /// The sender's convention.
     pub provider: Provider,
-    /// Secrets, any of which may match.
-    pub secrets: Vec<Secret>,
+    /// Secrets as they were given, any of which may match.
+    pub secrets: Vec<Credential>,
+    /// The same as its provider's scheme reads them.
+    pub keys: Keyring,
+    /// What stands before the path in the address that the sender knows; empty where no
+    /// `public_url` is set.
+    pub public_url: String,
     /// A further address, such as `/hooks/old-address`.
     pub path: Option<String>,
     /// Largest body in bytes.
@@ -52,23 +58,28 @@ pub struct Ack {
     pub content_type: String,
 }
 
-/// Reads one source's table and notes its problems; `events_kept` is how long the
-/// events are kept of a source that does not say.
-pub(super) fn read(
-    name: &str,
-    mut table: Table<'_>,
-    events_kept: Duration,
-) -> Option<SourceConfig> {
+/// What all sources share.
+pub(super) struct Common<'a> {
+    /// How long the events are kept of a source that does not say.
+    pub(super) events_kept: Duration,
+    /// Providers of the operator's own.
+    pub(super) own: &'a OwnProviders,
+    /// `public_url`; empty where it is not set.
+    pub(super) public_url: &'a str,
+}
+
+/// Reads one source's table and notes its problems.
+pub(super) fn read(name: &str, mut table: Table<'_>, common: &Common<'_>) -> Option<SourceConfig> {
     let parsed_name = table.noted("", name.parse::<SourceName>());
     let provider = match table.string("provider") {
-        Some(slug) => provider::overlaid(&slug, &mut table),
+        Some(slug) => provider::overlaid(&slug, &mut table, common.own),
         None => {
             table.problem("provider", "is missing");
             None
         }
     };
     let secret = table.take("secret");
-    let secrets = secret.map(|value| secrets(&table.path_of("secret"), value, table.reading()));
+    let secrets = secret.map(|value| credentials(&table.path_of("secret"), value, table.reading()));
     let retention = table.duration("retention", SHORTEST_KEPT..=LONGEST_KEPT);
     let dedup_window = table
         .duration("dedup_window", Duration::from_mins(1)..=365 * DAY)
@@ -77,11 +88,13 @@ pub(super) fn read(
         name: parsed_name?,
         path: path(&mut table),
         max_body: table.size("max_body", 1..=MAX_BODY_MAX).unwrap_or(MAX_BODY),
-        dedup_window: dedup_window.max(retention.unwrap_or(events_kept)),
+        dedup_window: dedup_window.max(retention.unwrap_or(common.events_kept)),
         dedup_by_body: replay_protection(&mut table),
         retention,
         ack: table.table("ack").map(ack),
         secrets: Vec::new(),
+        keys: Keyring::default(),
+        public_url: common.public_url.to_owned(),
         provider: match provider {
             Some(provider) => provider,
             None => {
@@ -98,20 +111,46 @@ pub(super) fn read(
         "index",
         "redact",
     ]);
-    let given = secrets.is_some();
+    check_proof(
+        &source.provider,
+        secrets.is_some(),
+        common.public_url,
+        &table,
+    );
     let secrets = secrets.unwrap_or_default();
-    match source.provider.proof {
-        Proof::Hmac(_) if !given => table.problem(
-            "secret",
-            format_args!("is missing; a source without one must say `provider = \"none\"`"),
-        ),
-        Proof::None if given => {
-            table.problem("secret", "is never used: this provider checks no signature")
-        }
-        Proof::Hmac(_) | Proof::None => {}
-    }
+    let keys = Keyring::new(&source.provider.secret, &secrets);
+    let keys = keys.map_err(|(position, error)| match secrets.len() {
+        1 => error.to_string(),
+        _ => format!("number {} {error}", position + 1),
+    });
+    let keys = table.noted("secret", keys).unwrap_or_default();
     table.finish();
-    Some(SourceConfig { secrets, ..source })
+    Some(SourceConfig {
+        secrets,
+        keys,
+        ..source
+    })
+}
+
+/// Notes what a source lacks to check its provider's proof, or has for nothing.
+fn check_proof(provider: &Provider, has_secret: bool, public_url: &str, table: &Table<'_>) {
+    match provider.proof.needs_secret() {
+        true if !has_secret => table.problem(
+            "secret",
+            "is missing; a source without one must say `provider = \"none\"`",
+        ),
+        false if has_secret => {
+            table.problem("secret", "is never used: this provider checks no signature");
+        }
+        true | false => {}
+    }
+    if provider.proof.covers_url() && public_url.is_empty() {
+        let name = &provider.name;
+        table.problem(
+            "provider",
+            format_args!("`{name}` signs the address it sends to, which needs `public_url`"),
+        );
+    }
 }
 
 fn path(table: &mut Table<'_>) -> Option<String> {

@@ -181,17 +181,17 @@ fn sources_and_plugins_are_read() {
     )
     .unwrap();
     assert_eq!(config.listen.to_string(), "[::1]:1");
-    let secrets: Vec<&[u8]> = config.sources[0]
-        .secrets
-        .iter()
-        .map(super::Secret::expose)
-        .collect();
+    let keys = config.sources[0].keys.keys().iter();
+    let secrets: Vec<&[u8]> = keys.filter_map(|key| key.shared()).collect();
     assert_eq!(secrets, [b"from-env".as_slice(), b"from-file", b"literal"]);
     assert_eq!(config.sources[1].max_body, 1 << 20);
-    assert_eq!(
-        config.sources[1].provider.kind.header.as_deref(),
-        Some("x-event-type")
-    );
+    let kind: Vec<String> = config.sources[1]
+        .provider
+        .kind
+        .selectors()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(kind, ["header:x-event-type"]);
     let plugin = config.plugin(&"orders-to-slack".parse().unwrap());
     assert_eq!(plugin.config["depth"], "3");
     assert_eq!(plugin.limits.cpu, Duration::from_millis(50));

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
 use crate::config::units::readable_size;
 use crate::event::EventId;
@@ -14,8 +14,10 @@ use crate::json::NotJson;
 use crate::metrics::{Metrics, Received};
 use crate::store::Ingested;
 
+use super::handshake::Answer;
 use super::source::Source;
 use super::verify::Rejection;
+use super::wrong_method;
 
 /// Why a request is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +28,10 @@ pub(super) enum Refusal {
     SlowBody(Duration),
     #[error("the connection broke while the body was read")]
     Disconnected,
+    #[error("nothing but a handshake comes by this method")]
+    WrongMethod,
+    #[error("the handshake's token is not the `verify_token` of the source's secret")]
+    WrongToken,
     #[error(transparent)]
     NotGenuine(Rejection),
     #[error("the body is not JSON: {0}")]
@@ -39,6 +45,14 @@ pub(super) enum Refusal {
 impl Refusal {
     fn problem(&self, source: &Source) -> Problem {
         let name = &source.config.name;
+        let rules = &source.config.provider.acknowledgement;
+        let status = |own: Option<u16>, usual| {
+            own.and_then(|own| StatusCode::from_u16(own).ok())
+                .unwrap_or(usual)
+        };
+        let refused = status(rules.refused, StatusCode::UNAUTHORIZED);
+        let malformed = status(rules.malformed, StatusCode::BAD_REQUEST);
+        let overloaded = status(rules.overloaded, StatusCode::SERVICE_UNAVAILABLE);
         match self {
             Self::TooLarge { announced, limit } => {
                 let given = announced.map_or_else(|| "more".to_owned(), readable_size);
@@ -53,15 +67,22 @@ impl Refusal {
             Self::Disconnected => {
                 Problem::new(StatusCode::BAD_REQUEST, "incomplete body").detail(self.to_string())
             }
-            Self::NotGenuine(_) => Problem::new(StatusCode::UNAUTHORIZED, "not verified")
+            Self::WrongMethod => wrong_method(source),
+            Self::WrongToken => Problem::new(StatusCode::FORBIDDEN, "not verified")
+                .detail("the token is not the one that was agreed".to_owned()),
+            // Neither genuine nor not: the sender is asked to come again.
+            Self::NotGenuine(Rejection::NeedsKey(_)) => Problem::new(overloaded, "unavailable")
+                .detail(
+                    "the sender's certificate cannot be had now; send it again later".to_owned(),
+                )
+                .retry_after(Duration::from_secs(5)),
+            Self::NotGenuine(_) => Problem::new(refused, "not verified")
                 .detail("the request's signature is missing, wrong or out of date".to_owned()),
-            Self::NotJson(_) => {
-                Problem::new(StatusCode::BAD_REQUEST, "not JSON").detail(self.to_string())
-            }
-            Self::Overloaded(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded")
+            Self::NotJson(_) => Problem::new(malformed, "not JSON").detail(self.to_string()),
+            Self::Overloaded(_) => Problem::new(overloaded, "overloaded")
                 .detail("too much work waits; send it again later".to_owned())
                 .retry_after(Duration::from_secs(1)),
-            Self::StoreAway => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+            Self::StoreAway => Problem::new(overloaded, "unavailable")
                 .detail("events cannot be stored now; send it again later".to_owned())
                 .retry_after(Duration::from_secs(5)),
         }
@@ -69,9 +90,12 @@ impl Refusal {
 
     fn received(&self) -> Received {
         match self {
+            Self::NotGenuine(Rejection::NeedsKey(_)) => Received::Unavailable,
             Self::TooLarge { .. }
             | Self::SlowBody(_)
             | Self::Disconnected
+            | Self::WrongMethod
+            | Self::WrongToken
             | Self::NotGenuine(_)
             | Self::NotJson(_) => Received::Rejected,
             Self::Overloaded(_) | Self::StoreAway => Received::Unavailable,
@@ -86,6 +110,8 @@ pub(super) struct About {
     pub(super) kind: String,
     pub(super) delivery_id: Option<String>,
     pub(super) is_handshake: bool,
+    /// What its sender expects, if it is a question.
+    pub(super) answer: Option<Answer>,
 }
 
 /// One request on its way to an answer; logs and counts it when it has one, or
@@ -135,18 +161,39 @@ impl<'a> Receipt<'a> {
                 (StatusCode::ACCEPTED, "accepted", own_id, Received::Accepted)
             }
         };
-        let answer = match &self.source.config.ack {
-            Some(ack) => {
-                let status = StatusCode::from_u16(ack.status).unwrap_or(StatusCode::OK);
-                answer(status, &ack.content_type, ack.body.clone())
-            }
-            None => {
-                let body = format!(r#"{{"status":"{word}","event_id":"{event}"}}"#);
-                answer(status, "application/json", body)
+        let provider = &self.source.config.provider.acknowledgement;
+        let answer = match (
+            about.and_then(|about| about.answer.as_ref()),
+            &self.source.config.ack,
+        ) {
+            (Some(expected), _) => expected.response(),
+            (None, Some(ack)) => answer(ack.status, &ack.content_type, ack.body.clone()),
+            (None, None) => {
+                let status = provider.status.unwrap_or(status.as_u16());
+                match &provider.body {
+                    Some((body, content_type)) => answer(status, content_type, body.clone()),
+                    None => {
+                        let body = format!(r#"{{"status":"{word}","event_id":"{event}"}}"#);
+                        answer(status, "application/json", body)
+                    }
+                }
             }
         };
         self.answered(received, answer.status(), word, Some(event), None);
         answer
+    }
+
+    /// Answers what is a question and no event.
+    pub(super) fn answer_question(mut self, answer: Answer) -> Response<Body> {
+        let response = answer.response();
+        self.answered(
+            Received::Handshake,
+            response.status(),
+            "handshake",
+            None,
+            None,
+        );
+        response
     }
 
     /// Answers what is not taken.
@@ -188,8 +235,11 @@ impl<'a> Receipt<'a> {
             (Some(event), _) => tracing::info!(
                 source, kind, delivery_id, event_id = %event, status, duration_ms, "webhook {word}"
             ),
-            (None, why) => tracing::warn!(
+            (None, Some(why)) => tracing::warn!(
                 source, kind, delivery_id, request_id = %self.request_id, status, duration_ms, why, "webhook {word}"
+            ),
+            (None, None) => tracing::info!(
+                source, request_id = %self.request_id, status, duration_ms, "webhook {word}"
             ),
         }
     }
@@ -215,10 +265,29 @@ impl Drop for Receipt<'_> {
     }
 }
 
-fn answer(status: StatusCode, content_type: &str, body: String) -> Response<Body> {
+impl Answer {
+    fn response(&self) -> Response<Body> {
+        let mut response = answer(self.status, &self.content_type, self.body.clone());
+        let headers = response.headers_mut();
+        // A value that is given back must not become a page in somebody's browser.
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+        if let Some((name, value)) = &self.header
+            && let (Ok(name), Ok(value)) =
+                (HeaderName::try_from(name), HeaderValue::try_from(value))
+        {
+            headers.insert(name, value);
+        }
+        response
+    }
+}
+
+fn answer(status: u16, content_type: &str, body: String) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    // The configuration has checked it.
+    // Both were checked when they were read.
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     if let Ok(value) = HeaderValue::from_str(content_type) {
         response.headers_mut().insert(header::CONTENT_TYPE, value);
     }

@@ -1,21 +1,50 @@
-//! Providers as data: how a sender signs, and where its kind and delivery id
-//! stand. Pure; `verify` uses it at the door, `hookbay send` signs with it.
+//! Providers as data: how a sender signs, and where its kind and delivery id stand. Pure.
 //!
-//! A provider is a record read from `host/providers/*.toml`, laid over with the
-//! keys that a source sets itself (`config::provider` reads both).
+//! A [`Provider`] is a record read from `host/providers/*.toml`, laid over with the keys
+//! that a source sets itself (`config::provider` reads both). Nearly every sender is a
+//! [`SignatureScheme`]: places, an algorithm, and a template of what is signed. The few
+//! that are not have a file each under `scheme/`. Nothing here knows a provider's name.
+//!
+//! `verify` checks a request with these, `handshake` answers what comes before any event,
+//! and `hookbay send` signs with [`sign`].
 
-use std::str::FromStr;
-use std::time::Duration;
+use std::borrow::Cow;
+use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use hmac::{Hmac, KeyInit, Mac};
-use sha1::Sha1;
-use sha2::{Sha256, Sha384, Sha512};
+use super::handshake::Handshake;
+use super::verify::Request;
 
-use crate::clock::Timestamp;
-use crate::config::Secret;
-use crate::json::Pointer;
+mod aws_sns;
+pub(crate) mod braintree;
+mod contentful;
+mod declared;
+pub mod hash;
+mod jira_connect;
+mod jws;
+pub mod key;
+mod paypal;
+mod public_key;
+pub mod selector;
+pub mod sign;
+pub mod signatures;
+pub mod template;
+pub mod timestamp;
+mod token;
+mod twilio;
+
+pub use declared::{Algorithm, Requirement, SignatureScheme};
+pub use jws::{JwsBinding, JwsScheme};
+pub use token::TokenScheme;
+
+pub(super) use aws_sns::verify as verify_aws_sns;
+pub(super) use braintree::verify as verify_braintree;
+pub(super) use contentful::verify as verify_contentful;
+pub(super) use paypal::verify as verify_paypal;
+pub(super) use twilio::verify as verify_twilio;
+
+use key::KeyShape;
+use selector::Place;
+use timestamp::Tolerance;
 
 /// A sender's convention.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,244 +53,182 @@ pub struct Provider {
     pub name: String,
     /// How a request proves where it comes from.
     pub proof: Proof,
+    /// Which values a secret has, and how they become a key.
+    pub secret: KeyShape,
+    /// The methods by which events come.
+    pub methods: Vec<String>,
     /// Where the kind stands.
     pub kind: Place,
     /// Where the delivery id stands.
     pub id: Place,
     /// Whether a body that is not JSON is refused.
     pub is_json: bool,
-    /// The kind of a signed ping, which is stored and starts no run.
-    pub handshake_kind: Option<String>,
+    /// The field that holds the JSON where the body is a form.
+    pub form_field: Option<String>,
+    /// Headers that carry the sender's own credential, in lower case: never stored.
+    pub credential_headers: Vec<String>,
+    /// What comes before any event, and how it is answered.
+    pub handshakes: Vec<Handshake>,
+    /// The kinds of signed pings, which are stored and start no run.
+    pub handshake_kinds: Vec<String>,
+    /// What the sender must be answered.
+    pub acknowledgement: Acknowledgement,
 }
 
 /// How a request proves where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// Nothing is checked: `provider = "none"`.
+    /// Nothing is checked.
     None,
-    /// A keyed hash over what was sent.
-    Hmac(HmacScheme),
+    /// A signature over what a template says.
+    Signature(Box<SignatureScheme>),
+    /// A secret that is sent along as it is.
+    Token(TokenScheme),
+    /// A signed token that binds the body or the address (JWS, RFC 7515).
+    Jws(JwsScheme),
+    /// Twilio: address and sorted form, or address with the body's hash.
+    Twilio,
+    /// Braintree: two form fields.
+    Braintree,
+    /// Contentful: the headers that the request says are signed.
+    Contentful(Tolerance),
+    /// PayPal: a certificate that the request names.
+    PayPal,
+    /// Amazon SNS: a certificate that the message names.
+    AwsSns,
 }
 
-/// Where a value stands: a header, a place in the JSON body, or the one and
-/// then the other, joined by a dot (GitHub's event and action).
+/// What a sender must be answered, where it is not what we would say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    /// Name of the header, in lower case.
-    pub header: Option<String>,
-    /// Place in the body.
-    pub pointer: Option<Pointer>,
+pub struct Acknowledgement {
+    /// Status of what is stored, now or before; 200 to 299.
+    pub status: Option<u16>,
+    /// Body of what is stored and its `Content-Type`.
+    pub body: Option<(String, String)>,
+    /// Status of what is not proven; 400 to 599, else 401.
+    pub refused: Option<u16>,
+    /// Status of a body that is not what it must be; 400 to 599, else 400.
+    pub malformed: Option<u16>,
+    /// Status while nothing can be stored; 400 to 599, else 503.
+    pub overloaded: Option<u16>,
 }
 
-/// A keyed hash in a header (RFC 2104).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HmacScheme {
-    /// The header with the signature, in lower case.
-    pub signature_header: String,
-    /// The hash function.
-    pub algorithm: Algorithm,
-    /// How the hash is written.
-    pub encoding: Encoding,
-    /// What stands before it, compared exactly.
-    pub prefix: String,
-    /// Where the time of signing stands, and how far it may be from ours.
-    pub timestamp: Option<TimestampRule>,
-    /// What is signed.
-    pub signed: Template,
-}
-
-/// A signed time in a header, in seconds since 1970.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TimestampRule {
-    /// Name of the header, in lower case.
-    pub header: String,
-    /// How old, or how far ahead, it may be.
-    pub tolerance: Duration,
-}
-
-/// A hash function.
+/// How much of the body a proof covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    /// SHA-1: weak elsewhere, still sound in HMAC.
-    Sha1,
-    /// SHA-256.
-    Sha256,
-    /// SHA-384.
-    Sha384,
-    /// SHA-512.
-    Sha512,
-}
-
-/// How bytes are written as text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// Lower-case hexadecimal.
-    Hex,
-    /// Base64 with padding (RFC 4648 section 4).
-    Base64,
-    /// Base64 for addresses, without padding (RFC 4648 section 5).
-    Base64Url,
-}
-
-/// What is signed, such as `{timestamp}.{body}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template(Vec<Part>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
-    Literal(String),
-    Timestamp,
+pub enum Coverage {
+    /// Every byte.
     Body,
+    /// Some values of it: the rest may have been changed on the way.
+    Parts,
+    /// None of it: whoever has the credential can send anything.
+    Nothing,
 }
 
-/// Why a template or one of its words is not one.
+/// Why a word of a scheme is not one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SchemeError {
-    /// The algorithm is not known.
-    #[error("`{0}` is not an algorithm: use `sha1`, `sha256`, `sha384` or `sha512`")]
-    Algorithm(String),
+    /// The hash function is not known.
+    #[error("`{0}` is not an algorithm: use `sha1`, `sha256`, `sha384`, `sha512` or `md5`")]
+    Hash(String),
     /// The encoding is not known.
-    #[error("`{0}` is not an encoding: use `hex`, `base64` or `base64url`")]
+    #[error("`{0}` is not an encoding: use `hex`, `hex-upper`, `hex-any`, `base64` or `base64url`")]
     Encoding(String),
     /// The template has a part that is not known.
-    #[error("`{0}` in what is signed is not known: use `{{timestamp}}` and `{{body}}`")]
+    #[error(
+        "`{0}` in what is signed is not known: use `{{timestamp}}`, `{{body}}`, `{{method}}`, \
+         `{{url}}`, `{{header:NAME}}`, `{{json:/POINTER}}`, `{{json?:/POINTER}}`, `{{form}}`, \
+         `{{payload:FIELD}}` or `{{secret}}`"
+    )]
     Part(String),
-    /// The template leaves out the body, so that anything would pass.
-    #[error("what is signed must contain `{{body}}`")]
-    NoBody,
+    /// The name of a header is none.
+    #[error("`{0}` is not the name of a header")]
+    Header(String),
+    /// The selector is not known.
+    #[error(
+        "`{0}` names no place: use `/POINTER`, `header:NAME`, `query:NAME`, `form:NAME`, \
+         `key:*END` or `key:!OTHER`"
+    )]
+    Selector(String),
+    /// The format of a time is not known.
+    #[error(
+        "`{0}` is not how a time is written: use `seconds`, `milliseconds`, `rfc3339` or `http-date`"
+    )]
+    TimestampFormat(String),
+    /// The form of a secret is not known.
+    #[error(
+        "`{0}` is not a form of a secret: use `text`, `base64`, `whsec`, `whsec-or-text`, `hex`, \
+         `nfkd`, `ed25519-hex`, `ed25519-base64` or `spki`"
+    )]
+    KeyForm(String),
 }
 
-impl HmacScheme {
-    /// The header's full text for a body, as the sender writes it.
-    pub fn signature(&self, secret: &Secret, timestamp: &str, body: &[u8]) -> String {
-        let parts = self.signed.0.iter().map(|part| match part {
-            Part::Literal(text) => text.as_bytes(),
-            Part::Timestamp => timestamp.as_bytes(),
-            Part::Body => body,
-        });
-        let hash = match self.algorithm {
-            Algorithm::Sha1 => keyed_hash::<Hmac<Sha1>>(secret, parts),
-            Algorithm::Sha256 => keyed_hash::<Hmac<Sha256>>(secret, parts),
-            Algorithm::Sha384 => keyed_hash::<Hmac<Sha384>>(secret, parts),
-            Algorithm::Sha512 => keyed_hash::<Hmac<Sha512>>(secret, parts),
-        };
-        let mut text = self.prefix.clone();
-        match self.encoding {
-            Encoding::Hex => text.push_str(&hex::encode(hash)),
-            Encoding::Base64 => STANDARD.encode_string(hash, &mut text),
-            Encoding::Base64Url => URL_SAFE_NO_PAD.encode_string(hash, &mut text),
-        }
-        text
-    }
-
-    /// The headers a sender adds to a body at `now`.
-    pub fn sign(&self, secret: &Secret, now: Timestamp, body: &[u8]) -> Vec<(String, String)> {
-        let timestamp = now.seconds().to_string();
-        let signature = self.signature(secret, &timestamp, body);
-        let mut headers = vec![(self.signature_header.clone(), signature)];
-        if let Some(rule) = &self.timestamp {
-            headers.push((rule.header.clone(), timestamp));
-        }
-        headers
-    }
-}
-
-fn keyed_hash<'a, M: Mac + KeyInit>(
-    secret: &Secret,
-    parts: impl Iterator<Item = &'a [u8]>,
-) -> Vec<u8> {
-    let mut mac =
-        <M as KeyInit>::new_from_slice(secret.expose()).expect("HMAC takes keys of any length");
-    for part in parts {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().to_vec()
-}
-
-impl FromStr for Algorithm {
-    type Err = SchemeError;
-
-    fn from_str(text: &str) -> Result<Self, SchemeError> {
-        match text {
-            "sha1" => Ok(Self::Sha1),
-            "sha256" => Ok(Self::Sha256),
-            "sha384" => Ok(Self::Sha384),
-            "sha512" => Ok(Self::Sha512),
-            other => Err(SchemeError::Algorithm(other.to_owned())),
-        }
-    }
-}
-
-impl FromStr for Encoding {
-    type Err = SchemeError;
-
-    fn from_str(text: &str) -> Result<Self, SchemeError> {
-        match text {
-            "hex" => Ok(Self::Hex),
-            "base64" => Ok(Self::Base64),
-            "base64url" => Ok(Self::Base64Url),
-            other => Err(SchemeError::Encoding(other.to_owned())),
-        }
-    }
-}
-
-impl FromStr for Template {
-    type Err = SchemeError;
-
-    fn from_str(text: &str) -> Result<Self, SchemeError> {
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some(open) = rest.find('{') {
-            let (literal, from_open) = rest.split_at(open);
-            let end = from_open
-                .find('}')
-                .ok_or_else(|| SchemeError::Part(from_open.to_owned()))?;
-            if !literal.is_empty() {
-                parts.push(Part::Literal(literal.to_owned()));
+impl Proof {
+    /// How much of the body it covers.
+    pub fn coverage(&self) -> Coverage {
+        match self {
+            Self::None | Self::Token(_) => Coverage::Nothing,
+            Self::Signature(scheme) => scheme.coverage(),
+            Self::Jws(scheme) => scheme.coverage(),
+            Self::Twilio | Self::Braintree | Self::Contentful(_) | Self::PayPal | Self::AwsSns => {
+                Coverage::Body
             }
-            parts.push(match &from_open[..=end] {
-                "{timestamp}" => Part::Timestamp,
-                "{body}" => Part::Body,
-                other => return Err(SchemeError::Part(other.to_owned())),
-            });
-            rest = &from_open[end + 1..];
         }
-        if !rest.is_empty() {
-            parts.push(Part::Literal(rest.to_owned()));
+    }
+
+    /// Whether a source needs a secret to check it.
+    pub fn needs_secret(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    /// Whether the address is part of it, so that it must be known as the sender knows it.
+    pub fn covers_url(&self) -> bool {
+        match self {
+            Self::Signature(scheme) => scheme.signed.has_url(),
+            Self::Jws(scheme) => scheme.covers_url(),
+            Self::Twilio | Self::Contentful(_) => true,
+            Self::None | Self::Token(_) | Self::Braintree | Self::PayPal | Self::AwsSns => false,
         }
-        if parts.contains(&Part::Body) {
-            Ok(Self(parts))
-        } else {
-            Err(SchemeError::NoBody)
+    }
+
+    /// Headers that are a credential by themselves.
+    pub fn credential_headers(&self) -> &[String] {
+        match self {
+            Self::Token(scheme) => scheme.headers(),
+            Self::None
+            | Self::Signature(_)
+            | Self::Jws(_)
+            | Self::Twilio
+            | Self::Braintree
+            | Self::Contentful(_)
+            | Self::PayPal
+            | Self::AwsSns => &[],
         }
     }
 }
 
-impl Template {
-    /// Whether the time of signing is part of what is signed.
-    pub fn has_timestamp(&self) -> bool {
-        self.0.contains(&Part::Timestamp)
+impl Provider {
+    /// The JSON of a request: its body, or the field that holds it where that is a form.
+    pub fn document<'r>(&self, request: &Request<'r>) -> Option<Cow<'r, [u8]>> {
+        match &self.form_field {
+            Some(field) if request.is_form() || request.body.is_empty() => {
+                request.payload(field).ok()
+            }
+            Some(_) | None => Some(request.body.into()),
+        }
+    }
+
+    /// Whether events come by this method.
+    pub fn takes(&self, method: &str) -> bool {
+        self.methods.iter().any(|known| known == method)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::{SchemeError, Template};
-
-    #[test]
-    fn templates_must_sign_the_body() {
-        assert!(
-            "{timestamp}.{body}"
-                .parse::<Template>()
-                .unwrap()
-                .has_timestamp()
-        );
-        assert!(!"v1:{body}:end".parse::<Template>().unwrap().has_timestamp());
-        assert_eq!("{timestamp}".parse::<Template>(), Err(SchemeError::NoBody));
-        assert_eq!(
-            "{body}{nonce}".parse::<Template>(),
-            Err(SchemeError::Part("{nonce}".into()))
-        );
-        assert!("{body".parse::<Template>().is_err());
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Body => "the whole body",
+            Self::Parts => "some values of the body",
+            Self::Nothing => "nothing of the body",
+        })
     }
 }

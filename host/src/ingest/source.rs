@@ -33,6 +33,16 @@ impl Source {
         Self { config, matched_ms }
     }
 
+    /// Whether anything can come by this method: events, or what comes before them.
+    pub fn takes(&self, method: &str) -> bool {
+        let provider = &self.config.provider;
+        let mut asked = provider
+            .handshakes
+            .iter()
+            .flat_map(|handshake| &handshake.methods);
+        provider.takes(method) || asked.any(|known| known == method)
+    }
+
     /// Notes which secret proved a request.
     pub(super) fn secret_matched(&self, secret: Option<usize>, now: Timestamp) {
         if let Some(matched) = secret.and_then(|position| self.matched_ms.get(position)) {

@@ -1,52 +1,94 @@
 //! Proves who sent a request: pure, over the raw bytes, in constant time.
 //!
-//! The one comparison of signatures in the host is in [`verify`].
-
-use subtle::ConstantTimeEq;
+//! [`verify`] picks the scheme's own check. Each tries every key, compares only through
+//! [`is_same`](super::scheme::hash::is_same), looks at the time of signing last, and takes
+//! nothing twice that must be there once: two readers must not see two requests.
+//! Why a request failed, in words that help, is `diagnosis`'s to say.
 
 use crate::clock::Timestamp;
-use crate::config::Secret;
-use crate::event::Headers;
+use crate::json::NotJson;
 
-use super::scheme::{HmacScheme, Proof, TimestampRule};
+use super::scheme::key::Keyring;
+use super::scheme::{self, Coverage, Proof};
 
-/// Longest signature header that is looked at; real ones have under 400 bytes.
-const SIGNATURE_BYTES_MAX: usize = 4096;
+pub mod diagnosis;
+pub mod request;
 
-/// A request that was proven genuine, and by which secret.
+pub use request::Request;
+
+/// A request that was proven genuine, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified {
     /// Position of the secret that matched, from 0; none without secrets.
     pub secret: Option<usize>,
+    /// When it was signed, where that is signed too.
+    pub signed_at: Option<Timestamp>,
+    /// How much of the body is proven.
+    pub coverage: Coverage,
 }
 
 /// Why a request is not genuine. The text is for the operator: it names what
 /// was looked at, never a signature or a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// There is no signature.
-    #[error("header `{0}` is missing")]
+    /// There is no signature or token.
+    #[error("{0} is missing")]
     MissingSignature(String),
-    /// There are several signatures where the scheme has one.
-    #[error("header `{0}` is there more than once")]
-    RepeatedSignature(String),
-    /// The signature cannot be one.
-    #[error("header `{0}` does not hold a signature of this scheme")]
+    /// The signature or token cannot be one.
+    #[error("{0} does not hold a signature of this scheme")]
     MalformedSignature(String),
     /// No secret gives this signature.
-    #[error("the signature in `{0}` does not match the body with any of the source's secrets")]
+    #[error("the signature in {0} does not match the request with any of the source's secrets")]
     WrongSignature(String),
+    /// No secret is this token.
+    #[error("{0} is none of the source's secrets")]
+    WrongToken(String),
+    /// Something stands twice that must stand once.
+    #[error("{0} is there more than once")]
+    Repeated(String),
+    /// Something that is signed is not there.
+    #[error("{0} is missing, which is part of what is signed")]
+    MissingPart(String),
+    /// The body cannot be read where the scheme must read it.
+    #[error("the body cannot be read: {0}")]
+    UnreadableBody(String),
+    /// A value is not the one that the scheme prescribes.
+    #[error("{place} is not `{wanted}`")]
+    Requirement {
+        /// Where.
+        place: String,
+        /// What it must be.
+        wanted: String,
+    },
+    /// The sender names a key that the source does not have.
+    #[error("{0} names none of the source's keys")]
+    UnknownKey(String),
+    /// Genuine, but of somebody else's account.
+    #[error("{0} is none of the source's")]
+    NotOurs(String),
+    /// The signature is right, the body is not the one it was made for.
+    #[error("the body is not the one that {0} names")]
+    AlteredBody(String),
+    /// The signature is right, the request is not the one it was made for.
+    #[error("method or address is not the one that {0} names")]
+    OtherAddress(String),
+    /// The certificate is to be fetched from a host that is not the sender's.
+    #[error("{0} is not an address of the sender's")]
+    UntrustedKeyAddress(String),
+    /// The certificate at this address is not at hand: neither genuine nor not.
+    #[error("the certificate at {0} is not at hand")]
+    NeedsKey(String),
     /// There is no time of signing.
-    #[error("header `{0}` is missing")]
+    #[error("{0} is missing")]
     MissingTimestamp(String),
-    /// The time of signing is not a number of seconds.
-    #[error("header `{0}` does not hold Unix seconds")]
+    /// The time of signing is not written as the scheme writes it.
+    #[error("{0} does not hold a time as this scheme writes it")]
     MalformedTimestamp(String),
     /// Signed too long ago.
     #[error("signed {age_s} s ago, the source allows {tolerance_s} s")]
     Stale {
         /// How long ago.
-        age_s: i64,
+        age_s: u64,
         /// How long ago it may be.
         tolerance_s: u64,
     },
@@ -54,7 +96,7 @@ pub enum Rejection {
     #[error("signed {ahead_s} s in the future, the source allows {tolerance_s} s")]
     Future {
         /// How far ahead.
-        ahead_s: i64,
+        ahead_s: u64,
         /// How far ahead it may be.
         tolerance_s: u64,
     },
@@ -65,104 +107,57 @@ impl Rejection {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::MissingSignature(_) => "missing_signature",
-            Self::RepeatedSignature(_) => "repeated_signature",
             Self::MalformedSignature(_) => "malformed_signature",
             Self::WrongSignature(_) => "wrong_signature",
+            Self::WrongToken(_) => "wrong_token",
+            Self::Repeated(_) => "repeated_field",
+            Self::MissingPart(_) => "missing_field",
+            Self::UnreadableBody(_) => "unreadable_body",
+            Self::Requirement { .. } => "unmet_requirement",
+            Self::UnknownKey(_) => "unknown_key",
+            Self::NotOurs(_) => "not_ours",
+            Self::AlteredBody(_) => "altered_body",
+            Self::OtherAddress(_) => "other_address",
+            Self::UntrustedKeyAddress(_) => "untrusted_key_address",
+            Self::NeedsKey(_) => "needs_key",
             Self::MissingTimestamp(_) => "missing_timestamp",
             Self::MalformedTimestamp(_) => "malformed_timestamp",
             Self::Stale { .. } => "stale_timestamp",
             Self::Future { .. } => "future_timestamp",
         }
     }
+
+    pub(crate) fn unreadable_body(error: NotJson) -> Self {
+        Self::UnreadableBody(error.to_string())
+    }
 }
 
 /// Checks a request's proof at its time of receipt, `now`.
 ///
 /// # Errors
-/// The first [`Rejection`] found: signature header, time, then the signature.
+/// The first [`Rejection`] found, of which [`Rejection::NeedsKey`] is no verdict: with the
+/// certificate in the keyring, the same call gives one.
 pub fn verify(
     proof: &Proof,
-    secrets: &[Secret],
-    headers: &Headers,
-    body: &[u8],
+    keys: &Keyring,
+    request: &Request<'_>,
     now: Timestamp,
 ) -> Result<Verified, Rejection> {
     match proof {
-        Proof::None => Ok(Verified { secret: None }),
-        Proof::Hmac(scheme) => verify_hmac(scheme, secrets, headers, body, now),
-    }
-}
-
-fn verify_hmac(
-    scheme: &HmacScheme,
-    secrets: &[Secret],
-    headers: &Headers,
-    body: &[u8],
-    now: Timestamp,
-) -> Result<Verified, Rejection> {
-    let name = &scheme.signature_header;
-    let mut given = headers
-        .iter()
-        .filter(|(key, _)| key == name)
-        .map(|(_, value)| value);
-    let signature = given
-        .next()
-        .ok_or_else(|| Rejection::MissingSignature(name.clone()))?;
-    if given.next().is_some() {
-        return Err(Rejection::RepeatedSignature(name.clone()));
-    }
-    if signature.len() > SIGNATURE_BYTES_MAX || !signature.starts_with(scheme.prefix.as_bytes()) {
-        return Err(Rejection::MalformedSignature(name.clone()));
-    }
-    let timestamp = match &scheme.timestamp {
-        Some(rule) => checked_timestamp(rule, headers, now)?,
-        None => "",
-    };
-    // Every secret is tried, so that the time taken does not tell which matched.
-    let mut matched = None;
-    for (position, secret) in secrets.iter().enumerate() {
-        let expected = scheme.signature(secret, timestamp, body);
-        if bool::from(expected.as_bytes().ct_eq(signature)) {
-            matched = Some(position);
-        }
-    }
-    match matched {
-        Some(position) => Ok(Verified {
-            secret: Some(position),
+        Proof::None => Ok(Verified {
+            secret: None,
+            signed_at: None,
+            coverage: Coverage::Nothing,
         }),
-        None => Err(Rejection::WrongSignature(name.clone())),
+        Proof::Signature(scheme) => scheme.verify(keys, request, now),
+        Proof::Token(scheme) => scheme.verify(keys, request),
+        Proof::Jws(scheme) => scheme.verify(keys, request, now),
+        Proof::Twilio => scheme::verify_twilio(keys, request),
+        Proof::Braintree => scheme::verify_braintree(keys, request),
+        Proof::Contentful(tolerance) => scheme::verify_contentful(*tolerance, keys, request, now),
+        Proof::PayPal => scheme::verify_paypal(keys, request),
+        Proof::AwsSns => scheme::verify_aws_sns(keys, request),
     }
-}
-
-/// The text of the signed time, if it is near enough to `now`.
-fn checked_timestamp<'h>(
-    rule: &TimestampRule,
-    headers: &'h Headers,
-    now: Timestamp,
-) -> Result<&'h str, Rejection> {
-    let name = &rule.header;
-    headers
-        .get(name)
-        .ok_or_else(|| Rejection::MissingTimestamp(name.clone()))?;
-    let text = headers
-        .text(name)
-        .ok_or_else(|| Rejection::MalformedTimestamp(name.clone()))?;
-    let seconds: i64 = text
-        .parse()
-        .map_err(|_| Rejection::MalformedTimestamp(name.clone()))?;
-    let tolerance_s = rule.tolerance.as_secs();
-    let allowed = i64::try_from(tolerance_s).unwrap_or(i64::MAX);
-    let age_s = now.seconds().saturating_sub(seconds);
-    if age_s > allowed {
-        return Err(Rejection::Stale { age_s, tolerance_s });
-    }
-    if age_s < allowed.saturating_neg() {
-        return Err(Rejection::Future {
-            ahead_s: age_s.saturating_neg(),
-            tolerance_s,
-        });
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

@@ -100,6 +100,8 @@ impl Minutes {
             match received {
                 Received::Accepted => counts.received += 1,
                 Received::Duplicate => counts.duplicates += 1,
+                // Nothing that is shown per minute.
+                Received::Handshake => {}
                 Received::Rejected | Received::Unavailable => counts.rejected += 1,
             }
             if matches!(received, Received::Accepted | Received::Duplicate) {

@@ -38,6 +38,7 @@ mod opening;
 mod operations;
 mod presence;
 mod program;
+mod providers;
 mod refusals;
 mod reload;
 mod restart;

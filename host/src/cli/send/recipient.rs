@@ -10,7 +10,8 @@ use super::unreadable;
 use crate::cli::CommandError;
 use crate::cli::client::http_url;
 use crate::config::{Config, Secret, SourceConfig, provider};
-use crate::ingest::scheme::{Proof, Provider};
+use crate::ingest::scheme::Provider;
+use crate::ingest::scheme::key::{Credential, Keyring};
 
 /// What the command line asks for.
 pub(super) struct Choice<'a> {
@@ -18,16 +19,18 @@ pub(super) struct Choice<'a> {
     pub(super) source: Option<&'a str>,
     pub(super) to: Option<&'a str>,
     /// Wins over the configured one.
-    pub(super) secret: Option<Secret>,
+    pub(super) secret: Option<Credential>,
 }
 
 /// Whom to sign and send for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Recipient {
     pub(super) provider: Provider,
-    /// Some, unless the provider checks no signature.
-    pub(super) secret: Option<Secret>,
+    /// One key, unless the provider checks no signature.
+    pub(super) keys: Keyring,
     pub(super) url: Url,
+    /// The address that is signed, where it is not the one that is called.
+    pub(super) public_url: Option<String>,
 }
 
 impl Choice<'_> {
@@ -39,15 +42,18 @@ impl Choice<'_> {
         let source = self.source(config)?;
         let provider = match source {
             Some(source) => source.provider.clone(),
-            None => self.catalogued()?,
+            None => self.catalogued(config)?,
         };
         let configured = source.and_then(|source| source.secrets.first().cloned());
-        let secret = match provider.proof {
-            Proof::Hmac(_) => Some(self.secret.clone().or(configured).ok_or_else(|| {
-                self.no_source("no secret to sign with; pass --source or --secret-file")
-            })?),
-            Proof::None => None,
-        };
+        let secret = self.secret.clone().or(configured);
+        let secret = secret.filter(|_| provider.proof.needs_secret());
+        if secret.is_none() && provider.proof.needs_secret() {
+            let consequence = "no secret to sign with; pass --source or --secret-file";
+            return Err(self.no_source(consequence));
+        }
+        let credentials: Vec<Credential> = secret.into_iter().collect();
+        let keys = Keyring::new(&provider.secret, &credentials)
+            .map_err(|(_, error)| CommandError::Failed(format!("the secret {error}")))?;
         let address = match (self.to, source) {
             (Some(to), _) => to.to_owned(),
             (None, Some(source)) => address(config.listen, source),
@@ -56,10 +62,14 @@ impl Choice<'_> {
         let url = http_url(&address).ok_or_else(|| {
             CommandError::Failed(format!("`{address}` is not of the form http://host/path"))
         })?;
+        let public_url = source
+            .filter(|source| self.to.is_none() && !source.public_url.is_empty())
+            .map(|source| format!("{}/webhooks/{}", source.public_url, source.name));
         Ok(Recipient {
             provider,
-            secret,
+            keys,
             url,
+            public_url,
         })
     }
 
@@ -88,15 +98,10 @@ impl Choice<'_> {
         Ok(Some(source))
     }
 
-    fn catalogued(&self) -> Result<Provider, CommandError> {
-        provider::named(self.provider).ok_or_else(|| {
-            let known: Vec<&str> = provider::names().collect();
-            CommandError::Failed(format!(
-                "provider `{}` is not known; known are `{}`",
-                self.provider,
-                known.join("`, `")
-            ))
-        })
+    fn catalogued(&self, config: &Config) -> Result<Provider, CommandError> {
+        let own = config.providers.get(self.provider).cloned();
+        own.or_else(|| provider::named(self.provider))
+            .ok_or_else(|| unknown(self.provider))
     }
 
     fn no_source(&self, consequence: &str) -> CommandError {
@@ -105,6 +110,15 @@ impl Choice<'_> {
             self.provider
         ))
     }
+}
+
+/// What is said of a provider that nobody knows.
+pub(in crate::cli) fn unknown(provider: &str) -> CommandError {
+    let known: Vec<&str> = provider::names().collect();
+    let known = known.join("`, `");
+    CommandError::Failed(format!(
+        "provider `{provider}` is not known; known are `{known}`"
+    ))
 }
 
 /// Where a host with this configuration receives for a source, as seen from its machine.
@@ -118,15 +132,40 @@ fn address(listen: SocketAddr, source: &SourceConfig) -> String {
     format!("http://{host}/webhooks/{}", source.name)
 }
 
-/// The secret in a file, without the newline that editors put at its end.
+/// The secret in a file, without the newline that editors put at its end; a JSON object
+/// holds named values.
 ///
 /// # Errors
 /// The file cannot be read or holds nothing.
-pub(super) fn read_secret(file: &Path) -> Result<Secret, CommandError> {
+pub(in crate::cli) fn read_secret(file: &Path) -> Result<Credential, CommandError> {
     let bytes = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
     let is_newline = |byte: &u8| matches!(byte, b'\n' | b'\r');
     let end = bytes.iter().rposition(|byte| !is_newline(byte));
     let end = end
         .ok_or_else(|| CommandError::Failed(format!("secret file {} is empty", file.display())))?;
-    Ok(Secret::new(&bytes[..=end]))
+    Ok(credential(&bytes[..=end]))
+}
+
+/// A secret as it is given on the command line: text, or a JSON object of named values.
+pub(in crate::cli) fn credential(text: &[u8]) -> Credential {
+    let json = serde_json::from_slice::<serde_json::Value>(text).ok();
+    let named = json.filter(serde_json::Value::is_object);
+    let named = named.and_then(named_credential);
+    named.unwrap_or_else(|| Credential::Text(Secret::new(text)))
+}
+
+/// None if it holds anything but texts and objects of texts.
+pub(in crate::cli) fn named_credential(json: serde_json::Value) -> Option<Credential> {
+    match json {
+        serde_json::Value::String(text) => Some(Credential::Text(Secret::new(text))),
+        serde_json::Value::Object(fields) => {
+            let field = |(name, value)| Some((name, named_credential(value)?));
+            fields
+                .into_iter()
+                .map(field)
+                .collect::<Option<_>>()
+                .map(Credential::Named)
+        }
+        _ => None,
+    }
 }

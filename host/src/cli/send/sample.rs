@@ -1,94 +1,136 @@
-//! The samples that the binary carries: payloads as a provider sends them, about things that
-//! do not exist.
+//! The catalogue's samples as bodies to send.
 
-/// GitHub's samples by the event's name in its header.
-const GITHUB: [(&str, &str); 4] = [
-    ("push", include_str!("../../../samples/github/push.json")),
-    (
-        "pull_request",
-        include_str!("../../../samples/github/pull_request.json"),
-    ),
-    (
-        "issues",
-        include_str!("../../../samples/github/issues.json"),
-    ),
-    ("ping", include_str!("../../../samples/github/ping.json")),
-];
+use crate::config::provider::{self, Sample};
 
-/// Its kind and id are replaced with those of the delivery.
-const ORDER: &str = include_str!("../../../samples/generic/order.json");
-const ORDER_KIND: &str = "order.created";
-const ORDER_ID: &str = "evt_6f0c2d91";
-
-const READING: &str = include_str!("../../../samples/none/reading.json");
-
-/// The kind that is sent where the command names none.
-pub(super) fn default_kind(provider: &str) -> &'static str {
-    match provider {
-        "github" => "push",
-        "generic" => ORDER_KIND,
-        _ => "reading",
-    }
+/// What a sample of a provider is, filled in.
+#[derive(Debug)]
+pub(super) struct Filled {
+    pub(super) kind: String,
+    pub(super) body: Vec<u8>,
+    pub(super) content_type: String,
+    /// Further headers.
+    pub(super) headers: Vec<(String, String)>,
 }
 
-/// The sample of a kind.
+/// Stands in a sample for the delivery's id.
+const ID: &str = "{{id}}";
+/// Stands in a sample that serves any kind.
+const KIND: &str = "{{kind}}";
+
+/// The sample of a kind; without one the provider's first. `body` is sent instead of the
+/// sample's.
 ///
 /// # Errors
-/// There is none; says which there are.
-pub(super) fn body(provider: &str, kind: &str, id: &str) -> Result<Vec<u8>, String> {
-    match provider {
-        "github" => GITHUB
+/// There is none of this kind; says which there are.
+pub(super) fn filled(
+    provider: &str,
+    kind: Option<&str>,
+    id: &str,
+    body: Option<Vec<u8>>,
+) -> Result<Filled, String> {
+    let entry = provider::entry(provider);
+    let samples = entry
+        .as_ref()
+        .map(|entry| &entry.samples[..])
+        .unwrap_or_default();
+    let sample = match kind {
+        Some(kind) => samples
             .iter()
-            .find(|(name, _)| *name == kind)
-            .map(|(_, sample)| sample.as_bytes().to_vec())
-            .ok_or_else(|| {
-                let known: Vec<&str> = GITHUB.iter().map(|(name, _)| *name).collect();
-                let known = known.join("`, `");
-                format!("there is no sample of `{kind}`, only of `{known}`; pass --body FILE")
-            }),
-        "generic" => Ok(ORDER
-            .replacen(&quoted(ORDER_KIND), &quoted(kind), 1)
-            .replacen(&quoted(ORDER_ID), &quoted(id), 1)
-            .into_bytes()),
-        _ => Ok(READING.as_bytes().to_vec()),
+            .find(|sample| sample.kind == kind || sample.body.contains(KIND)),
+        None => samples.first(),
+    };
+    if let (None, None) = (sample, &body) {
+        return Err(unknown(provider, kind, samples));
     }
+    let first = samples.first().map(|sample| sample.kind.as_str());
+    let kind = kind.or(first).unwrap_or("event").to_owned();
+    let typed = sample.and_then(|sample| sample.content_type.clone());
+    let usual = entry
+        .as_ref()
+        .and_then(|entry| entry.content_types.first().cloned());
+    Ok(Filled {
+        body: match (body, sample) {
+            (Some(body), _) => body,
+            (None, Some(sample)) => fill(sample, &kind, id),
+            (None, None) => Vec::new(),
+        },
+        content_type: typed
+            .or(usual)
+            .unwrap_or_else(|| "application/json".to_owned()),
+        headers: sample
+            .map(|sample| sample.headers.clone().into_iter().collect())
+            .unwrap_or_default(),
+        kind,
+    })
 }
 
-/// A text as JSON writes it.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+fn fill(sample: &Sample, kind: &str, id: &str) -> Vec<u8> {
+    let inner = |text: &str| {
+        let quoted = serde_json::Value::from(text).to_string();
+        quoted[1..quoted.len() - 1].to_owned()
+    };
+    let body = sample
+        .body
+        .replace(ID, &inner(id))
+        .replace(KIND, &inner(kind));
+    body.into_bytes()
+}
+
+fn unknown(provider: &str, kind: Option<&str>, samples: &[Sample]) -> String {
+    let known: Vec<&str> = samples.iter().map(|sample| sample.kind.as_str()).collect();
+    match kind {
+        Some(kind) if !known.is_empty() => format!(
+            "there is no sample of `{kind}`, only of `{}`; pass --body FILE",
+            known.join("`, `")
+        ),
+        Some(_) | None => format!("there is no sample of `{provider}`; pass --body FILE"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
 
-    use super::{GITHUB, body, default_kind};
+    use super::filled;
+    use crate::config::provider;
 
     #[test]
-    fn samples_are_json() {
-        for (provider, kind) in [
-            ("generic", "order.paid \"now\""),
-            ("none", "reading"),
-            ("github", default_kind("github")),
-        ]
-        .into_iter()
-        .chain(GITHUB.map(|(kind, _)| ("github", kind)))
-        {
-            let sample = body(provider, kind, "id-1").unwrap();
-            let sample: Value = serde_json::from_slice(&sample).unwrap();
-            if provider == "generic" {
-                assert_eq!(
-                    (&sample["type"], &sample["id"]),
-                    (&kind.into(), &"id-1".into())
-                );
+    fn every_provider_has_samples_of_its_content_type() {
+        for name in provider::names() {
+            let entry = provider::entry(name).unwrap();
+            assert!(!entry.samples.is_empty(), "{name}");
+            for sample in &entry.samples {
+                let filled = filled(name, Some(&sample.kind), "id \"1\"", None).unwrap();
+                assert_eq!(filled.kind, sample.kind);
+                if filled.content_type.contains("json") {
+                    let json = serde_json::from_slice::<Value>(&filled.body);
+                    assert!(json.is_ok(), "{name} {}", sample.kind);
+                }
             }
         }
     }
 
     #[test]
+    fn ids_and_kinds_are_filled_in() {
+        let order = filled("generic", Some("order.paid \"now\""), "id-1", None).unwrap();
+        let order: Value = serde_json::from_slice(&order.body).unwrap();
+        assert_eq!(order["type"], "order.paid \"now\"");
+        assert_eq!(order["id"], "id-1");
+        let own = filled("github", Some("star"), "id-1", Some(b"{}".to_vec())).unwrap();
+        assert_eq!(
+            (own.kind.as_str(), own.body.as_slice()),
+            ("star", &b"{}"[..])
+        );
+    }
+
+    #[test]
     fn an_unknown_kind_names_the_known() {
-        let problem = body("github", "star", "id-1").unwrap_err();
+        let problem = filled("github", Some("star"), "id-1", None).unwrap_err();
         assert!(problem.contains("`push`, `pull_request`"), "{problem}");
+        assert!(
+            filled("mine", None, "id-1", None)
+                .unwrap_err()
+                .contains("--body")
+        );
     }
 }

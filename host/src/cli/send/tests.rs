@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::recipient::{Choice, Recipient, read_secret};
 use super::{Args, prepare};
-use crate::cli::CommandError;
 use crate::clock::Timestamp;
 use crate::config::{Config, Environment, Overrides, Secret};
+use crate::ingest::scheme::key::Credential;
 
 const CONFIG: &str = "
 listen = '0.0.0.0:9000'
@@ -41,14 +41,11 @@ fn choose(
         provider,
         source,
         to,
-        secret: secret.map(Secret::new),
+        secret: secret.map(|text| Credential::Text(Secret::new(text))),
     };
     choice
         .recipient(&config(text))
-        .map_err(|error| match error {
-            CommandError::Failed(reason) => reason,
-            CommandError::Config(problems) => problems.to_string(),
-        })
+        .map_err(|error| error.to_string())
 }
 
 #[test]
@@ -79,7 +76,7 @@ fn the_recipient_is_the_source_that_fits() {
         ("generic", None, other, None, ("http://h/x?y=1", "four")),
     ] {
         let chosen = choose(CONFIG, provider, source, to, secret).unwrap();
-        let secret = chosen.secret.as_ref().map(Secret::expose);
+        let secret = chosen.keys.keys().first().and_then(|key| key.shared());
         assert_eq!(
             (chosen.url.as_str(), secret),
             (expected.0, Some(expected.1.as_bytes()))
@@ -87,7 +84,8 @@ fn the_recipient_is_the_source_that_fits() {
     }
     let unconfigured = choose("", "github", None, other, Some("five")).unwrap();
     assert_eq!(unconfigured.url.as_str(), "http://h/x?y=1");
-    assert_eq!(choose("", "none", None, other, None).unwrap().secret, None);
+    let unproven = choose("", "none", None, other, None).unwrap();
+    assert!(unproven.keys.keys().is_empty());
 }
 
 #[test]
@@ -120,11 +118,11 @@ fn what_is_missing_is_named() {
         ),
         (
             "",
-            "gitlab",
+            "gitlap",
             None,
             other,
             Some("s"),
-            "`gitlab` is not known; known are `generic`",
+            "`gitlap` is not known; known are `ably`",
         ),
         (
             CONFIG,
@@ -207,7 +205,8 @@ fn a_file_is_sent_unchanged_and_a_secret_is_trimmed() {
     let args = args("github", Some("star"), Some(&file));
     let delivery = prepare(&recipient, &args, Timestamp::default()).unwrap();
     assert_eq!(delivery.body, b"s3cret\r\n\n");
-    assert_eq!(read_secret(&file).unwrap().expose(), b"s3cret");
+    let secret = Credential::Text(Secret::new("s3cret"));
+    assert_eq!(read_secret(&file).unwrap(), secret);
     std::fs::write(&file, "\n").unwrap();
     assert!(read_secret(&file).is_err());
 }

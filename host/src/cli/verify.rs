@@ -1,0 +1,348 @@
+//! `hookbay verify`: says whether captured requests are genuine and, if not, exactly why.
+//!
+//! The same check as at the door, on the same bytes; nothing is asked of a running host.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::send::recipient;
+use super::table::print;
+use super::{CommandError, text};
+use crate::clock::{Clock, Timestamp};
+use crate::config::{Config, provider};
+use crate::event::Headers;
+use crate::ingest::scheme::Provider;
+use crate::ingest::scheme::key::{Credential, Keyring};
+use crate::ingest::verify::diagnosis::{Case, explain};
+use crate::ingest::verify::{Rejection, Request, verify};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// By whose convention it is signed, such as github, stripe or generic
+    #[arg(value_name = "PROVIDER")]
+    provider: String,
+    /// The captured request as JSON, or several in lines: method, url, headers, body or
+    /// body_base64; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    request: PathBuf,
+    /// The secret: text, or a JSON object where the scheme needs more than one value
+    #[arg(long, value_name = "SECRET", group = "given")]
+    secret: Option<String>,
+    /// A file with the secret
+    #[arg(long, value_name = "FILE", group = "given")]
+    secret_file: Option<PathBuf>,
+    /// The configured source whose provider and secrets are used
+    #[arg(long, value_name = "NAME", group = "given")]
+    source: Option<String>,
+    /// When it was received, in seconds since 1970 or RFC 3339 [default: now]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    at: Option<Timestamp>,
+    /// What the sender knows instead of scheme and host in the request's url
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Print each verdict as a line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A request as somebody captured it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Captured {
+    #[serde(default = "post")]
+    method: String,
+    #[serde(default)]
+    url: String,
+    #[serde(default)]
+    headers: BTreeMap<String, Values>,
+    #[serde(default)]
+    body: Option<String>,
+    #[serde(default)]
+    body_base64: Option<String>,
+}
+
+/// A header sent once, or several times.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Values {
+    Once(String),
+    Often(Vec<String>),
+}
+
+/// Whose requests these are, and by what they are checked.
+struct Bench {
+    provider: Provider,
+    credentials: Vec<Credential>,
+    at: Timestamp,
+    public_url: Option<String>,
+}
+
+/// What was found of one request.
+struct Verdict {
+    is_genuine: bool,
+    /// Position of the secret, from 1.
+    secret: Option<usize>,
+    code: &'static str,
+    text: String,
+    hint: Option<String>,
+}
+
+pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), CommandError> {
+    let captured = read(&args.request)?;
+    let bench = bench(config_path, &args)?;
+    let siblings: Vec<Provider> = provider::names().filter_map(provider::named).collect();
+    let mut n_bad = 0_usize;
+    let n_all = captured.len();
+    for (number, captured) in captured.into_iter().enumerate() {
+        let verdict = bench.verdict(captured, &siblings)?;
+        n_bad += usize::from(!verdict.is_genuine);
+        let line = if args.json {
+            format!("{}\n", verdict.json())
+        } else if n_all > 1 {
+            format!("{}: {}", number + 1, verdict.lines())
+        } else {
+            verdict.lines()
+        };
+        print(&line)?;
+    }
+    match n_bad {
+        0 => Ok(()),
+        _ if n_all == 1 => Err(CommandError::Said),
+        _ => Err(CommandError::Failed(format!(
+            "{n_bad} of {n_all} are not genuine"
+        ))),
+    }
+}
+
+fn moment(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text).ok_or_else(|| "expected seconds since 1970, or RFC 3339".to_owned())
+}
+
+fn post() -> String {
+    "POST".to_owned()
+}
+
+fn read(file: &Path) -> Result<Vec<Captured>, CommandError> {
+    let mut bytes = Vec::new();
+    let done = if file == Path::new("-") {
+        std::io::stdin().lock().read_to_end(&mut bytes).map(|_| ())
+    } else {
+        std::fs::read(file).map(|found| bytes = found)
+    };
+    done.map_err(|error| CommandError::Usage(format!("cannot read {}: {error}", file.display())))?;
+    let captured: Result<Vec<Captured>, _> = serde_json::Deserializer::from_slice(&bytes)
+        .into_iter()
+        .collect();
+    match captured {
+        Ok(captured) if captured.is_empty() => Err(CommandError::Usage(format!(
+            "{} holds no request",
+            file.display()
+        ))),
+        Ok(captured) => Ok(captured),
+        Err(error) => Err(CommandError::Usage(format!(
+            "{} is not a captured request: {error}",
+            file.display()
+        ))),
+    }
+}
+
+fn bench(config_path: Option<&Path>, args: &Args) -> Result<Bench, CommandError> {
+    let catalogued = provider::named(&args.provider);
+    // The configuration is needed for a source or a provider of one's own, and only then.
+    let config = if args.source.is_some() || catalogued.is_none() {
+        Some(Config::load(config_path)?)
+    } else {
+        None
+    };
+    let at = args.at.unwrap_or_else(|| Clock::system().now());
+    if let (Some(name), Some(config)) = (&args.source, &config) {
+        let source = config
+            .sources
+            .iter()
+            .find(|source| source.name.as_str() == name);
+        let source = source
+            .ok_or_else(|| CommandError::Usage(format!("no source `{name}` is configured")))?;
+        if source.provider.name != args.provider {
+            let theirs = &source.provider.name;
+            return Err(CommandError::Usage(format!(
+                "source `{name}` has the provider `{theirs}`, not `{}`",
+                args.provider
+            )));
+        }
+        let configured = Some(source.public_url.clone()).filter(|url| !url.is_empty());
+        return Ok(Bench {
+            provider: source.provider.clone(),
+            credentials: source.secrets.clone(),
+            at,
+            public_url: args.public_url.clone().or(configured),
+        });
+    }
+    let own = config.and_then(|config| config.providers.get(&args.provider).cloned());
+    let provider = own
+        .or(catalogued)
+        .ok_or_else(|| recipient::unknown(&args.provider))?;
+    let credentials = match (&args.secret, &args.secret_file) {
+        (Some(secret), _) => listed(secret.as_bytes()),
+        (None, Some(file)) => vec![recipient::read_secret(file)?],
+        (None, None) if provider.proof.needs_secret() => {
+            let problem = "no secret to check with; pass --secret, --secret-file or --source";
+            return Err(CommandError::Usage(problem.to_owned()));
+        }
+        (None, None) => Vec::new(),
+    };
+    Ok(Bench {
+        provider,
+        credentials,
+        at,
+        public_url: args.public_url.clone(),
+    })
+}
+
+/// A secret, or a JSON list of several.
+fn listed(text: &[u8]) -> Vec<Credential> {
+    let list = serde_json::from_slice::<Vec<Value>>(text).ok();
+    let list = list.and_then(|list| {
+        let all: Option<Vec<_>> = list.into_iter().map(recipient::named_credential).collect();
+        all.filter(|all| !all.is_empty())
+    });
+    list.unwrap_or_else(|| vec![recipient::credential(text)])
+}
+
+impl Bench {
+    fn verdict(&self, captured: Captured, siblings: &[Provider]) -> Result<Verdict, CommandError> {
+        let keys = Keyring::new(&self.provider.secret, &self.credentials);
+        let keys = match keys {
+            Ok(keys) => keys,
+            Err((_, error)) => return Ok(Verdict::unusable_secret(&error.to_string())),
+        };
+        let headers = captured.headers();
+        let body = captured.body()?;
+        let url = captured.url_for(self.public_url.as_deref());
+        let method = captured.method.to_ascii_uppercase();
+        let request = Request {
+            method: &method,
+            url: &url,
+            headers: &headers,
+            body: &body,
+        };
+        match verify(&self.provider.proof, &keys, &request, self.at) {
+            Ok(verified) => Ok(Verdict {
+                is_genuine: true,
+                secret: verified.secret.map(|position| position + 1),
+                code: "genuine",
+                text: format!("the proof covers {}", verified.coverage),
+                hint: None,
+            }),
+            Err(rejection) => {
+                let case = Case {
+                    provider: &self.provider,
+                    credentials: &self.credentials,
+                    request: &request,
+                    now: self.at,
+                };
+                Ok(Verdict::rejected(
+                    &rejection,
+                    explain(&case, &rejection, siblings),
+                ))
+            }
+        }
+    }
+}
+
+impl Captured {
+    fn headers(&self) -> Headers {
+        let mut pairs = Vec::new();
+        for (name, values) in &self.headers {
+            let values = match values {
+                Values::Once(value) => std::slice::from_ref(value),
+                Values::Often(values) => values.as_slice(),
+            };
+            // HTTP takes no notice of case and of spaces around values.
+            let name = name.to_ascii_lowercase();
+            let trimmed = values.iter().map(|value| value.trim_matches([' ', '\t']));
+            pairs.extend(trimmed.map(|value| (name.clone(), value.as_bytes().to_vec())));
+        }
+        Headers::new(pairs)
+    }
+
+    fn body(&self) -> Result<Vec<u8>, CommandError> {
+        match (&self.body, &self.body_base64) {
+            (Some(_), Some(_)) => Err(CommandError::Usage(
+                "a request has `body` or `body_base64`, not both".into(),
+            )),
+            (Some(body), None) => Ok(body.clone().into_bytes()),
+            (None, Some(text)) => STANDARD.decode(text).map_err(|error| {
+                CommandError::Usage(format!("`body_base64` is not base64: {error}"))
+            }),
+            (None, None) => Ok(Vec::new()),
+        }
+    }
+
+    fn url_for(&self, public_url: Option<&str>) -> String {
+        let Some(base) = public_url else {
+            return self.url.clone();
+        };
+        let after_scheme = self
+            .url
+            .split_once("://")
+            .map_or(self.url.as_str(), |(_, rest)| rest);
+        let path = after_scheme
+            .find('/')
+            .map_or("", |start| &after_scheme[start..]);
+        format!("{}{path}", base.trim_end_matches('/'))
+    }
+}
+
+impl Verdict {
+    fn rejected(rejection: &Rejection, hint: String) -> Self {
+        Self {
+            is_genuine: false,
+            secret: None,
+            code: rejection.code(),
+            text: rejection.to_string(),
+            hint: Some(hint),
+        }
+    }
+
+    fn unusable_secret(error: &str) -> Self {
+        Self {
+            is_genuine: false,
+            secret: None,
+            code: "unusable_secret",
+            text: format!("the secret {error}"),
+            hint: None,
+        }
+    }
+
+    fn lines(&self) -> String {
+        let mut lines = match (self.is_genuine, self.secret) {
+            (true, Some(position)) => format!("genuine, by secret {position}; {}\n", self.text),
+            (true, None) => format!("taken unchecked; {}\n", self.text),
+            (false, _) => format!(
+                "not genuine ({}): {}\n",
+                self.code,
+                text::harmless(&self.text)
+            ),
+        };
+        if let Some(hint) = &self.hint {
+            lines.push_str(&format!("  {}\n", text::harmless(hint)));
+        }
+        lines
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "genuine": self.is_genuine,
+            "secret": self.secret,
+            "code": self.code,
+            "message": self.text,
+            "hint": self.hint,
+        })
+    }
+}

@@ -1,0 +1,353 @@
+//! The keys of a provider that say how a request proves where it comes from.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use crate::config::reader::Table;
+use crate::config::units;
+use crate::ingest::scheme::hash::{Encoding, Hash};
+use crate::ingest::scheme::key::{KeyForm, KeyShape};
+use crate::ingest::scheme::selector::HeaderNames;
+use crate::ingest::scheme::signatures::{Notation, SignaturePlace};
+use crate::ingest::scheme::template::Template;
+use crate::ingest::scheme::timestamp::{TimestampFormat, TimestampPlace, TimestampRule, Tolerance};
+use crate::ingest::scheme::{
+    Algorithm, JwsBinding, JwsScheme, Proof, Requirement, SignatureScheme, TokenScheme,
+};
+
+use super::record::texts;
+
+/// All of them. Where a source proves otherwise than its provider, none of these applies.
+pub(super) const KEYS: [&str; 26] = [
+    "proof",
+    "signature_header",
+    "signature_pointer",
+    "separator",
+    "delimiter",
+    "tag",
+    "timestamp_tag",
+    "untagged",
+    "algorithm",
+    "algorithms",
+    "encoding",
+    "prefix",
+    "secret_form",
+    "signed",
+    "timestamp_header",
+    "timestamp_pointer",
+    "timestamp_format",
+    "timestamp_is_number",
+    "tolerance",
+    "tolerance_future",
+    "require",
+    "key_id_header",
+    "items",
+    "covers_body",
+    "issuer",
+    "body_claim",
+];
+
+/// How far the time of signing may be off, unless something else is said.
+const TOLERANCE: Duration = Duration::from_mins(5);
+/// What a tolerance may be; a longer one would be none.
+const TOLERANCES: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
+
+/// A key and what is wrong with it.
+type Wrong = (&'static str, String);
+
+/// Reads the proof and the shape of its secret; notes what does not fit together.
+pub(super) fn read(table: &mut Table<'_>, has_token: bool) -> Option<(Proof, KeyShape)> {
+    let word = table.string("proof");
+    let proof = match word.as_deref() {
+        Some(word) => read_as(word, table),
+        None => Err(("proof", "is missing".to_owned())),
+    };
+    match proof {
+        Ok((proof, shape)) => {
+            let shape = KeyShape {
+                has_verify_token: has_token,
+                ..shape
+            };
+            Some((proof, shape))
+        }
+        Err((key, problem)) => {
+            table.problem(key, problem);
+            None
+        }
+    }
+}
+
+/// Notes keys of other proofs.
+pub(super) fn refuse_rest(proof: &Proof, table: &mut Table<'_>) {
+    let what = match proof {
+        Proof::None => "this provider checks no signature",
+        _ => "this proof does not use it",
+    };
+    for key in KEYS {
+        if table.take(key).is_some() {
+            table.problem(key, format_args!("has no effect: {what}"));
+        }
+    }
+}
+
+fn read_as(word: &str, table: &mut Table<'_>) -> Result<(Proof, KeyShape), Wrong> {
+    let text = KeyShape::plain(KeyForm::Text);
+    let shape = |main, has_certificates| KeyShape {
+        main,
+        has_certificates,
+        ..text
+    };
+    match word {
+        "none" => Ok((Proof::None, text)),
+        "hmac" | "hash" | "ed25519" | "ecdsa-p256" => {
+            let (scheme, form) = signature(word, table)?;
+            let id = scheme.key_id.as_ref().map(|_| ("key", false));
+            let shape = KeyShape {
+                id,
+                ..KeyShape::plain(form)
+            };
+            Ok((Proof::Signature(Box::new(scheme)), shape))
+        }
+        "token" | "basic" => Ok((Proof::Token(token(word, table)?), text)),
+        "jws" => Ok((Proof::Jws(jws(table)?), KeyShape::plain(KeyForm::PemOrText))),
+        "twilio" => Ok((Proof::Twilio, text)),
+        "braintree" => {
+            let shape = KeyShape {
+                main: "private_key",
+                id: Some(("public_key", true)),
+                ..KeyShape::plain(KeyForm::Sha1)
+            };
+            Ok((Proof::Braintree, shape))
+        }
+        "contentful" => {
+            let tolerance = tolerance(table)?.unwrap_or(Tolerance::both(TOLERANCE));
+            Ok((Proof::Contentful(tolerance), text))
+        }
+        "paypal" => Ok((Proof::PayPal, shape("webhook_id", true))),
+        "aws-sns" => Ok((Proof::AwsSns, shape("topic_arn", true))),
+        other => Err((
+            "proof",
+            format!(
+                "`{other}` is not one of `hmac`, `hash`, `ed25519`, `ecdsa-p256`, `token`, `basic`, \
+                 `jws`, `twilio`, `braintree`, `contentful`, `paypal`, `aws-sns`, `none`"
+            ),
+        )),
+    }
+}
+
+fn place(table: &mut Table<'_>) -> Result<SignaturePlace, Wrong> {
+    let header = table.parse("signature_header").map(SignaturePlace::Header);
+    let body = table.parse("signature_pointer").map(SignaturePlace::Body);
+    header
+        .or(body)
+        .ok_or(("signature_header", "is missing".to_owned()))
+}
+
+fn signature(word: &str, table: &mut Table<'_>) -> Result<(SignatureScheme, KeyForm), Wrong> {
+    let hash: Option<Hash> = table.parse("algorithm");
+    let hash = hash.unwrap_or(Hash::Sha256);
+    let (algorithm, encoding, form) = match word {
+        "hash" => (Algorithm::Digest(hash), Encoding::Hex, KeyForm::Text),
+        "ed25519" => (Algorithm::Ed25519, Encoding::Base64, KeyForm::Ed25519Base64),
+        "ecdsa-p256" => (Algorithm::EcdsaP256, Encoding::Base64, KeyForm::Spki),
+        _ => (Algorithm::Hmac(hash), Encoding::Hex, KeyForm::Text),
+    };
+    let notation = notation(table);
+    let timestamp = timestamp(table, &notation)?;
+    let scheme = SignatureScheme {
+        place: place(table)?,
+        prefix: table.string("prefix").unwrap_or_default(),
+        algorithm,
+        encoding: table.parse("encoding").unwrap_or(encoding),
+        signed: signed(table, timestamp.as_ref(), algorithm)?,
+        notation,
+        timestamp,
+        requirements: requirements(table)?,
+        key_id: table.parse("key_id_header"),
+        items: table.parse("items"),
+    };
+    Ok((scheme, table.parse("secret_form").unwrap_or(form)))
+}
+
+fn notation(table: &mut Table<'_>) -> Notation {
+    let separator = table.string("separator");
+    let delimiter = table.string("delimiter");
+    let tag = table.string("tag");
+    let timestamp_tag = table.string("timestamp_tag");
+    let takes_untagged = table.boolean("untagged").unwrap_or(false);
+    match (tag, separator) {
+        (Some(tag), separator) => Notation::Tagged {
+            separator: separator.unwrap_or_else(|| ",".to_owned()),
+            delimiter: delimiter.unwrap_or_else(|| "=".to_owned()),
+            tag,
+            timestamp_tag,
+            takes_untagged,
+        },
+        (None, Some(separator)) => Notation::Positional { separator },
+        (None, None) => Notation::Plain,
+    }
+}
+
+fn timestamp(table: &mut Table<'_>, notation: &Notation) -> Result<Option<TimestampRule>, Wrong> {
+    let header = table.parse("timestamp_header").map(TimestampPlace::Header);
+    let is_number = table.boolean("timestamp_is_number").unwrap_or(false);
+    let body = table.parse("timestamp_pointer");
+    let body = body.map(|pointer| TimestampPlace::Body { pointer, is_number });
+    let beside = notation
+        .has_timestamp()
+        .then_some(TimestampPlace::WithSignature);
+    let format = table.parse("timestamp_format");
+    let is_told = table.has("tolerance");
+    let tolerance = tolerance(table)?;
+    match header.or(body).or(beside) {
+        Some(place) => Ok(Some(TimestampRule {
+            place,
+            format: format.unwrap_or(TimestampFormat::Seconds),
+            tolerance: if is_told {
+                tolerance
+            } else {
+                Some(Tolerance::both(TOLERANCE))
+            },
+        })),
+        None if is_told => Err(("tolerance", "needs `timestamp_header`".to_owned())),
+        None => Ok(None),
+    }
+}
+
+/// The tolerance that is told; none if it is `none` or not told.
+fn tolerance(table: &mut Table<'_>) -> Result<Option<Tolerance>, Wrong> {
+    let mut read = |key: &'static str| match table.string(key) {
+        None => Ok(None),
+        Some(text) if text == "none" && key == "tolerance" => Ok(None),
+        Some(text) => {
+            let wrong = |error: &dyn Display| (key, error.to_string());
+            let duration = units::duration(&text).map_err(|error| wrong(&error))?;
+            if !TOLERANCES.contains(&duration) {
+                return Err(wrong(&format_args!("`{text}` is outside 0s to 24h")));
+            }
+            Ok(Some(duration))
+        }
+    };
+    let (past, future) = (read("tolerance")?, read("tolerance_future")?);
+    Ok(past.map(|past| Tolerance {
+        past,
+        future: future.unwrap_or(past),
+    }))
+}
+
+fn signed(
+    table: &mut Table<'_>,
+    timestamp: Option<&TimestampRule>,
+    algorithm: Algorithm,
+) -> Result<Template, Wrong> {
+    let wrong = |problem: &str| Err(("signed", problem.to_owned()));
+    let default = match timestamp.map(|rule| &rule.place) {
+        Some(TimestampPlace::Header(_) | TimestampPlace::WithSignature) => "{timestamp}.{body}",
+        Some(TimestampPlace::Body { .. }) | None => "{body}",
+    };
+    let told = table.has("signed");
+    let signed: Option<Template> = table.parse("signed");
+    let signed = match signed {
+        Some(signed) => signed,
+        None if told => return wrong("is not a template"),
+        None => default.parse().map_err(|_| ("signed", String::new()))?,
+    };
+    let covers_body = table.boolean("covers_body");
+    match (signed.covers_body(), covers_body) {
+        (true, None | Some(true)) | (false, Some(false)) => {}
+        (true, Some(false)) => {
+            return Err((
+                "covers_body",
+                "is `true`: what is signed has the body".to_owned(),
+            ));
+        }
+        (false, None | Some(true)) => {
+            return wrong(
+                "must contain `{body}`, or anything would pass; `covers_body = false` says that this is meant",
+            );
+        }
+    }
+    match timestamp.map(|rule| &rule.place) {
+        None if signed.has_timestamp() => {
+            return wrong("has `{timestamp}`, which needs `timestamp_header`");
+        }
+        Some(TimestampPlace::Header(_) | TimestampPlace::WithSignature)
+            if !signed.has_timestamp() =>
+        {
+            return wrong(
+                "leaves out `{timestamp}`, so that `timestamp_header` would prove nothing",
+            );
+        }
+        Some(TimestampPlace::Body { .. }) if !signed.has_timestamp() && !signed.covers_body() => {
+            return wrong(
+                "leaves out `{timestamp}`, so that `timestamp_pointer` would prove nothing",
+            );
+        }
+        Some(_) | None => {}
+    }
+    match algorithm {
+        Algorithm::Digest(_) if !signed.has_secret() => wrong("must contain `{secret}`"),
+        Algorithm::Hmac(_) | Algorithm::Ed25519 | Algorithm::EcdsaP256 if signed.has_secret() => {
+            wrong("has `{secret}`, which only `proof = \"hash\"` uses")
+        }
+        _ => Ok(signed),
+    }
+}
+
+fn requirements(table: &mut Table<'_>) -> Result<Vec<Requirement>, Wrong> {
+    let Some(required) = table.table("require") else {
+        return Ok(Vec::new());
+    };
+    let requirement = |(header, value): (String, toml::Value)| {
+        let header: HeaderNames = header.parse().map_err(|error| wrong_requirement(&error))?;
+        let value = value
+            .as_str()
+            .ok_or_else(|| wrong_requirement(&"must hold texts"))?;
+        Ok(Requirement {
+            header,
+            value: value.to_owned(),
+        })
+    };
+    required.into_rest().into_iter().map(requirement).collect()
+}
+
+fn wrong_requirement(error: &dyn Display) -> Wrong {
+    ("require", error.to_string())
+}
+
+fn token(word: &str, table: &mut Table<'_>) -> Result<TokenScheme, Wrong> {
+    let is_basic = word == "basic";
+    let prefix = if is_basic { "Basic " } else { "" };
+    let place = match is_basic && !table.has("signature_header") {
+        true => SignaturePlace::Header(
+            "authorization"
+                .parse()
+                .map_err(|_| ("proof", String::new()))?,
+        ),
+        false => place(table)?,
+    };
+    Ok(TokenScheme {
+        place,
+        prefix: table.string("prefix").unwrap_or_else(|| prefix.to_owned()),
+        is_basic,
+        items: table.parse("items"),
+    })
+}
+
+fn jws(table: &mut Table<'_>) -> Result<JwsScheme, Wrong> {
+    let missing = |key| (key, "is missing".to_owned());
+    let encoding = table.parse("encoding").unwrap_or(Encoding::Hex);
+    let binding = match table.string("body_claim") {
+        Some(claim) => JwsBinding::Body { claim, encoding },
+        None => JwsBinding::Address,
+    };
+    Ok(JwsScheme {
+        header: table
+            .parse("signature_header")
+            .ok_or_else(|| missing("signature_header"))?,
+        prefix: table.string("prefix").unwrap_or_default(),
+        algorithms: texts(table, "algorithms").ok_or_else(|| missing("algorithms"))?,
+        issuer: table.string("issuer"),
+        binding,
+    })
+}

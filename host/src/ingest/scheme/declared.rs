@@ -1,0 +1,282 @@
+//! The schemes that are told by places, an algorithm and a template: nearly all of them.
+
+use std::borrow::Cow;
+
+use crate::clock::Timestamp;
+use crate::ingest::verify::{Rejection, Request, Verified};
+use crate::json::{self, Pointer};
+
+use super::Coverage;
+use super::hash::{Encoding, Hash};
+use super::key::{Key, Keyring};
+use super::public_key::Signing;
+use super::selector::HeaderNames;
+use super::signatures::{Notation, SignaturePlace};
+use super::template::{Piece, Scope, Template, json_value};
+use super::timestamp::{TimestampPlace, TimestampRule};
+
+/// Most signatures that are checked with a public key, which takes 50 µs each.
+const SLOW_CANDIDATES_MAX: usize = 8;
+
+/// A signature over what a template says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignatureScheme {
+    /// Where signatures stand.
+    pub place: SignaturePlace,
+    /// How several are written.
+    pub notation: Notation,
+    /// What stands before each, compared exactly.
+    pub prefix: String,
+    /// How it is made.
+    pub algorithm: Algorithm,
+    /// How it is written.
+    pub encoding: Encoding,
+    /// What is signed.
+    pub signed: Template,
+    /// The time of signing, and how far it may be from ours.
+    pub timestamp: Option<TimestampRule>,
+    /// What must stand in further headers.
+    pub requirements: Vec<Requirement>,
+    /// The header by which the sender names the key.
+    pub key_id: Option<HeaderNames>,
+    /// The list in the JSON body of which every item has a signature of its own.
+    pub items: Option<Pointer>,
+}
+
+/// How a signature is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// A keyed hash (HMAC).
+    Hmac(Hash),
+    /// A plain hash over what is signed, the key in it.
+    Digest(Hash),
+    /// Ed25519.
+    Ed25519,
+    /// ECDSA on P-256 with SHA-256, in DER.
+    EcdsaP256,
+}
+
+/// A header and the value that it must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    /// The header.
+    pub header: HeaderNames,
+    /// Its value, compared exactly.
+    pub value: String,
+}
+
+impl SignatureScheme {
+    /// How much of the body the signature covers.
+    pub fn coverage(&self) -> Coverage {
+        if self.signed.covers_body() {
+            Coverage::Body
+        } else {
+            Coverage::Parts
+        }
+    }
+
+    /// Checks a request's signature, or each of its items', at its time of receipt.
+    ///
+    /// # Errors
+    /// The first [`Rejection`] found: requirements, signatures, and last the time, so that
+    /// "stale" means that the rest was right.
+    pub fn verify(
+        &self,
+        keys: &Keyring,
+        request: &Request<'_>,
+        now: Timestamp,
+    ) -> Result<Verified, Rejection> {
+        for requirement in &self.requirements {
+            requirement.check(request)?;
+        }
+        let keys = self.keys_named(keys, request)?;
+        let Some(items) = &self.items else {
+            return self.verify_one(&keys, request, request.body, now);
+        };
+        let mut last = None;
+        for item in self::items(request.body, items)? {
+            last = Some(self.verify_one(&keys, request, item.as_bytes(), now)?);
+        }
+        // Who sends no item has signed nothing.
+        last.ok_or_else(|| Rejection::MissingSignature(self.place.name()))
+    }
+
+    /// Checks one signature; `json` is what pointers look into.
+    fn verify_one(
+        &self,
+        keys: &[(usize, &Key)],
+        request: &Request<'_>,
+        json: &[u8],
+        now: Timestamp,
+    ) -> Result<Verified, Rejection> {
+        let place = || self.place.name();
+        let texts = self.place.texts(request, json)?;
+        let found = self.notation.read(&texts, &self.prefix, place)?;
+        let time = || self.time(found.timestamp, request);
+        // A time that is not signed by itself stands in the body: that is checked first.
+        let is_signed = self.signed.has_timestamp();
+        let signed_time = if is_signed { time()? } else { Cow::default() };
+        let pieces = self.signed.render(Scope {
+            request,
+            timestamp: &signed_time,
+            json,
+        })?;
+        let secret = self.matching(keys, &pieces, &found.signatures);
+        let secret = secret.ok_or_else(|| Rejection::WrongSignature(place()))?;
+        let signed_at = match &self.timestamp {
+            Some(rule) if is_signed => rule.check(&signed_time, now)?,
+            Some(rule) => rule.check(&time()?, now)?,
+            None => None,
+        };
+        Ok(Verified {
+            secret: Some(secret),
+            signed_at,
+            coverage: self.coverage(),
+        })
+    }
+
+    /// The keys that the request names, with their positions; all if it names none.
+    fn keys_named<'k>(
+        &self,
+        keys: &'k Keyring,
+        request: &Request<'_>,
+    ) -> Result<Vec<(usize, &'k Key)>, Rejection> {
+        let keys = keys.keys().iter().enumerate();
+        let Some(header) = &self.key_id else {
+            return Ok(keys.collect());
+        };
+        let place = || format!("header `{header}`");
+        let id = header.only(request.headers)?;
+        let id = id.ok_or_else(|| Rejection::MissingPart(place()))?;
+        let is_named =
+            |(_, key): &(usize, &Key)| key.id.as_ref().is_none_or(|own| own.as_bytes() == id);
+        let named: Vec<_> = keys.filter(is_named).collect();
+        if named.is_empty() {
+            return Err(Rejection::UnknownKey(place()));
+        }
+        Ok(named)
+    }
+
+    /// The text of the time of signing; empty where the scheme has none.
+    fn time<'r>(
+        &self,
+        beside: Option<&'r str>,
+        request: &Request<'r>,
+    ) -> Result<Cow<'r, str>, Rejection> {
+        let Some(rule) = &self.timestamp else {
+            return Ok(Cow::default());
+        };
+        let missing = || Rejection::MissingTimestamp(rule.place_name());
+        let malformed = || Rejection::MalformedTimestamp(rule.place_name());
+        match &rule.place {
+            TimestampPlace::Header(names) => {
+                let value = names.only(request.headers)?.ok_or_else(missing)?;
+                let text = std::str::from_utf8(value).map_err(|_| malformed())?;
+                Ok(text.into())
+            }
+            TimestampPlace::WithSignature => beside.map(Cow::from).ok_or_else(missing),
+            TimestampPlace::Body { pointer, is_number } => {
+                let raw = json::find_once(request.body, pointer);
+                let raw = raw
+                    .map_err(Rejection::unreadable_body)?
+                    .ok_or_else(missing)?;
+                if *is_number && raw.starts_with('"') {
+                    return Err(malformed());
+                }
+                let text = json_value(request.body, pointer)?.ok_or_else(missing)?;
+                Ok(text.into())
+            }
+        }
+    }
+
+    /// The position of a key that gives one of the signatures. Every key is tried, so that
+    /// the time taken does not tell which matched.
+    fn matching(
+        &self,
+        keys: &[(usize, &Key)],
+        pieces: &[Piece<'_>],
+        signatures: &[&str],
+    ) -> Option<usize> {
+        let message = match self.algorithm {
+            Algorithm::Hmac(_) | Algorithm::Digest(_) => Vec::new(),
+            Algorithm::Ed25519 | Algorithm::EcdsaP256 => {
+                bytes(pieces, &[]).collect::<Vec<_>>().concat()
+            }
+        };
+        let mut matched = None;
+        for (position, key) in keys {
+            let is_match = match self.algorithm {
+                Algorithm::Hmac(hash) => key.shared().is_some_and(|key| {
+                    self.is_among(signatures, &hash.keyed(key, bytes(pieces, &[])))
+                }),
+                Algorithm::Digest(hash) => key
+                    .shared()
+                    .is_some_and(|key| self.is_among(signatures, &hash.plain(bytes(pieces, key)))),
+                Algorithm::Ed25519 => self.is_signed(key, Signing::Ed25519, &message, signatures),
+                Algorithm::EcdsaP256 => {
+                    self.is_signed(key, Signing::EcdsaDer, &message, signatures)
+                }
+            };
+            if is_match {
+                matched = Some(*position);
+            }
+        }
+        matched
+    }
+
+    fn is_among(&self, signatures: &[&str], right: &[u8]) -> bool {
+        let mut is_among = false;
+        for signature in signatures {
+            is_among |= self.encoding.is_written(signature, right);
+        }
+        is_among
+    }
+
+    fn is_signed(&self, key: &Key, signing: Signing, message: &[u8], signatures: &[&str]) -> bool {
+        let mut signatures = signatures.iter().take(SLOW_CANDIDATES_MAX);
+        key.public().is_some_and(|key| {
+            signatures.any(|text| {
+                let signature = self.encoding.decode(text);
+                signature.is_some_and(|bytes| key.has_signed(signing, message, &bytes))
+            })
+        })
+    }
+
+    /// The text of a signature with a shared key, as the sender writes it.
+    pub(super) fn write(&self, key: &Key, pieces: &[Piece<'_>]) -> Option<String> {
+        let key = key.shared()?;
+        let hash = match self.algorithm {
+            Algorithm::Hmac(hash) => hash.keyed(key, bytes(pieces, &[])),
+            Algorithm::Digest(hash) => hash.plain(bytes(pieces, key)),
+            Algorithm::Ed25519 | Algorithm::EcdsaP256 => return None,
+        };
+        Some(format!("{}{}", self.prefix, self.encoding.encode(&hash)))
+    }
+}
+
+impl Requirement {
+    fn check(&self, request: &Request<'_>) -> Result<(), Rejection> {
+        if self.header.only(request.headers)? == Some(self.value.as_bytes()) {
+            return Ok(());
+        }
+        Err(Rejection::Requirement {
+            place: format!("header `{}`", self.header),
+            wanted: self.value.clone(),
+        })
+    }
+}
+
+/// The items of the list that the pointer names.
+pub(super) fn items<'b>(body: &'b [u8], list: &Pointer) -> Result<Vec<&'b str>, Rejection> {
+    let found = json::find_once(body, list).map_err(Rejection::unreadable_body)?;
+    let list = found.ok_or_else(|| Rejection::MissingPart(format!("`{list}` in the body")))?;
+    json::items(list).map_err(Rejection::unreadable_body)
+}
+
+/// What is signed, the key put in where it is part of it.
+fn bytes<'p>(pieces: &'p [Piece<'_>], secret: &'p [u8]) -> impl Iterator<Item = &'p [u8]> {
+    pieces.iter().map(move |piece| match piece {
+        Piece::Bytes(bytes) => &**bytes,
+        Piece::Secret => secret,
+    })
+}

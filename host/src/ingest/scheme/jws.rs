@@ -1,0 +1,252 @@
+//! Senders that sign a token which binds the body or the address (JWS, RFC 7515 and 7519).
+//!
+//! The key decides what may have signed, never the token: a public key is no HMAC key, and
+//! `none` is no algorithm (RFC 8725 section 3.1).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::clock::Timestamp;
+use crate::ingest::verify::{Rejection, Request, Verified};
+use crate::json::{self, Pointer};
+
+use super::hash::{Encoding, Hash, is_same};
+use super::key::{Key, Keyring, Material};
+use super::public_key::Signing;
+use super::selector::HeaderNames;
+use super::{Coverage, jira_connect};
+
+/// Longest token that is looked at.
+const TOKEN_BYTES_MAX: usize = 8192;
+
+/// A signed token in a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwsScheme {
+    /// The header.
+    pub header: HeaderNames,
+    /// What stands before the token, compared exactly.
+    pub prefix: String,
+    /// The algorithms that the sender uses, such as `HS256`.
+    pub algorithms: Vec<String>,
+    /// What `iss` must be.
+    pub issuer: Option<String>,
+    /// What the token binds.
+    pub binding: JwsBinding,
+}
+
+/// What a token binds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JwsBinding {
+    /// A claim is the SHA-256 of the body.
+    Body {
+        /// Its name.
+        claim: String,
+        /// How the hash is written.
+        encoding: Encoding,
+    },
+    /// `qsh` is the hash of method, path and query (Atlassian Connect).
+    Address,
+}
+
+/// A token in its parts.
+struct Token<'t> {
+    header: Vec<u8>,
+    claims: Vec<u8>,
+    signed: &'t [u8],
+    signature: Vec<u8>,
+}
+
+impl JwsScheme {
+    /// How much of the body the token covers.
+    pub fn coverage(&self) -> Coverage {
+        match self.binding {
+            JwsBinding::Body { .. } => Coverage::Body,
+            JwsBinding::Address => Coverage::Nothing,
+        }
+    }
+
+    /// Whether the token binds the address.
+    pub fn covers_url(&self) -> bool {
+        self.binding == JwsBinding::Address
+    }
+
+    /// Checks a request's token at its time of receipt.
+    ///
+    /// # Errors
+    /// The token is missing, not one, not by one of the keys, out of date, or for another
+    /// request.
+    pub fn verify(
+        &self,
+        keys: &Keyring,
+        request: &Request<'_>,
+        now: Timestamp,
+    ) -> Result<Verified, Rejection> {
+        let place = || format!("header `{}`", self.header);
+        let malformed = || Rejection::MalformedSignature(place());
+        let value = self.header.only(request.headers)?;
+        let value = value.ok_or_else(|| Rejection::MissingSignature(place()))?;
+        let text = std::str::from_utf8(value).ok();
+        let text = text.and_then(|text| text.strip_prefix(&self.prefix));
+        let token = text.and_then(Token::read).ok_or_else(malformed)?;
+        let algorithm = claim(&token.header, "alg")?.ok_or_else(malformed)?;
+        // Extensions that must be understood: we understand none (RFC 7515 section 4.1.11).
+        let is_extended = json::find_once(&token.header, &pointer("crit"));
+        if !self.algorithms.contains(&algorithm) || is_extended != Ok(None) {
+            return Err(malformed());
+        }
+        let mut matched = None;
+        for (position, key) in keys.keys().iter().enumerate() {
+            if token.is_by(key, &algorithm) {
+                matched = Some(position);
+            }
+        }
+        let secret = matched.ok_or_else(|| Rejection::WrongSignature(place()))?;
+        let signed_at = self.check_claims(&token.claims, request, now)?;
+        Ok(Verified {
+            secret: Some(secret),
+            signed_at,
+            coverage: self.coverage(),
+        })
+    }
+
+    fn check_claims(
+        &self,
+        claims: &[u8],
+        request: &Request<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Rejection> {
+        if let Some(issuer) = &self.issuer
+            && claim(claims, "iss")?.as_ref() != Some(issuer)
+        {
+            return Err(Rejection::Requirement {
+                place: "the token's `iss`".to_owned(),
+                wanted: issuer.clone(),
+            });
+        }
+        if let Some(expires) = time(claims, "exp")?
+            && now >= expires
+        {
+            return Err(Rejection::Stale {
+                age_s: now.since(expires).as_secs(),
+                tolerance_s: 0,
+            });
+        }
+        if let Some(begins) = time(claims, "nbf")?
+            && now < begins
+        {
+            return Err(Rejection::Future {
+                ahead_s: begins.since(now).as_secs(),
+                tolerance_s: 0,
+            });
+        }
+        let (name, right, encoding) = match &self.binding {
+            JwsBinding::Body { claim, encoding } => {
+                let hash = Hash::Sha256.plain(std::iter::once(request.body));
+                (claim.as_str(), hash, *encoding)
+            }
+            JwsBinding::Address => ("qsh", jira_connect::hash(request), Encoding::Hex),
+        };
+        let missing = || Rejection::MissingPart(format!("the token's `{name}`"));
+        let bound = claim(claims, name)?.ok_or_else(missing)?;
+        if !encoding.is_written(&bound, &right) {
+            return Err(match self.binding {
+                JwsBinding::Body { .. } => Rejection::AlteredBody(format!("the token's `{name}`")),
+                JwsBinding::Address => Rejection::OtherAddress(format!("the token's `{name}`")),
+            });
+        }
+        time(claims, "iat")
+    }
+
+    /// The header's full text for a request, as the sender writes it; none with a public key.
+    pub(super) fn write(&self, key: &Key, request: &Request<'_>, now: Timestamp) -> Option<String> {
+        const LIFETIME_S: i64 = 180;
+        let (name, bound) = match &self.binding {
+            JwsBinding::Body { claim, encoding } => {
+                let hash = Hash::Sha256.plain(std::iter::once(request.body));
+                (claim.as_str(), encoding.encode(&hash))
+            }
+            JwsBinding::Address => ("qsh", Encoding::Hex.encode(&jira_connect::hash(request))),
+        };
+        let issued = now.seconds();
+        let mut claims =
+            serde_json::json!({"iat": issued, "exp": issued + LIFETIME_S, name: bound});
+        if let Some(issuer) = &self.issuer {
+            claims["iss"] = issuer.as_str().into();
+        }
+        let encode = |part: &str| URL_SAFE_NO_PAD.encode(part);
+        let header = encode(r#"{"alg":"HS256","typ":"JWT"}"#);
+        let signed = format!("{header}.{}", encode(&claims.to_string()));
+        let signature = Hash::Sha256.keyed(key.shared()?, std::iter::once(signed.as_bytes()));
+        Some(format!(
+            "{}{signed}.{}",
+            self.prefix,
+            URL_SAFE_NO_PAD.encode(signature)
+        ))
+    }
+}
+
+impl<'t> Token<'t> {
+    fn read(text: &'t str) -> Option<Self> {
+        if text.len() > TOKEN_BYTES_MAX {
+            return None;
+        }
+        let (signed, signature) = text.rsplit_once('.')?;
+        let (header, claims) = signed.split_once('.')?;
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
+        Some(Self {
+            header: decode(header)?,
+            claims: decode(claims)?,
+            signed: signed.as_bytes(),
+            signature: decode(signature)?,
+        })
+    }
+
+    fn is_by(&self, key: &Key, algorithm: &str) -> bool {
+        match &key.material {
+            Material::Shared(secret) => {
+                let hash = match algorithm {
+                    "HS256" => Hash::Sha256,
+                    "HS384" => Hash::Sha384,
+                    "HS512" => Hash::Sha512,
+                    _ => return false,
+                };
+                let right = hash.keyed(secret.expose(), std::iter::once(self.signed));
+                is_same(&right, &self.signature)
+            }
+            Material::Public(key) => {
+                let signing = match algorithm {
+                    "RS256" => Signing::RsaSha256,
+                    "RS384" => Signing::RsaSha384,
+                    "RS512" => Signing::RsaSha512,
+                    "ES256" => Signing::EcdsaFixed,
+                    "EdDSA" => Signing::Ed25519,
+                    _ => return false,
+                };
+                key.has_signed(signing, self.signed, &self.signature)
+            }
+        }
+    }
+}
+
+fn pointer(name: &str) -> Pointer {
+    let escaped = name.replace('~', "~0").replace('/', "~1");
+    format!("/{escaped}")
+        .parse()
+        .expect("a pointer begins with a slash")
+}
+
+fn claim(claims: &[u8], name: &str) -> Result<Option<String>, Rejection> {
+    super::template::json_value(claims, &pointer(name))
+}
+
+/// A claim that is a time: seconds since 1970, maybe with decimals.
+fn time(claims: &[u8], name: &str) -> Result<Option<Timestamp>, Rejection> {
+    let Some(text) = claim(claims, name)? else {
+        return Ok(None);
+    };
+    let malformed = || Rejection::MalformedTimestamp(format!("the token's `{name}`"));
+    let whole = text.split('.').next().unwrap_or_default();
+    let seconds: i64 = whole.parse().map_err(|_| malformed())?;
+    let ms = seconds.checked_mul(1000).ok_or_else(malformed)?;
+    Ok(Some(Timestamp::from_millis(ms)))
+}

@@ -1,0 +1,387 @@
+//! What a source's secrets are once its scheme has read them.
+//!
+//! A [`Credential`] is what an operator pastes; a [`Keyring`] is what verification uses.
+//! Reading happens once, when the configuration is read, so that a secret which cannot be
+//! one is a problem at start and not a refusal at the door.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use unicode_normalization::UnicodeNormalization;
+
+use crate::config::Secret;
+
+use super::SchemeError;
+use super::public_key::PublicKey;
+
+/// Base64 as people paste it and as other decoders take it: padding may be missing, and
+/// bits that are left over at the end are not looked at.
+const PASTED: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// A secret as the operator gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// Text.
+    Text(Secret),
+    /// Named values, for schemes that need more than one.
+    Named(BTreeMap<String, Credential>),
+}
+
+/// How a secret's text becomes a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyForm {
+    /// Its bytes.
+    Text,
+    /// Base64.
+    Base64,
+    /// Base64, after an optional `whsec_`.
+    Whsec,
+    /// Base64 after `whsec_`; without that its bytes.
+    WhsecOrText,
+    /// Hexadecimal.
+    Hex,
+    /// Its bytes in Unicode's normal form NFKD.
+    Nfkd,
+    /// The SHA-1 of its bytes: Braintree's derivation.
+    Sha1,
+    /// An Ed25519 public key in hexadecimal.
+    Ed25519Hex,
+    /// An Ed25519 public key in base64, after an optional `whpk_`.
+    Ed25519Base64,
+    /// A public key as SubjectPublicKeyInfo, in PEM or base64.
+    Spki,
+    /// A public key in PEM; anything else is the key's bytes.
+    PemOrText,
+}
+
+/// Which values a scheme's secret has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyShape {
+    /// How the main value becomes a key.
+    pub form: KeyForm,
+    /// The name of the main value in a table; a secret that is text is just that.
+    pub main: &'static str,
+    /// The name of the value by which the sender names the key, and whether it must be there.
+    pub id: Option<(&'static str, bool)>,
+    /// Whether certificates may stand beside it.
+    pub has_certificates: bool,
+    /// Whether a token for a handshake may stand beside it.
+    pub has_verify_token: bool,
+}
+
+/// One key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    pub(super) material: Material,
+    /// By what the sender names it.
+    pub(super) id: Option<String>,
+    /// What a handshake must name.
+    verify_token: Option<Secret>,
+}
+
+/// What a key is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Material {
+    /// Bytes that both sides know.
+    Shared(Secret),
+    /// A key that anybody may know.
+    Public(PublicKey),
+}
+
+/// A source's keys, any of which may match, and the certificates at hand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keyring {
+    keys: Arc<[Key]>,
+    certificates: Arc<BTreeMap<String, PublicKey>>,
+}
+
+/// Why a credential is no key of its scheme. Nothing of the credential stands in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// It has no bytes.
+    #[error("is empty")]
+    Empty,
+    /// It is not written as the scheme writes keys.
+    #[error("is not {0}")]
+    Form(&'static str),
+    /// The scheme needs named values.
+    #[error("must be a table with {0}")]
+    NotNamed(String),
+    /// A named value is missing.
+    #[error("lacks `{0}`")]
+    Missing(&'static str),
+    /// A named value is not the scheme's.
+    #[error("has `{given}`, which this provider does not use; it uses {known}")]
+    Unknown {
+        /// Its name.
+        given: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// A named value is a table, or text where a table belongs.
+    #[error("`{0}` is of the wrong type")]
+    Type(String),
+    /// A certificate is none.
+    #[error("the certificate of `{0}` is not one in PEM with a key of a known kind")]
+    Certificate(String),
+}
+
+impl KeyForm {
+    /// What a key is made of, from the text of its secret.
+    ///
+    /// # Errors
+    /// [`KeyError::Form`] says what it should have been.
+    pub(super) fn read(self, secret: &[u8]) -> Result<Material, KeyError> {
+        let shared = |bytes: Cow<'_, [u8]>| Ok(Material::Shared(Secret::new(bytes.into_owned())));
+        let base64 = |text: &[u8]| PASTED.decode(text).map(Cow::Owned);
+        let public =
+            |key: Option<PublicKey>, what| key.map(Material::Public).ok_or(KeyError::Form(what));
+        let text = || std::str::from_utf8(secret).unwrap_or_default();
+        match self {
+            Self::Text => shared(secret.into()),
+            Self::Base64 => shared(base64(secret).map_err(|_| KeyError::Form("base64"))?),
+            Self::Whsec => {
+                let inner = secret.strip_prefix(b"whsec_").unwrap_or(secret);
+                let what = "`whsec_` followed by base64";
+                shared(base64(inner).map_err(|_| KeyError::Form(what))?)
+            }
+            Self::WhsecOrText => match secret.strip_prefix(b"whsec_") {
+                Some(_) => Self::Whsec.read(secret),
+                None => Self::Text.read(secret),
+            },
+            Self::Hex => {
+                let bytes = hex::decode(secret).map_err(|_| KeyError::Form("hexadecimal"))?;
+                shared(bytes.into())
+            }
+            Self::Nfkd => shared(text().nfkd().collect::<String>().into_bytes().into()),
+            Self::Sha1 => {
+                let hash = super::hash::Hash::Sha1.plain(std::iter::once(secret));
+                shared(hash.into())
+            }
+            Self::Ed25519Hex => {
+                let key = hex::decode(secret).ok();
+                let key = key.and_then(|key| PublicKey::ed25519(&key));
+                public(key, "an Ed25519 public key: 64 hexadecimal digits")
+            }
+            Self::Ed25519Base64 => {
+                let inner = secret.strip_prefix(b"whpk_").unwrap_or(secret);
+                let key = PASTED.decode(inner).ok();
+                let key = key.and_then(|key| PublicKey::ed25519(&key));
+                public(key, "an Ed25519 public key: 32 bytes in base64")
+            }
+            Self::Spki => public(
+                PublicKey::from_text(text()),
+                "a public key: SubjectPublicKeyInfo in PEM or base64",
+            ),
+            Self::PemOrText if text().trim_start().starts_with("-----BEGIN") => {
+                public(PublicKey::from_text(text().trim()), "a public key in PEM")
+            }
+            Self::PemOrText => shared(secret.into()),
+        }
+    }
+}
+
+impl KeyShape {
+    /// A secret with one value.
+    pub const fn plain(form: KeyForm) -> Self {
+        Self {
+            form,
+            main: "secret",
+            id: None,
+            has_certificates: false,
+            has_verify_token: false,
+        }
+    }
+
+    /// The names of the values, for messages.
+    pub fn names(&self) -> String {
+        let names = [
+            Some(self.main),
+            self.id.map(|(name, _)| name),
+            self.has_verify_token.then_some("verify_token"),
+            self.has_certificates.then_some("certs"),
+        ];
+        let names: Vec<String> = names
+            .into_iter()
+            .flatten()
+            .map(|name| format!("`{name}`"))
+            .collect();
+        names.join(", ")
+    }
+
+    fn read(
+        &self,
+        credential: &Credential,
+    ) -> Result<(Key, BTreeMap<String, PublicKey>), KeyError> {
+        let key = |secret: &Secret| {
+            if secret.expose().is_empty() {
+                return Err(KeyError::Empty);
+            }
+            Ok(Key {
+                material: self.form.read(secret.expose())?,
+                id: None,
+                verify_token: None,
+            })
+        };
+        let values = match credential {
+            Credential::Text(_) if self.id.is_some_and(|(_, is_needed)| is_needed) => {
+                return Err(KeyError::NotNamed(self.names()));
+            }
+            Credential::Text(secret) => return Ok((key(secret)?, BTreeMap::new())),
+            Credential::Named(values) => values,
+        };
+        let text = |name: &'static str| match values.get(name) {
+            Some(Credential::Text(text)) => Ok(Some(text)),
+            Some(Credential::Named(_)) => Err(KeyError::Type(name.to_owned())),
+            None => Ok(None),
+        };
+        self.refuse_others(values)?;
+        let mut key = key(text(self.main)?.ok_or(KeyError::Missing(self.main))?)?;
+        if let Some((name, is_needed)) = self.id {
+            let id = text(name)?.map(|id| String::from_utf8_lossy(id.expose()).into_owned());
+            if id.is_none() && is_needed {
+                return Err(KeyError::Missing(name));
+            }
+            key.id = id;
+        }
+        key.verify_token = text("verify_token")?.cloned();
+        Ok((key, certificates(values.get("certs"))?))
+    }
+
+    fn refuse_others(&self, values: &BTreeMap<String, Credential>) -> Result<(), KeyError> {
+        let is_known = |name: &str| {
+            name == self.main
+                || self.id.is_some_and(|(id, _)| id == name)
+                || (self.has_certificates && name == "certs")
+                || (self.has_verify_token && name == "verify_token")
+        };
+        match values.keys().find(|name| !is_known(name)) {
+            None => Ok(()),
+            Some(given) => Err(KeyError::Unknown {
+                given: given.clone(),
+                known: self.names(),
+            }),
+        }
+    }
+}
+
+fn certificates(given: Option<&Credential>) -> Result<BTreeMap<String, PublicKey>, KeyError> {
+    let by_url = match given {
+        None => return Ok(BTreeMap::new()),
+        Some(Credential::Named(by_url)) => by_url,
+        Some(Credential::Text(_)) => return Err(KeyError::Type("certs".to_owned())),
+    };
+    let read = |(url, pem): (&String, &Credential)| {
+        let Credential::Text(pem) = pem else {
+            return Err(KeyError::Type("certs".to_owned()));
+        };
+        let pem = std::str::from_utf8(pem.expose()).unwrap_or_default();
+        let key = PublicKey::of_certificate(pem);
+        Ok((
+            url.clone(),
+            key.ok_or_else(|| KeyError::Certificate(url.clone()))?,
+        ))
+    };
+    by_url.iter().map(read).collect()
+}
+
+impl Key {
+    /// The bytes that both sides know; none of a public key.
+    pub(crate) fn shared(&self) -> Option<&[u8]> {
+        match &self.material {
+            Material::Shared(secret) => Some(secret.expose()),
+            Material::Public(_) => None,
+        }
+    }
+
+    /// The key that anybody may know.
+    pub(super) fn public(&self) -> Option<&PublicKey> {
+        match &self.material {
+            Material::Shared(_) => None,
+            Material::Public(key) => Some(key),
+        }
+    }
+
+    /// What a handshake must name.
+    pub(crate) fn verify_token(&self) -> Option<&[u8]> {
+        self.verify_token.as_ref().map(Secret::expose)
+    }
+}
+
+impl Keyring {
+    /// The keys of some credentials.
+    ///
+    /// # Errors
+    /// The position of the first credential that is no key, and why.
+    pub fn new(shape: &KeyShape, credentials: &[Credential]) -> Result<Self, (usize, KeyError)> {
+        let mut keys = Vec::new();
+        let mut certificates = BTreeMap::new();
+        for (position, credential) in credentials.iter().enumerate() {
+            let (key, more) = shape.read(credential).map_err(|error| (position, error))?;
+            keys.push(key);
+            certificates.extend(more);
+        }
+        Ok(Self {
+            keys: keys.into(),
+            certificates: Arc::new(certificates),
+        })
+    }
+
+    /// The same with the certificate that was fetched from `url`.
+    ///
+    /// # Errors
+    /// It is not one in PEM with a key of a known kind.
+    pub fn with_certificate(&self, url: &str, pem: &str) -> Result<Self, KeyError> {
+        let key = PublicKey::of_certificate(pem);
+        let key = key.ok_or_else(|| KeyError::Certificate(url.to_owned()))?;
+        let mut certificates = (*self.certificates).clone();
+        certificates.insert(url.to_owned(), key);
+        Ok(Self {
+            keys: Arc::clone(&self.keys),
+            certificates: Arc::new(certificates),
+        })
+    }
+
+    /// The keys in the order of the configuration.
+    pub fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+
+    /// The key of the certificate at an address, if it is at hand.
+    pub(super) fn certificate(&self, url: &str) -> Option<&PublicKey> {
+        self.certificates.get(url)
+    }
+}
+
+impl FromStr for KeyForm {
+    type Err = SchemeError;
+
+    fn from_str(text: &str) -> Result<Self, SchemeError> {
+        match text {
+            "text" => Ok(Self::Text),
+            "base64" => Ok(Self::Base64),
+            "whsec" => Ok(Self::Whsec),
+            "whsec-or-text" => Ok(Self::WhsecOrText),
+            "hex" => Ok(Self::Hex),
+            "nfkd" => Ok(Self::Nfkd),
+            "ed25519-hex" => Ok(Self::Ed25519Hex),
+            "ed25519-base64" => Ok(Self::Ed25519Base64),
+            "spki" => Ok(Self::Spki),
+            other => Err(SchemeError::KeyForm(other.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
