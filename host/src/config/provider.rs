@@ -169,7 +169,7 @@ pub(super) fn overlaid(name: &str, source: &mut Table<'_>, own: &OwnProviders) -
     }
     if wanted.is_some() && wanted != was.as_deref() {
         // Another way of proving: nothing of the provider's own applies to it.
-        base.retain(|key, _| !proof::KEYS.iter().any(|own| *own == key));
+        base.retain(|key, _| !proof::KEYS.contains(&key));
     }
     let merged = laid_over(base, keys);
     let path = source.path_of("");
@@ -185,7 +185,7 @@ pub(super) fn overlaid(name: &str, source: &mut Table<'_>, own: &OwnProviders) -
 fn laid_over(mut base: toml::Table, over: toml::Table) -> toml::Table {
     for group in GROUPS {
         if group.iter().any(|key| over.contains_key(*key)) {
-            base.retain(|key, _| !group.iter().any(|own| *own == key));
+            base.retain(|key, _| !group.contains(&key));
         }
     }
     base.extend(over);

@@ -134,7 +134,7 @@ pub fn challenge(
 impl Handshake {
     fn is_asked(&self, keys: &Keyring, request: &Request<'_>, json: Option<&[u8]>) -> bool {
         self.methods.iter().any(|method| method == request.method)
-            && !(self.is_first_only && !keys.keys().is_empty())
+            && (!self.is_first_only || keys.keys().is_empty())
             && self
                 .conditions
                 .iter()

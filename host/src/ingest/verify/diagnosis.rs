@@ -97,7 +97,7 @@ fn missing(case: &Case<'_>, siblings: &[Provider]) -> String {
                proxy drops its headers"
             .to_owned(),
         [one] => format!("it has the signature header of `{one}`: is that the sender?"),
-        [some @ ..] => format!(
+        some => format!(
             "it has a signature header that these use: `{}`",
             some.iter()
                 .take(6)

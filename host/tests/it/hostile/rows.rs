@@ -48,6 +48,7 @@ const NOTHING: Hostile = Hostile {
 };
 
 /// Everything that takes time or memory.
+#[expect(clippy::too_many_lines, reason = "a table of components")]
 pub(super) fn greedy() -> Vec<Row> {
     vec![
         row("spin", handle("(call $spin)"), "cpu", "100ms of CPU time"),
@@ -140,6 +141,7 @@ pub(super) fn greedy() -> Vec<Row> {
 }
 
 /// Everything that asks too much of the host, or nonsense.
+#[expect(clippy::too_many_lines, reason = "a table of components")]
 pub(super) fn demanding() -> Vec<Row> {
     let patient = |row: Row| Row { cpu: "30s", ..row };
     vec![
@@ -288,6 +290,7 @@ pub(super) fn demanding() -> Vec<Row> {
 }
 
 /// Components that are never loaded, and why.
+#[expect(clippy::too_many_lines, reason = "a table of components")]
 pub(super) fn unloadable() -> Vec<(&'static str, Hostile, &'static str)> {
     let describe = |instructions| Hostile {
         describe: instructions,

@@ -95,13 +95,14 @@ impl Fixtures {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
         let list: Vec<Box<RawValue>> = serde_json::from_slice(bytes)
             .map_err(|error| format!("must be a JSON list of fixtures: {error}"))?;
-        let fixture = |(index, text): (usize, &Box<RawValue>)| {
+        let fixture = |(index, text): (usize, &RawValue)| {
             serde_json::from_str::<Written>(text.get())
                 .map_err(|error| error.to_string())
                 .and_then(Fixture::try_from)
                 .map_err(|problem| format!("fixture {}: {problem}", index + 1))
         };
-        list.iter().enumerate().map(fixture).collect()
+        let texts = list.iter().map(|text| &**text);
+        texts.enumerate().map(fixture).collect()
     }
 
     /// The whole table, for one call of a plugin.

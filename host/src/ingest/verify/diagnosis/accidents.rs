@@ -38,12 +38,15 @@ pub(super) fn timestamp_rule(proof: &Proof) -> Option<&TimestampRule> {
     }
 }
 
+/// What a secret's text becomes in another reading, if that changes it.
+type Reading = fn(&str) -> Option<String>;
+
 /// Other readings of the secrets.
 pub(super) fn secrets(
     shape: &KeyShape,
     credentials: &[Credential],
 ) -> Vec<(&'static str, Keyring)> {
-    let texts: [(&str, fn(&str) -> Option<String>); 9] = [
+    let texts: [(&str, Reading); 9] = [
         (
             "the secret has white space around it that is not part of it",
             |text| changed(text, text.trim()),
@@ -192,6 +195,16 @@ pub(super) fn spellings(proof: &Proof) -> Vec<(String, Proof)> {
             });
         }
     }
+    found.extend(templates(scheme));
+    found
+        .into_iter()
+        .map(|(what, scheme)| (what, Proof::Signature(Box::new(scheme))))
+        .collect()
+}
+
+/// The same scheme over what other providers sign.
+fn templates(scheme: &SignatureScheme) -> Vec<(String, SignatureScheme)> {
+    let mut found = Vec::new();
     for signed in [
         "{body}",
         "{timestamp}.{body}",
@@ -208,13 +221,12 @@ pub(super) fn spellings(proof: &Proof) -> Vec<(String, Proof)> {
                 "`{signed}` is signed, where the provider signs `{}`",
                 scheme.signed
             );
-            other(what, &|scheme| scheme.signed = signed.clone());
+            let mut other = scheme.clone();
+            other.signed = signed;
+            found.push((what, other));
         }
     }
     found
-        .into_iter()
-        .map(|(what, scheme)| (what, Proof::Signature(Box::new(scheme))))
-        .collect()
 }
 
 /// The body as it may have been before something changed it.
@@ -249,7 +261,7 @@ pub(super) fn bodies(body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     if let Ok(bytes) = STANDARD.decode(trimmed) {
         found.push(("the body was encoded as base64 on the way", bytes));
     }
-    if let Some(inner) = serde_json::from_slice::<String>(body).ok() {
+    if let Ok(inner) = serde_json::from_slice::<String>(body) {
         found.push((
             "the body was put into quotes, as a JSON text",
             inner.into_bytes(),
