@@ -14,7 +14,7 @@ impl Shelf {
         Self(data_dir.join("digests"))
     }
 
-    /// Whether a version is here; whether it is whole, only [`Shelf::get`] says.
+    /// Whether a version is here; whether it is whole, only `get` says.
     pub async fn has(&self, digest: Digest) -> bool {
         tokio::fs::try_exists(self.file(digest))
             .await
