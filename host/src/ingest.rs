@@ -211,6 +211,10 @@ fn read(
 ) -> Result<(Option<String>, Option<String>), Refusal> {
     let document = provider.document(request);
     let document = document.as_deref();
+    if document.is_none() && provider.is_json {
+        // A form without the field that holds the JSON, or nothing at all.
+        json::check(request.body).map_err(Refusal::NotJson)?;
+    }
     let is_looked_at = |place: &Place| {
         // An earlier alternative may make a later one unneeded.
         let first = place.0.first().and_then(|selectors| selectors.first());

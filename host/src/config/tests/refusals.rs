@@ -46,8 +46,8 @@ fn each_problem_names_its_key() {
         &["database: must be `sqlite://FILE` or `postgres://"],
     );
     check_refused(
-        "public_url = 'https://x'",
-        &["public_url: is not supported by this version"],
+        "public_url = 'hooks.example.com'",
+        &["public_url: `hooks.example.com` is not of the form https://host"],
     );
     check_refused(
         "shutdown_grace = '5'",
