@@ -55,6 +55,7 @@ macro_rules! conformance {
 conformance! {
     deliveries: [
         deliveries_are_known_for_their_window,
+        what_only_a_conflict_had_is_known,
         equal_bodies_are_the_same_where_that_is_wanted,
         a_batch_knows_itself,
         many_deliveries_at_once_are_decided_alike,

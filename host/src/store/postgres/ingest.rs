@@ -30,14 +30,16 @@ pub(in super::super) struct Statements {
 }
 
 /// Everything of a batch that may be new. Of a known key only an expired row is taken
-/// over, and only if no other body of that key is known still; what is not returned has
-/// been seen before. (`is true` keeps the planner from
-/// joining: a hashed look-up, however many rows there are.)
+/// over, and no key of which a conflict is known still: that may be all that is known of
+/// it. What is not returned has been seen before. (`is true` keeps the planner from
+/// joining: a hashed look-up, however many rows there are; `limit 1` a look at the index.)
 const NEW: &str = "with fresh as (insert into dedup as d (source, key, body_sha256, event_id, expires_ms) \
     select * from unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bigint[]) \
+    as k (source, key, body_sha256, event_id, expires_ms) \
+    where (select true from dedup_conflicts c where c.source = k.source and c.key = k.key \
+    and c.expires_ms > $6 limit 1) is null \
     on conflict (source, key) do update set body_sha256 = excluded.body_sha256, event_id = excluded.event_id, \
-    expires_ms = excluded.expires_ms where d.expires_ms <= $6 and not exists (select 1 from dedup_conflicts c \
-    where c.source = d.source and c.key = d.key and c.expires_ms > $6) returning d.event_id), \
+    expires_ms = excluded.expires_ms where d.expires_ms <= $6 returning d.event_id), \
     stored as (insert into events (id, source, provider, kind, received_ms, delivery_id, content_type, \
     size_bytes, is_handshake, dedup_conflict, no_run_reason, encoding, header_bytes, request) \
     select id, source, provider, kind, received_ms, delivery_id, content_type, \

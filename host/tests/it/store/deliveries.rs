@@ -82,6 +82,18 @@ pub(super) async fn a_batch_knows_itself(bench: Bench) {
     assert!(bench.ingest(Vec::new()).await.is_empty());
 }
 
+/// A body of which only a conflict is known, under another key, is known all the same.
+pub(super) async fn what_only_a_conflict_had_is_known(bench: Bench) {
+    bench.deliver(Some("k"), false, "a", &[]).await;
+    let (conflict, decided) = bench.deliver(Some("k"), true, "b", &[]).await;
+    assert_eq!(decided, Ingested::Conflict);
+    let (_, again) = bench.deliver(None, true, "b", &[]).await;
+    assert_eq!(again, Ingested::Duplicate(conflict));
+    bench.pass(WINDOW);
+    let (_, later) = bench.deliver(None, true, "b", &[]).await;
+    assert_eq!(later, Ingested::New, "its window is over");
+}
+
 pub(super) async fn many_deliveries_at_once_are_decided_alike(bench: Bench) {
     let bench = &bench;
     let deliveries = (0..200).map(|n| async move {
