@@ -22,9 +22,11 @@
 // The words: pure, no I/O, no clock.
 pub mod clock;
 pub mod event;
+pub mod hash;
 pub mod json;
 pub mod kv;
 pub mod name;
+mod public_key;
 pub mod rate;
 pub mod retry;
 pub mod run;

@@ -7,11 +7,11 @@
 
 use std::str::FromStr;
 
-use super::scheme::hash::{Encoding, Hash, is_same};
 use super::scheme::key::Keyring;
 use super::scheme::selector::Selector;
 use super::scheme::{Provider, SchemeError, braintree};
 use super::verify::Request;
+use crate::hash::{Encoding, Hash, is_same};
 
 /// Longest value that is given back; real ones have under 200 bytes.
 const ECHO_BYTES_MAX: usize = 4096;

@@ -10,6 +10,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
+
+use crate::hash::{Encoding, Hash};
 
 use super::handshake::Handshake;
 use super::verify::Request;
@@ -18,12 +21,10 @@ mod aws_sns;
 pub(crate) mod braintree;
 mod contentful;
 mod declared;
-pub mod hash;
 mod jira_connect;
 mod jws;
 pub mod key;
 mod paypal;
-mod public_key;
 pub mod selector;
 pub mod sign;
 pub mod signatures;
@@ -230,5 +231,29 @@ impl fmt::Display for Coverage {
             Self::Parts => "some values of the body",
             Self::Nothing => "nothing of the body",
         })
+    }
+}
+
+impl FromStr for Hash {
+    type Err = SchemeError;
+
+    fn from_str(text: &str) -> Result<Self, SchemeError> {
+        let named = Self::ALL.into_iter().find(|hash| hash.name() == text);
+        named.ok_or_else(|| SchemeError::Hash(text.to_owned()))
+    }
+}
+
+impl FromStr for Encoding {
+    type Err = SchemeError;
+
+    fn from_str(text: &str) -> Result<Self, SchemeError> {
+        match text {
+            "hex" => Ok(Self::Hex),
+            "hex-upper" => Ok(Self::HexUpper),
+            "hex-any" => Ok(Self::HexAny),
+            "base64" => Ok(Self::Base64),
+            "base64url" => Ok(Self::Base64Url),
+            other => Err(SchemeError::Encoding(other.to_owned())),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Proves who sent a request: pure, over the raw bytes, in constant time.
 //!
 //! [`verify`] picks the scheme's own check. Each tries every key, compares only through
-//! [`is_same`](super::scheme::hash::is_same), looks at the time of signing last, and takes
+//! [`is_same`](crate::hash::is_same), looks at the time of signing last, and takes
 //! nothing twice that must be there once: two readers must not see two requests.
 //! Why a request failed, in words that help, is `diagnosis`'s to say.
 

@@ -14,8 +14,18 @@ const BANNED_NAMES: [&str; 10] = [
     "common", "helper", "helpers", "misc", "mod", "models", "shared", "types", "util", "utils",
 ];
 /// The words: what they may import of ours is each other.
-const WORDS: [&str; 9] = [
-    "clock", "event", "json", "kv", "name", "rate", "retry", "run", "trigger",
+const WORDS: [&str; 11] = [
+    "clock",
+    "event",
+    "hash",
+    "json",
+    "kv",
+    "name",
+    "public_key",
+    "rate",
+    "retry",
+    "run",
+    "trigger",
 ];
 /// What a text file ends with.
 const TEXT: [&str; 10] = [

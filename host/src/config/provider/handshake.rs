@@ -3,8 +3,8 @@
 use toml::Value;
 
 use crate::config::reader::Table;
+use crate::hash::Encoding;
 use crate::ingest::handshake::{AnswerForm, Condition, Handshake, Part};
-use crate::ingest::scheme::hash::Encoding;
 
 use super::record::texts;
 

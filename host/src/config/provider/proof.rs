@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::reader::Table;
 use crate::config::units;
-use crate::ingest::scheme::hash::{Encoding, Hash};
+use crate::hash::{Encoding, Hash};
 use crate::ingest::scheme::key::{KeyForm, KeyShape};
 use crate::ingest::scheme::selector::HeaderNames;
 use crate::ingest::scheme::signatures::{Notation, SignaturePlace};

@@ -10,10 +10,10 @@ use crate::ingest::verify::{Rejection, Request, Verified};
 use crate::json::Pointer;
 
 use super::Coverage;
-use super::hash::Encoding;
 use super::key::Keyring;
-use super::public_key::Signing;
 use super::template::json_value;
+use crate::hash::Encoding;
+use crate::public_key::Signing;
 
 /// What is signed of a notification, in this order, as far as it is there.
 const OF_NOTIFICATION: [&str; 6] = [

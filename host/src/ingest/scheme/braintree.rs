@@ -7,8 +7,8 @@ use crate::ingest::verify::request::only;
 use crate::ingest::verify::{Rejection, Request, Verified};
 
 use super::Coverage;
-use super::hash::{Encoding, Hash};
 use super::key::{Key, Keyring};
+use crate::hash::{Encoding, Hash};
 
 const SIGNATURE: &str = "bt_signature";
 const PAYLOAD: &str = "bt_payload";

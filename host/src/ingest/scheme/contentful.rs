@@ -9,9 +9,9 @@ use crate::clock::Timestamp;
 use crate::ingest::verify::{Rejection, Request, Verified};
 
 use super::Coverage;
-use super::hash::{Encoding, Hash};
 use super::key::Keyring;
 use super::timestamp::{TimestampFormat, TimestampPlace, TimestampRule, Tolerance};
+use crate::hash::{Encoding, Hash};
 
 const SIGNATURE: &str = "x-contentful-signature";
 const SIGNED_HEADERS: &str = "x-contentful-signed-headers";

@@ -7,13 +7,13 @@ use crate::ingest::verify::{Rejection, Request, Verified};
 use crate::json::{self, Pointer};
 
 use super::Coverage;
-use super::hash::{Encoding, Hash};
 use super::key::{Key, Keyring};
-use super::public_key::Signing;
 use super::selector::HeaderNames;
 use super::signatures::{Notation, SignaturePlace};
 use super::template::{Piece, Scope, Template, json_value};
 use super::timestamp::{TimestampPlace, TimestampRule};
+use crate::hash::{Encoding, Hash};
+use crate::public_key::Signing;
 
 /// Most signatures that are checked with a public key, which takes 50 µs each.
 const SLOW_CANDIDATES_MAX: usize = 8;

@@ -10,7 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use crate::ingest::verify::Request;
 use crate::ingest::verify::request::pairs;
 
-use super::hash::Hash;
+use crate::hash::Hash;
 
 /// What RFC 3986 leaves as it is.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC

@@ -10,11 +10,11 @@ use crate::clock::Timestamp;
 use crate::ingest::verify::{Rejection, Request, Verified};
 use crate::json::{self, Pointer};
 
-use super::hash::{Encoding, Hash, is_same};
 use super::key::{Key, Keyring, Material};
-use super::public_key::Signing;
 use super::selector::HeaderNames;
 use super::{Coverage, jira_connect};
+use crate::hash::{Encoding, Hash, is_same};
+use crate::public_key::Signing;
 
 /// Longest token that is looked at.
 const TOKEN_BYTES_MAX: usize = 8192;

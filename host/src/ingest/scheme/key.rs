@@ -18,7 +18,7 @@ use unicode_normalization::UnicodeNormalization;
 use crate::config::Secret;
 
 use super::SchemeError;
-use super::public_key::PublicKey;
+use crate::public_key::PublicKey;
 
 /// Base64 as people paste it and as other decoders take it: padding may be missing, and
 /// bits that are left over at the end are not looked at.
@@ -166,7 +166,7 @@ impl KeyForm {
             }
             Self::Nfkd => shared(text().nfkd().collect::<String>().into_bytes().into()),
             Self::Sha1 => {
-                let hash = super::hash::Hash::Sha1.plain(std::iter::once(secret));
+                let hash = crate::hash::Hash::Sha1.plain(std::iter::once(secret));
                 shared(hash.into())
             }
             Self::Ed25519Hex => {

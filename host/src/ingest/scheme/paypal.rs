@@ -9,9 +9,9 @@ use url::Url;
 use crate::ingest::verify::{Rejection, Request, Verified};
 
 use super::Coverage;
-use super::hash::Encoding;
 use super::key::Keyring;
-use super::public_key::Signing;
+use crate::hash::Encoding;
+use crate::public_key::Signing;
 
 const ID: &str = "paypal-transmission-id";
 const TIME: &str = "paypal-transmission-time";

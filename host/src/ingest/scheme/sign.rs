@@ -10,13 +10,13 @@ use crate::event::Headers;
 use crate::ingest::verify::{Rejection, Request};
 use crate::json::Pointer;
 
-use super::hash::{Encoding, Hash};
 use super::key::Key;
 use super::selector::HeaderNames;
 use super::signatures::SignaturePlace;
 use super::template::Scope;
 use super::timestamp::{TimestampFormat, TimestampPlace};
 use super::{Proof, SignatureScheme, TokenScheme, braintree, contentful, twilio};
+use crate::hash::{Encoding, Hash};
 
 /// A request on its way out.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use crate::json::Pointer;
 
 use super::Coverage;
 use super::declared::items;
-use super::hash::{Encoding, is_same};
 use super::key::Keyring;
 use super::signatures::SignaturePlace;
+use crate::hash::{Encoding, is_same};
 
 /// A secret that is sent along as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,8 +7,8 @@
 use crate::ingest::verify::{Rejection, Request, Verified};
 
 use super::Coverage;
-use super::hash::{Encoding, Hash};
 use super::key::Keyring;
+use crate::hash::{Encoding, Hash};
 
 const SIGNATURE: &str = "x-twilio-signature";
 /// `key=…,algorithm=HMAC_SHA256`, sent with signatures that a shared key made.

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::config::Secret;
-use crate::ingest::scheme::hash::{Encoding, Hash};
+use crate::hash::{Encoding, Hash};
 use crate::ingest::scheme::key::{Credential, KeyForm, KeyShape, Keyring};
 use crate::ingest::scheme::timestamp::TimestampRule;
 use crate::ingest::scheme::{Algorithm, Proof, SignatureScheme};

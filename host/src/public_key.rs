@@ -30,7 +30,7 @@ const RSA_ID: &[u8] = &[
 
 /// A key that anybody may know.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct PublicKey {
+pub(crate) struct PublicKey {
     kind: Kind,
     /// As `ring` takes it: 32 bytes, an uncompressed point, or an RSAPublicKey.
     bytes: Vec<u8>,
@@ -45,7 +45,7 @@ enum Kind {
 
 /// A way of signing with a private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Signing {
+pub(crate) enum Signing {
     /// Ed25519 (RFC 8032).
     Ed25519,
     /// ECDSA on P-256 with SHA-256, in DER.
@@ -64,7 +64,7 @@ pub(super) enum Signing {
 
 impl PublicKey {
     /// An Ed25519 key of 32 bytes.
-    pub(super) fn ed25519(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn ed25519(bytes: &[u8]) -> Option<Self> {
         (bytes.len() == 32).then(|| Self {
             kind: Kind::Ed25519,
             bytes: bytes.to_vec(),
@@ -72,7 +72,7 @@ impl PublicKey {
     }
 
     /// A key in a SubjectPublicKeyInfo: PEM, or its DER in base64.
-    pub(super) fn from_text(text: &str) -> Option<Self> {
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
         let body: String = text
             .lines()
             .map(str::trim)
@@ -85,7 +85,7 @@ impl PublicKey {
     }
 
     /// The key of a certificate in PEM.
-    pub(super) fn of_certificate(pem: &str) -> Option<Self> {
+    pub(crate) fn of_certificate(pem: &str) -> Option<Self> {
         let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
         let certificate = ParsedCertificate::try_from(&der).ok()?;
         Self::from_spki(&certificate.subject_public_key_info())
@@ -117,13 +117,13 @@ impl PublicKey {
     }
 
     /// Whether it can check signatures made so.
-    pub(super) fn fits(&self, signing: Signing) -> bool {
+    pub(crate) fn fits(&self, signing: Signing) -> bool {
         self.kind == signing.kind()
     }
 
     /// Whether its private half signed a message. Its size is `ring`'s to check: RSA keys
     /// have 2048 to 8192 bits.
-    pub(super) fn has_signed(&self, signing: Signing, message: &[u8], signature: &[u8]) -> bool {
+    pub(crate) fn has_signed(&self, signing: Signing, message: &[u8], signature: &[u8]) -> bool {
         let key = UnparsedPublicKey::new(signing.algorithm(), &self.bytes);
         self.fits(signing) && key.verify(message, signature).is_ok()
     }

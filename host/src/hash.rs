@@ -4,8 +4,6 @@
 //! sender writes it, and the two texts are compared. A spelling that the sender
 //! would not use (other case, other padding, one byte too few) is then no signature.
 
-use std::str::FromStr;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -13,8 +11,6 @@ use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
-
-use super::SchemeError;
 
 /// A hash function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,30 +148,6 @@ impl Encoding {
             Self::Hex | Self::HexUpper | Self::Base64 | Self::Base64Url => {
                 is_same(expected.as_bytes(), text.as_bytes())
             }
-        }
-    }
-}
-
-impl FromStr for Hash {
-    type Err = SchemeError;
-
-    fn from_str(text: &str) -> Result<Self, SchemeError> {
-        let named = Self::ALL.into_iter().find(|hash| hash.name() == text);
-        named.ok_or_else(|| SchemeError::Hash(text.to_owned()))
-    }
-}
-
-impl FromStr for Encoding {
-    type Err = SchemeError;
-
-    fn from_str(text: &str) -> Result<Self, SchemeError> {
-        match text {
-            "hex" => Ok(Self::Hex),
-            "hex-upper" => Ok(Self::HexUpper),
-            "hex-any" => Ok(Self::HexAny),
-            "base64" => Ok(Self::Base64),
-            "base64url" => Ok(Self::Base64Url),
-            other => Err(SchemeError::Encoding(other.to_owned())),
         }
     }
 }
