@@ -1,7 +1,7 @@
 //! The admin API: what operators and programs see and steer (`/api/v1`).
 //!
-//! Everything needs the token, before path or body is looked at. Each resource
-//! has a file of its own with its JSON; rows of the store become JSON there.
+//! Everything needs a token, before path or body is looked at ([`access`]). Each
+//! resource has a file of its own with its JSON; rows of the store become JSON there.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,16 +9,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Response, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::extract::State;
+use axum::http::{Response, StatusCode, header};
+use axum::middleware;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
-use subtle::ConstantTimeEq;
+use axum::routing::{delete, get, post};
 use tokio::sync::{Mutex, Notify};
 
 use crate::clock::{Clock, Timestamp};
-use crate::config::Secret;
 use crate::dispatch::{ControlError, Controls, SharedBoard, Shelf, Wakeup};
 use crate::http::Problem;
 use crate::ingest::Sources;
@@ -26,6 +24,10 @@ use crate::metrics::{Depth, Metrics};
 use crate::plugin::Rescan;
 use crate::store::{Store, StoreError};
 
+use access::{Routes, administers, operates, reads, reveals};
+
+mod access;
+mod audit;
 mod backup;
 mod events;
 mod journals;
@@ -35,7 +37,9 @@ mod plugins;
 mod runs;
 mod sources;
 mod stats;
+mod tokens;
 
+pub use access::Access;
 pub(crate) use backup::SHA256_HEADER as BACKUP_SHA256;
 
 /// What the admin API answers with.
@@ -62,8 +66,8 @@ pub struct Admin {
     pub shelf: Shelf,
     /// The time.
     pub clock: Clock,
-    /// What everybody must show.
-    pub token: Secret,
+    /// Who may ask what.
+    pub access: Access,
     /// Whether `/metrics` answers everybody.
     pub metrics_open: bool,
     /// This host's name, for people.
@@ -89,74 +93,97 @@ enum AdminError {
     Store(#[from] StoreError),
 }
 
-/// The routes, each with its function.
+/// The routes, each with what it needs and its function.
 pub(crate) fn routes(admin: Arc<Admin>) -> Router {
-    let api = Router::new()
-        .route("/events", get(events::list))
-        .route("/events/replay", post(operations::replay))
-        .route("/events/{id}", get(events::show))
-        .route("/events/{id}/body", get(events::body))
-        .route("/events/{id}/replay", post(events::replay))
-        .route("/runs", get(runs::list))
-        .route("/runs/retry", post(operations::retry))
-        .route("/runs/{id}", get(runs::show))
-        .route("/runs/{id}/attempts/{n}/journal", get(journals::show))
-        .route("/runs/{id}/retry", post(runs::retry))
-        .route("/runs/{id}/cancel", post(runs::cancel))
-        .route("/plugins", get(plugins::list))
-        .route("/plugins/rescan", post(plugins::rescan))
-        .route("/plugins/{name}", get(plugins::show))
-        .route("/plugins/{name}/kv", get(plugins::kv))
-        .route("/plugins/{name}/pause", post(plugins::pause))
-        .route("/plugins/{name}/resume", post(plugins::resume))
-        .route("/plugins/{name}/rollback", post(plugins::roll_back))
-        .route("/plugins/{name}/unpin", post(plugins::unpin))
-        .route("/plugins/{name}/forget", post(plugins::forget))
-        .route("/operations", get(operations::list))
+    let api = Routes::new()
+        .route("/events", reads(get(events::list)))
+        .route(
+            "/events/replay",
+            operates("events.replay", post(operations::replay)),
+        )
+        .route("/events/{id}", reads(get(events::show)))
+        .route("/events/{id}/body", reads(get(events::body)))
+        .route(
+            "/events/{id}/replay",
+            operates("events.replay", post(events::replay)),
+        )
+        .route("/runs", reads(get(runs::list)))
+        .route(
+            "/runs/retry",
+            operates("runs.retry", post(operations::retry)),
+        )
+        .route("/runs/{id}", reads(get(runs::show)))
+        .route(
+            "/runs/{id}/attempts/{n}/journal",
+            reads(get(journals::show)),
+        )
+        .route(
+            "/runs/{id}/retry",
+            operates("runs.retry", post(runs::retry)),
+        )
+        .route(
+            "/runs/{id}/cancel",
+            operates("runs.cancel", post(runs::cancel)),
+        )
+        .route("/operations", reads(get(operations::list)))
+        .route("/operations/{id}", reads(get(operations::show)))
         .route(
             "/operations/{id}",
-            get(operations::show).delete(operations::cancel),
+            operates("operations.cancel", delete(operations::cancel)),
         )
-        .route("/sources", get(sources::list))
-        .route("/stats", get(stats::show))
-        .route("/backup", post(backup::make));
-    Router::new()
-        .nest("/api/v1", api)
-        .route("/metrics", get(metrics))
+        .route("/sources", reads(get(sources::list)))
+        .route("/stats", reads(get(stats::show)))
+        .route("/tokens", reveals(get(tokens::list)))
+        .route(
+            "/tokens",
+            administers("tokens.create", post(tokens::create)),
+        )
+        .route(
+            "/tokens/{name}",
+            administers("tokens.revoke", delete(tokens::revoke)),
+        )
+        .route("/audit", reveals(get(audit::list)))
+        .route("/backup", administers("backup", post(backup::make)));
+    Routes::new()
+        .nest("/api/v1", plugin_routes(api))
+        .route("/metrics", reads(get(metrics)))
+        .into_router()
         .layer(middleware::from_fn_with_state(
             Arc::clone(&admin),
-            authenticate,
+            access::authenticate,
         ))
         .with_state(admin)
 }
 
-/// Lets nobody pass without the token (RFC 6750).
-async fn authenticate(
-    State(admin): State<Arc<Admin>>,
-    request: Request,
-    next: Next,
-) -> Response<Body> {
-    let is_open = admin.metrics_open && request.uri().path() == "/metrics";
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    let token = given
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let is_right = token
-        .is_some_and(|(_, token)| bool::from(token.trim().as_bytes().ct_eq(admin.token.expose())));
-    if is_open || is_right {
-        return next.run(request).await;
-    }
-    let detail = "send the admin token as `Authorization: Bearer …`".to_owned();
-    let mut response = Problem::new(StatusCode::UNAUTHORIZED, "not authenticated")
-        .detail(detail)
-        .into_response();
-    response
-        .headers_mut()
-        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    response
+fn plugin_routes(routes: Routes<Arc<Admin>>) -> Routes<Arc<Admin>> {
+    routes
+        .route("/plugins", reads(get(plugins::list)))
+        .route(
+            "/plugins/rescan",
+            operates("plugins.rescan", post(plugins::rescan)),
+        )
+        .route("/plugins/{name}", reads(get(plugins::show)))
+        .route("/plugins/{name}/kv", reads(get(plugins::kv)))
+        .route(
+            "/plugins/{name}/pause",
+            operates("plugins.pause", post(plugins::pause)),
+        )
+        .route(
+            "/plugins/{name}/resume",
+            operates("plugins.resume", post(plugins::resume)),
+        )
+        .route(
+            "/plugins/{name}/rollback",
+            operates("plugins.rollback", post(plugins::roll_back)),
+        )
+        .route(
+            "/plugins/{name}/unpin",
+            operates("plugins.unpin", post(plugins::unpin)),
+        )
+        .route(
+            "/plugins/{name}/forget",
+            operates("plugins.forget", post(plugins::forget)),
+        )
 }
 
 /// `GET /metrics`: Prometheus text.

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::Admin;
+use crate::admin::{Access, Admin};
 use crate::clock::Clock;
 use crate::config::{Config, Secret};
 use crate::dispatch::upkeep::Heartbeat;
@@ -313,8 +313,8 @@ impl Shared {
             rescan,
             controls,
             shelf: Shelf::new(&self.config.data_dir),
+            access: Access::new(token, self.store.clone(), self.clock.clone()),
             clock: self.clock.clone(),
-            token,
             metrics_open: self.config.metrics_open,
             host_name: Arc::clone(&self.host_name),
             data_dir: self.config.data_dir.clone(),

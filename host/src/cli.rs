@@ -1,8 +1,8 @@
 //! The command line: the tree of commands, their runtime, and their exit codes.
 //!
 //! `serve`, `check`, `verify`, `plugin` and `migrate` work on this machine's configuration and files;
-//! `events`, `runs`, `operations`, `sources`, `plugins` and `backup` ask a running host over
-//! its admin API (`client`) and print what it answers (`table`, `text`).
+//! `events`, `runs`, `operations`, `sources`, `plugins`, `tokens`, `audit` and `backup` ask a
+//! running host over its admin API (`client`) and print what it answers (`table`, `text`).
 //!
 //! Exit codes: 0 good, 1 the thing asked about is bad, 2 usage (clap's own), 64 bad
 //! configuration, one line per problem. No command reads the environment: that is
@@ -21,6 +21,7 @@ mod client;
 mod table;
 mod text;
 
+mod audit;
 mod backup;
 mod check;
 mod events;
@@ -33,6 +34,7 @@ mod send;
 mod serve;
 mod sources;
 mod telemetry;
+mod tokens;
 mod verify;
 
 /// Exit code of wrong usage, as clap's.
@@ -78,6 +80,12 @@ enum Command {
     /// Plugins of a running host
     #[command(subcommand)]
     Plugins(plugins::Command),
+    /// Who may ask a running host, and how much
+    #[command(subcommand)]
+    Tokens(tokens::Command),
+    /// Who changed what on a running host
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// A plugin file on the bench, without a host
     Plugin(plugin::Args),
     /// Bring the database's schema up to date
@@ -146,6 +154,8 @@ fn dispatch(config_path: Option<&Path>, command: Command) -> Result<(), CommandE
         Command::Operations(command) => on_this_thread(operations::run(config_path, command)),
         Command::Sources(command) => on_this_thread(sources::run(config_path, command)),
         Command::Plugins(command) => on_this_thread(plugins::run(config_path, command)),
+        Command::Tokens(command) => on_this_thread(tokens::run(config_path, command)),
+        Command::Audit(command) => on_this_thread(audit::run(config_path, command)),
         Command::Plugin(args) => on_all_cores(plugin::run(config_path, args)),
         Command::Migrate(args) => on_all_cores(migrate::run(config_path, args)),
         Command::Backup(args) => on_this_thread(backup::run(config_path, args)),

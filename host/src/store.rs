@@ -14,6 +14,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, Database, PoolConfig};
 use crate::run::Epoch;
 
+mod audit;
 mod backup;
 mod claim;
 mod events;
@@ -39,11 +40,13 @@ mod sql;
 mod sqlite;
 mod state;
 mod steer;
+mod tokens;
 mod tx;
 mod upkeep;
 mod versions;
 mod writer;
 
+pub use audit::{AuditId, ChangeFilter, ChangeRow, NewChange};
 pub use backup::{BackupError, BackupFile, forget_copies};
 pub use claim::{ClaimedRuns, Want};
 pub use events::{EventFilter, EventRow, RunCounts};
@@ -65,6 +68,7 @@ pub use runs::{AttemptRow, RunFilter, RunRow};
 pub use slices::{EventPage, Retriable, RetriablePage};
 pub use state::{KvItem, KvValue};
 pub use steer::{Cancelled, Retried};
+pub use tokens::{NewToken, Scope, TOKENS_MAX, TokenMade, TokenRow};
 pub use versions::VersionRow;
 
 /// Why the store could not do what it was asked.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use crate::store::{
     Begun, Ended, NewOperation, OperationId, OperationRow, OperationState, Request,
 };
 
+use super::access::Target;
 use super::events::plugin_id;
 use super::page::{Page, Parameters};
 use super::{Admin, AdminError, events, runs};
@@ -51,13 +52,16 @@ pub(super) struct BegunJson {
     pub(super) operation_id: String,
 }
 
+/// The same, with what the audit log is to say of it.
+type BegunAnswer = (StatusCode, Extension<Target>, Json<BegunJson>);
+
 /// `POST events/replay {filter, "plugin"?, "dry_run"?}`: new runs for every stored
 /// event that fits, oldest first.
 pub(super) async fn replay(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<(StatusCode, Json<BegunJson>), AdminError> {
+) -> Result<BegunAnswer, AdminError> {
     let bulk = Bulk::read(&body)?;
     let mut parameters = Parameters::of_object(bulk.filter)?;
     let filter = events::filter(&mut parameters)?;
@@ -77,7 +81,7 @@ pub(super) async fn retry(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<(StatusCode, Json<BegunJson>), AdminError> {
+) -> Result<BegunAnswer, AdminError> {
     let bulk = Bulk::read(&body)?;
     if bulk.plugin.is_some() {
         let wrong = "`plugin` belongs into the filter".to_owned();
@@ -104,7 +108,7 @@ async fn begin(
     headers: &HeaderMap,
     request: Request,
     is_dry_run: bool,
-) -> Result<(StatusCode, Json<BegunJson>), AdminError> {
+) -> Result<BegunAnswer, AdminError> {
     let key = idempotency_key(headers)?;
     let new = NewOperation {
         request,
@@ -125,7 +129,12 @@ async fn begin(
         }
     };
     let operation_id = id.to_string();
-    Ok((StatusCode::ACCEPTED, Json(BegunJson { operation_id })))
+    let target = Extension(Target(format!("operation {operation_id}")));
+    Ok((
+        StatusCode::ACCEPTED,
+        target,
+        Json(BegunJson { operation_id }),
+    ))
 }
 
 /// `GET operations`.

@@ -131,6 +131,14 @@ pub(crate) fn moment(text: &str) -> Result<Moment, String> {
         })
 }
 
+/// A time span that a user names: `90s`, `15m`, `2h`, `7d`.
+///
+/// # Errors
+/// The text is none.
+pub(crate) fn age_of(text: &str) -> Result<Duration, String> {
+    age(text).ok_or_else(|| "expected an age such as 15m, 2h, 90d".to_owned())
+}
+
 fn age(text: &str) -> Option<Duration> {
     let split = text.find(|c: char| !c.is_ascii_digit())?;
     let (count, unit) = text.split_at(split);

@@ -21,6 +21,8 @@ pub struct Retention {
     pub history: Duration,
     /// Requests that were refused and set aside.
     pub quarantine: Duration,
+    /// What operators changed.
+    pub audit: Duration,
     /// How large the store may be, in bytes, before what is oldest goes earlier;
     /// 1 MiB to 1024 TiB.
     pub max_bytes: u64,
@@ -32,6 +34,7 @@ impl Default for Retention {
             events: 30 * DAY,
             history: 30 * DAY,
             quarantine: 7 * DAY,
+            audit: 365 * DAY,
             max_bytes: 50 << 30,
         }
     }
@@ -52,6 +55,7 @@ pub(super) fn read(table: Option<Table<'_>>) -> Retention {
         quarantine: table
             .duration("quarantine", bounds())
             .unwrap_or(default.quarantine),
+        audit: table.duration("audit", bounds()).unwrap_or(default.audit),
         max_bytes: table
             .size("max_bytes", 1 << 20..=1 << 50)
             .unwrap_or(default.max_bytes),

@@ -41,6 +41,7 @@ fn nothing_set_means_the_documented_defaults() {
         events: 30 * DAY,
         history: 30 * DAY,
         quarantine: 7 * DAY,
+        audit: 365 * DAY,
         max_bytes: 50 << 30,
     };
     assert_eq!(config.retention, retention);
@@ -65,7 +66,7 @@ fn what_concerns_the_store_is_read() {
         pooler = true
         allow_unsafe_database = true
         max_pending_age = "90d"
-        retention = { events = "1h", history = "3650d", quarantine = "1d", max_bytes = "2TiB" }
+        retention = { events = "1h", history = "3650d", quarantine = "1d", audit = "400d", max_bytes = "2TiB" }
         pool = { connections = 2, acquire_timeout = "100ms", statement_timeout = "1h" }
     "#;
     let config = read(text, &[]).unwrap();
@@ -83,6 +84,7 @@ fn what_concerns_the_store_is_read() {
         events: Duration::from_hours(1),
         history: 3650 * DAY,
         quarantine: DAY,
+        audit: 400 * DAY,
         max_bytes: 2 << 40,
     };
     assert_eq!(config.retention, retention);

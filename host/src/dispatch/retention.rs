@@ -20,6 +20,8 @@ use crate::store::{EventSlice, Store, StoreError, Stream};
 
 use super::Wakeup;
 
+mod audit;
+
 /// Between looks for what is over.
 const EVERY: Duration = Duration::from_mins(1);
 /// Between looks for what is to be prepared, or is forgotten after a day.
@@ -38,6 +40,8 @@ pub struct Policy {
     pub by_source: HashMap<String, Duration>,
     /// Finished runs and their attempts.
     pub history: Duration,
+    /// What operators changed.
+    pub audit: Duration,
     /// How large the store may be, in bytes.
     pub max_bytes: u64,
     /// How old the event of a run may be that has not finished.
@@ -55,6 +59,7 @@ impl Policy {
             events: kept.events,
             by_source: by_source.collect(),
             history: kept.history,
+            audit: kept.audit,
             max_bytes: kept.max_bytes,
             max_pending_age: config.max_pending_age,
         }
@@ -181,6 +186,9 @@ impl Retention {
         }
         if let Err(error) = self.remove_history(now).await {
             complain(&error, "runs that are over");
+        }
+        if let Err(error) = self.remove_audit(now).await {
+            complain(&error, "the audit log");
         }
         if let Err(error) = self.make_room(now).await {
             complain(&error, "what is too much");

@@ -1,13 +1,19 @@
 //! Serves one address: accepts connections, bounds their number and the patience
 //! with them, and ends them in order when the host stops.
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -45,9 +51,13 @@ pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToke
                     );
                 }
             }
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 is_full = false;
-                let connection = graceful.watch(connection(stream, routes.clone()));
+                let routes = Routed {
+                    routes: routes.clone(),
+                    peer,
+                };
+                let connection = graceful.watch(connection(stream, routes));
                 connections.spawn(async move {
                     if let Err(error) = connection.await {
                         tracing::debug!(%error, "a connection broke");
@@ -73,10 +83,25 @@ pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToke
     }
 }
 
-fn connection(
-    stream: TcpStream,
+/// The routes, as whoever is at the other end of one connection reaches them: requests
+/// carry its address as axum's [`ConnectInfo`].
+struct Routed {
     routes: Router,
-) -> http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>> {
+    peer: SocketAddr,
+}
+
+impl Service<Request<Incoming>> for Routed {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = <Router as tower_service::Service<Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(ConnectInfo(self.peer));
+        tower_service::Service::call(&mut self.routes.clone(), request)
+    }
+}
+
+fn connection(stream: TcpStream, routes: Routed) -> http1::Connection<TokioIo<TcpStream>, Routed> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "answers may be held back by the network");
     }
@@ -84,5 +109,5 @@ fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes))
+        .serve_connection(TokioIo::new(stream), routes)
 }

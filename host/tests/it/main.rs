@@ -9,6 +9,7 @@
     reason = "in a test, a panic that names its line is the right answer"
 )]
 
+mod access;
 mod admin;
 mod backup;
 mod bench;

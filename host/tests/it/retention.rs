@@ -23,8 +23,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::database::{Engine, TestDatabase};
 
+mod audit;
 mod room;
 
+use audit::the_audit_log_goes_by_age;
 use room::{
     days_go_whole, room_of_today_is_not_made_twice, the_store_keeps_within_its_bytes,
     the_store_stops_growing, two_hosts_remove_at_once,
@@ -50,6 +52,7 @@ fn policy() -> Policy {
         events: 30 * DAY,
         by_source: HashMap::new(),
         history: 30 * DAY,
+        audit: 60 * DAY,
         max_bytes: 1 << 40,
         max_pending_age: None,
     }
@@ -374,7 +377,8 @@ on!(
     a_run_whose_event_is_gone_is_not_started,
     runs_that_waited_too_long_are_dead,
     the_store_keeps_within_its_bytes,
-    the_store_stops_growing
+    the_store_stops_growing,
+    the_audit_log_goes_by_age
 );
 on!(
     postgres,
@@ -386,6 +390,7 @@ on!(
     the_store_keeps_within_its_bytes,
     the_store_stops_growing,
     days_go_whole,
+    the_audit_log_goes_by_age,
     two_hosts_remove_at_once,
     room_of_today_is_not_made_twice
 );

@@ -1,0 +1,58 @@
+//! `audit`: who changed what, when, from where, and how that was answered.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use crate::clock::Timestamp;
+use crate::store::{AuditId, ChangeFilter, ChangeRow};
+
+use super::page::{Page, Parameters};
+use super::{Admin, AdminError};
+
+/// A change that was asked for.
+#[derive(Serialize)]
+pub(super) struct ChangeJson {
+    id: String,
+    at: Timestamp,
+    token: String,
+    action: String,
+    target: Option<String>,
+    remote_addr: Option<String>,
+    /// Of the answer; null where none was given.
+    status: Option<i64>,
+}
+
+/// `GET audit?token=&action=&since=&until=&limit=&cursor=`.
+pub(super) async fn list(
+    State(admin): State<Arc<Admin>>,
+    mut parameters: Parameters,
+) -> Result<Json<Page<ChangeJson>>, AdminError> {
+    let limit = parameters.limit()?;
+    let filter = ChangeFilter {
+        token: parameters.take("token"),
+        action: parameters.take("action"),
+        since: parameters.time("since")?,
+        until: parameters.time("until")?,
+        before: parameters.parse("cursor")?.map(AuditId),
+        limit: limit + 1,
+    };
+    parameters.finish()?;
+    let rows = admin.store.changes(&filter).await?;
+    let items = rows.into_iter().map(change_json).collect();
+    Ok(Page::new(items, limit, |change: &ChangeJson| change.id.clone()).json())
+}
+
+fn change_json(row: ChangeRow) -> ChangeJson {
+    ChangeJson {
+        id: row.id.0.to_string(),
+        at: row.at,
+        token: row.token,
+        action: row.action,
+        target: row.target,
+        remote_addr: row.remote_addr,
+        status: row.status,
+    }
+}

@@ -1,0 +1,170 @@
+//! `tokens`: list, create, revoke.
+//!
+//! To rotate a token, a second one is made, given to whoever uses the first, and the
+//! first is revoked. The text of one is in the answer that makes it and nowhere else.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, Path, State};
+use axum::http::StatusCode;
+use axum::{Json, response::AppendHeaders};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::store::{NewToken, Scope, TOKENS_MAX, TokenMade, TokenRow};
+
+use super::access::{self, BOOTSTRAP, Caller, Target};
+use super::page::{Page, Parameters};
+use super::{Admin, AdminError};
+
+/// The longest name.
+const NAME_BYTES_MAX: usize = 63;
+
+/// A token, without its text.
+#[derive(Serialize)]
+pub(super) struct TokenJson {
+    name: String,
+    scope: &'static str,
+    created_at: Timestamp,
+    created_by: String,
+    expires_at: Option<Timestamp>,
+    last_used_at: Option<Timestamp>,
+}
+
+/// A token that was made now.
+#[derive(Serialize)]
+pub(super) struct NewTokenJson {
+    name: String,
+    scope: &'static str,
+    expires_at: Option<Timestamp>,
+    /// Its text; nobody can read it again.
+    token: String,
+}
+
+/// `POST tokens`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    name: String,
+    scope: String,
+    expires_at: Option<String>,
+}
+
+/// `GET tokens`, by name. All are on one page.
+pub(super) async fn list(
+    State(admin): State<Arc<Admin>>,
+    parameters: Parameters,
+) -> Result<Json<Page<TokenJson>>, AdminError> {
+    parameters.finish()?;
+    let rows = admin.store.tokens().await?;
+    let items = rows.into_iter().map(token_json).collect();
+    Ok(Page::new(items, TOKENS_MAX, |token: &TokenJson| token.name.clone()).json())
+}
+
+/// The answer to one that was made: no cache may keep it.
+type Made = (
+    StatusCode,
+    AppendHeaders<[(&'static str, &'static str); 1]>,
+    Extension<Target>,
+    Json<NewTokenJson>,
+);
+
+/// `POST tokens {name, scope, "expires_at"?}`.
+pub(super) async fn create(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Result<Made, AdminError> {
+    let (name, scope, expires_at) = Wanted::read(&body, admin.clock.now())?;
+    let (text, sha256) = access::new_token();
+    let new = NewToken {
+        name: name.clone(),
+        scope,
+        sha256,
+        created_by: caller.token.to_string(),
+        expires_at,
+    };
+    match admin.store.create_token(new).await? {
+        TokenMade::Made => {}
+        TokenMade::NameTaken => {
+            let taken = format!("there is a token `{name}`; revoke it, or choose another name");
+            return Err(AdminError::NotNow(taken));
+        }
+        TokenMade::TooMany => {
+            let many = format!("there are {TOKENS_MAX} tokens; revoke some that nobody uses");
+            return Err(AdminError::NotNow(many));
+        }
+    }
+    admin.access.changed();
+    let made = NewTokenJson {
+        name: name.clone(),
+        scope: scope.as_str(),
+        expires_at,
+        token: text,
+    };
+    Ok((
+        StatusCode::CREATED,
+        AppendHeaders([("cache-control", "no-store")]),
+        Extension(Target(name)),
+        Json(made),
+    ))
+}
+
+/// `DELETE tokens/{name}`: it is worthless from now on.
+pub(super) async fn revoke(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, AdminError> {
+    if !admin.store.revoke_token(&name).await? {
+        return Err(AdminError::unknown("token", name));
+    }
+    admin.access.changed();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl Wanted {
+    fn read(body: &[u8], now: Timestamp) -> Result<(String, Scope, Option<Timestamp>), AdminError> {
+        let wanted: Self = serde_json::from_slice(body)
+            .map_err(|error| AdminError::Invalid(format!("the body is wrong: {error}")))?;
+        let name = wanted.name;
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let is_name = (1..=NAME_BYTES_MAX).contains(&name.len())
+            && name
+                .bytes()
+                .all(|byte| is_plain(byte) || b"-_".contains(&byte))
+            && is_plain(name.as_bytes()[0]);
+        if !is_name || name == BOOTSTRAP {
+            return Err(AdminError::Invalid(format!(
+                "`{name}` cannot be a token's name: use 1 to {NAME_BYTES_MAX} of `a-z`, `0-9`, `_`, `-`, \
+                 beginning with a letter or digit; `{BOOTSTRAP}` is the host's own"
+            )));
+        }
+        let scope = Scope::named(&wanted.scope).ok_or_else(|| {
+            let scope = &wanted.scope;
+            AdminError::Invalid(format!(
+                "`{scope}` is not a scope: there are `read`, `operate` and `admin`"
+            ))
+        })?;
+        let expires_at = wanted.expires_at.map(|text| {
+            let time = Timestamp::parse(&text).filter(|time| *time > now);
+            time.ok_or_else(|| {
+                AdminError::Invalid(format!(
+                    "`expires_at` is `{text}`, which is no time to come, such as `2030-01-31T00:00:00Z`"
+                ))
+            })
+        });
+        Ok((name, scope, expires_at.transpose()?))
+    }
+}
+
+fn token_json(row: TokenRow) -> TokenJson {
+    TokenJson {
+        name: row.name,
+        scope: row.scope.as_str(),
+        created_at: row.created_at,
+        created_by: row.created_by,
+        expires_at: row.expires_at,
+        last_used_at: row.last_used_at,
+    }
+}
