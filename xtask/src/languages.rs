@@ -58,7 +58,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 /// Says all that is missing at once.
-fn look_for_tools() -> Result<()> {
+pub(crate) fn look_for_tools() -> Result<()> {
     let tools: [(&str, &[&str], &str); 3] = [
         ("node", &["--version"], "Node.js 20 or newer"),
         ("npm", &["--version"], "npm, which comes with Node.js"),
@@ -87,10 +87,7 @@ fn look_for_tools() -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    bail!(
-        "the tests of other languages need what is not here:{}",
-        missing.concat()
-    );
+    bail!("this test needs what is not here:{}", missing.concat());
 }
 
 fn example(workspace: &Workspace, name: &str) -> PathBuf {

@@ -17,6 +17,7 @@ mod host;
 mod http;
 mod languages;
 mod load;
+mod oracles;
 mod postgres;
 mod sender;
 mod serve;
@@ -39,6 +40,8 @@ cargo xtask <command>
                                         PostgreSQL of its own or on $HOOKBAY_TEST_POSTGRES
   test --languages                      build the plugins in examples/ from npm and PyPI, and
                                         compare them with plugins/github-push
+  test --oracles                        providers' own libraries from npm and PyPI accept what we
+                                        sign, and we what they sign
   plugins [--test-guests]               build every plugin to target/plugins/<name>.wasm
   bench [ingest|end-to-end|plugin|all] [--requests N]
   bench store [--sqlite|--postgres] [--quick]

@@ -2,7 +2,8 @@
 //!
 //! A step that fails ends the command; each says how long it took. The tests run on a
 //! throw-away PostgreSQL, with a PgBouncer beside it, unless a server is given. With
-//! `--languages` it is the plugins in other languages that are tested, and nothing else.
+//! `--languages` it is the plugins in other languages that are tested, with `--oracles` the
+//! signatures against the providers' own libraries, and nothing else.
 
 use std::process::Command;
 use std::time::Instant;
@@ -13,6 +14,7 @@ use crate::arguments::Arguments;
 use crate::faults;
 use crate::guests;
 use crate::languages;
+use crate::oracles;
 use crate::postgres::{Cluster, Durability, FIRST_DATABASE, Pooler};
 use crate::workspace::{self, Workspace};
 
@@ -26,6 +28,10 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     if arguments.flag("--languages") {
         arguments.finish_without_extra()?;
         return languages::run();
+    }
+    if arguments.flag("--oracles") {
+        arguments.finish_without_extra()?;
+        return oracles::run();
     }
     let extra = arguments.finish()?;
     let workspace = Workspace::find()?;
