@@ -37,10 +37,12 @@ mod plugins;
 mod runs;
 mod sources;
 mod stats;
+mod stream;
 mod tokens;
 
 pub use access::Access;
 pub(crate) use backup::SHA256_HEADER as BACKUP_SHA256;
+pub use stream::Streams;
 
 /// What the admin API answers with.
 pub struct Admin {
@@ -76,6 +78,8 @@ pub struct Admin {
     pub data_dir: PathBuf,
     /// Held while a backup is made.
     pub backup_turn: Arc<Mutex<()>>,
+    /// Who follows the events.
+    pub streams: Streams,
 }
 
 /// Why a request of an operator is not answered as asked.
@@ -87,6 +91,8 @@ enum AdminError {
     Invalid(String),
     #[error("{0}")]
     NotNow(String),
+    #[error("{0}")]
+    TooMany(String),
     #[error("{0}")]
     Failed(String),
     #[error(transparent)]
@@ -132,6 +138,15 @@ pub(crate) fn routes(admin: Arc<Admin>) -> Router {
             operates("operations.cancel", delete(operations::cancel)),
         )
         .route("/sources", reads(get(sources::list)))
+        .route(
+            "/sources/{name}/pause",
+            operates("sources.pause", post(sources::pause)),
+        )
+        .route(
+            "/sources/{name}/resume",
+            operates("sources.resume", post(sources::resume)),
+        )
+        .route("/stream", reads(get(stream::show)))
         .route("/stats", reads(get(stats::show)))
         .route("/tokens", reveals(get(tokens::list)))
         .route(
@@ -241,6 +256,7 @@ impl IntoResponse for AdminError {
             Self::Unknown { .. } => (StatusCode::NOT_FOUND, "not found"),
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "bad request"),
             Self::NotNow(_) => (StatusCode::CONFLICT, "not possible now"),
+            Self::TooMany(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many"),
             Self::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
             Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         };
@@ -255,6 +271,10 @@ impl IntoResponse for AdminError {
                 .retry_after(Duration::from_secs(5))
                 .into_response();
         }
+        let problem = match &self {
+            Self::TooMany(_) => problem.retry_after(Duration::from_secs(5)),
+            _ => problem,
+        };
         problem.detail(self.to_string()).into_response()
     }
 }

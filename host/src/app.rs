@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{Access, Admin};
+use crate::admin::{Access, Admin, Streams};
 use crate::clock::Clock;
 use crate::config::{Config, Secret};
 use crate::dispatch::upkeep::Heartbeat;
@@ -20,7 +20,7 @@ use crate::dispatch::{
     Wakeup, neighbours, upkeep,
 };
 use crate::http::{Public, admin_routes, public_routes, serve};
-use crate::ingest::{Batcher, BatcherTask, Budget, Door, Sources};
+use crate::ingest::{Batcher, BatcherTask, Budget, Door, Sources, pauses};
 use crate::metrics::Metrics;
 use crate::plugin::egress::Network;
 use crate::plugin::{Directory, EngineError, PluginHost, Rescan};
@@ -130,6 +130,7 @@ impl App {
             registry_changed: Arc::default(),
             operation_begun: Arc::default(),
         };
+        pauses::read(&shared.store, &shared.sources).await?;
         let (presence, plugins) = shared.start_presence().await?;
         let reloading = Reload::new(in_force, Arc::clone(&shared.sources), Arc::clone(&reload));
         let (upkeep, lease) = shared.start_upkeep(reloading);
@@ -254,6 +255,7 @@ impl Shared {
         );
         let store = || self.store.clone();
         let wakeup = || Arc::clone(&self.wakeup);
+        let sources = Arc::clone(&self.sources);
         let registry = Arc::clone(&self.registry_changed);
         let (metrics, clock) = (Arc::clone(&self.metrics), self.clock.clone());
         let operations = Operations::new(
@@ -273,6 +275,7 @@ impl Shared {
                 tokio::spawn(operations.run(stop.clone())),
                 tokio::spawn(retention.run()),
                 tokio::spawn(upkeep::run(store(), metrics, clock, stop.clone())),
+                tokio::spawn(pauses::follow(store(), sources, stop.clone())),
                 tokio::spawn(neighbours::tell(store(), wakeup(), stop.clone())),
                 tokio::spawn(neighbours::hear(store(), wakeup(), registry, stop)),
             ]
@@ -285,10 +288,9 @@ impl Shared {
         &self,
         listeners: Listeners,
         batcher: Batcher,
-        (rescan, controls): (Rescan, Controls),
+        plugins: (Rescan, Controls),
         token: Secret,
     ) -> Stage {
-        let sources = Arc::clone(&self.sources);
         let door = Door {
             batcher,
             board: Arc::clone(&self.board),
@@ -297,15 +299,33 @@ impl Shared {
             budget: Budget::new(BODIES_BYTES),
         };
         let public = Public {
-            sources: Arc::clone(&sources),
+            sources: Arc::clone(&self.sources),
             door,
             store: self.store.clone(),
             board: Arc::clone(&self.board),
         };
-        let admin = Admin {
+        let public = public_routes(Arc::new(public));
+        Stage::of(|stop| {
+            let admin = self.admin(plugins, token, stop.clone());
+            let admin = admin_routes(Arc::new(admin));
+            vec![
+                tokio::spawn(serve(listeners.public, public, stop.clone())),
+                tokio::spawn(serve(listeners.admin, admin, stop)),
+            ]
+        })
+    }
+
+    /// What the admin API answers with.
+    fn admin(
+        &self,
+        (rescan, controls): (Rescan, Controls),
+        token: Secret,
+        stop: CancellationToken,
+    ) -> Admin {
+        Admin {
             store: self.store.clone(),
             board: Arc::clone(&self.board),
-            sources,
+            sources: Arc::clone(&self.sources),
             metrics: Arc::clone(&self.metrics),
             wakeup: Arc::clone(&self.wakeup),
             registry_changed: Arc::clone(&self.registry_changed),
@@ -319,17 +339,8 @@ impl Shared {
             host_name: Arc::clone(&self.host_name),
             data_dir: self.config.data_dir.clone(),
             backup_turn: Arc::default(),
-        };
-        let (public, admin) = (
-            public_routes(Arc::new(public)),
-            admin_routes(Arc::new(admin)),
-        );
-        Stage::of(|stop| {
-            vec![
-                tokio::spawn(serve(listeners.public, public, stop.clone())),
-                tokio::spawn(serve(listeners.admin, admin, stop)),
-            ]
-        })
+            streams: Streams::new(stop),
+        }
     }
 }
 

@@ -64,6 +64,9 @@ async fn webhook(State(public): State<Arc<Public>>, request: Request) -> Respons
     if !source.takes(request.method().as_str()) {
         return ingest::wrong_method(&source).into_response();
     }
+    if public.sources.is_paused(&source) {
+        return ingest::is_paused(&public.door, &source);
+    }
     ingest::receive(&public.door, &source, request).await
 }
 

@@ -25,6 +25,7 @@ mod answer;
 mod batch;
 mod body;
 pub mod handshake;
+pub mod pauses;
 pub mod scheme;
 mod source;
 pub mod verify;
@@ -86,6 +87,13 @@ pub fn wrong_method(source: &Source) -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
         .detail(detail)
         .allow(methods)
+}
+
+/// Answers a webhook of a source that is paused: its sender is to come again.
+pub fn is_paused(door: &Door, source: &Source) -> Response<Body> {
+    let id = EventId::new(door.clock.now());
+    let receipt = Receipt::new(source, &door.metrics, id, Instant::now());
+    receipt.refuse(Refusal::Paused)
 }
 
 /// Receives one webhook for `source`: verified, stored, acknowledged.

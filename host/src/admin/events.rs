@@ -78,14 +78,20 @@ pub(super) async fn list(
     };
     parameters.finish()?;
     let rows = admin.store.events(&filter).await?;
+    let items = events_json(&admin, rows).await?;
+    Ok(Page::new(items, limit, |event: &EventJson| event.about.id.to_string()).json())
+}
+
+/// Rows as JSON, each with how many runs it has.
+pub(super) async fn events_json(
+    admin: &Admin,
+    rows: Vec<EventRow>,
+) -> Result<Vec<EventJson>, AdminError> {
     let ids: Vec<EventId> = rows.iter().map(|row| row.id).collect();
     let counts = admin.store.run_counts(&ids).await?;
     let counts = by_event(&admin.board.load(), counts, admin.clock.now());
-    let items = rows
-        .into_iter()
-        .map(|row| event_json(row, &counts))
-        .collect();
-    Ok(Page::new(items, limit, |event: &EventJson| event.about.id.to_string()).json())
+    let json = |row| event_json(row, &counts);
+    Ok(rows.into_iter().map(json).collect())
 }
 
 /// What says which events are meant, in a list and in bulk.

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use serde::Serialize;
 
 use crate::clock::Timestamp;
-use crate::ingest::Source;
 use crate::ingest::scheme::Coverage;
+use crate::ingest::{Source, pauses};
 use crate::store::SourceMinute;
 
 use super::page::{Page, Parameters};
@@ -61,6 +62,33 @@ pub(super) async fn list(
     Ok(Page::new(items, limit, |source: &SourceJson| source.name.clone()).json())
 }
 
+/// `POST sources/{name}/pause`: its senders are told to come again, by every host,
+/// until it is resumed.
+pub(super) async fn pause(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, AdminError> {
+    set_paused(&admin, &name, true).await
+}
+
+/// `POST sources/{name}/resume`.
+pub(super) async fn resume(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, AdminError> {
+    set_paused(&admin, &name, false).await
+}
+
+async fn set_paused(admin: &Admin, name: &str, is_paused: bool) -> Result<StatusCode, AdminError> {
+    if admin.sources.named(name).is_none() {
+        return Err(AdminError::unknown("source", name));
+    }
+    admin.store.pause_source(name, is_paused).await?;
+    // Here at once; other hosts look every second.
+    pauses::read(&admin.store, &admin.sources).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 async fn source_json(
     admin: &Admin,
     source: &Source,
@@ -81,7 +109,7 @@ async fn source_json(
             .collect(),
         provider: config.provider.name.clone(),
         covers_body: config.provider.proof.coverage() == Coverage::Body,
-        paused: false,
+        paused: admin.sources.is_paused(source),
         last_event_at: admin.store.last_event_at(name).await?,
         received_1h,
         rejected_1h,

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::client::{AdminArgs, AdminClient, Page};
+use super::client::{AdminArgs, AdminClient, Page, path_segment};
 use super::table::{Screen, print, print_json};
 use super::{CommandError, text};
 
@@ -16,6 +16,19 @@ pub(crate) enum Command {
         #[command(flatten)]
         admin: AdminArgs,
     },
+    /// Tell a source's senders to come again later, on every host
+    Pause(OneArgs),
+    /// Take a source's webhooks again
+    Resume(OneArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct OneArgs {
+    /// The source's name
+    #[arg(value_name = "NAME", value_parser = path_segment)]
+    name: String,
+    #[command(flatten)]
+    admin: AdminArgs,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -34,7 +47,29 @@ struct Source {
 pub(crate) async fn run(config_path: Option<&Path>, command: Command) -> Result<(), CommandError> {
     match command {
         Command::List { admin } => list(config_path, &admin).await,
+        Command::Pause(args) => steer(config_path, &args, "pause", "is paused").await,
+        Command::Resume(args) => steer(config_path, &args, "resume", "takes webhooks").await,
     }
+}
+
+async fn steer(
+    config_path: Option<&Path>,
+    args: &OneArgs,
+    action: &str,
+    outcome: &str,
+) -> Result<(), CommandError> {
+    let client = AdminClient::new(config_path, &args.admin)?;
+    let path = ["sources", args.name.as_str(), action];
+    let answer: Value = client.post_json(&path, &json!({})).await?;
+    if args.admin.json {
+        print_json(&answer)?;
+    } else {
+        print(&format!(
+            "source {} {outcome}\n",
+            text::harmless(&args.name)
+        ))?;
+    }
+    Ok(())
 }
 
 async fn list(config_path: Option<&Path>, admin: &AdminArgs) -> Result<(), CommandError> {

@@ -19,6 +19,9 @@ use super::source::Source;
 use super::verify::Rejection;
 use super::wrong_method;
 
+/// When a sender may find that a source is not paused any more.
+const PAUSED_FOR: Duration = Duration::from_secs(60);
+
 /// Why a request is not taken.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
@@ -40,6 +43,8 @@ pub(super) enum Refusal {
     Overloaded(&'static str),
     #[error("the database does not take events now")]
     StoreAway,
+    #[error("the source is paused")]
+    Paused,
 }
 
 impl Refusal {
@@ -85,6 +90,9 @@ impl Refusal {
             Self::StoreAway => Problem::new(overloaded, "unavailable")
                 .detail("events cannot be stored now; send it again later".to_owned())
                 .retry_after(Duration::from_secs(5)),
+            Self::Paused => Problem::new(overloaded, "paused")
+                .detail(format!("source `{name}` is paused; send it again later"))
+                .retry_after(PAUSED_FOR),
         }
     }
 
@@ -98,7 +106,7 @@ impl Refusal {
             | Self::WrongToken
             | Self::NotGenuine(_)
             | Self::NotJson(_) => Received::Rejected,
-            Self::Overloaded(_) | Self::StoreAway => Received::Unavailable,
+            Self::Overloaded(_) | Self::StoreAway | Self::Paused => Received::Unavailable,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The sources: inbound addresses, found by name or path.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -19,7 +19,11 @@ pub struct Source {
 
 /// All sources, as they are configured now.
 #[derive(Default)]
-pub struct Sources(ArcSwap<Configured>);
+pub struct Sources {
+    configured: ArcSwap<Configured>,
+    /// Those that an operator has paused, configured or not.
+    paused: ArcSwap<HashSet<String>>,
+}
 
 #[derive(Default)]
 struct Configured {
@@ -71,7 +75,7 @@ impl Sources {
     /// Takes over a configuration. A source that has not changed goes on as it was;
     /// requests that are under way end as they began.
     pub fn replace(&self, configs: &[SourceConfig]) {
-        let before = self.0.load();
+        let before = self.configured.load();
         let mut now = Configured::default();
         for config in configs {
             let known = before.by_name.get(config.name.as_str());
@@ -84,12 +88,12 @@ impl Sources {
             }
             now.by_name.insert(config.name.to_string(), source);
         }
-        self.0.store(Arc::new(now));
+        self.configured.store(Arc::new(now));
     }
 
     /// The source that a request's path names.
     pub fn at(&self, path: &str) -> Option<Arc<Source>> {
-        let configured = self.0.load();
+        let configured = self.configured.load();
         let source = match path.strip_prefix("/webhooks/") {
             Some(name) => configured.by_name.get(name),
             None => configured.by_path.get(path),
@@ -97,9 +101,24 @@ impl Sources {
         source.cloned()
     }
 
+    /// Whether the source takes nothing for now.
+    pub fn is_paused(&self, source: &Source) -> bool {
+        self.paused.load().contains(source.config.name.as_str())
+    }
+
+    /// Takes over which sources are paused.
+    pub fn pause_only(&self, names: impl IntoIterator<Item = String>) {
+        self.paused.store(Arc::new(names.into_iter().collect()));
+    }
+
+    /// The source of this name.
+    pub fn named(&self, name: &str) -> Option<Arc<Source>> {
+        self.configured.load().by_name.get(name).cloned()
+    }
+
     /// All sources, by name.
     pub fn all(&self) -> Vec<Arc<Source>> {
-        let mut all: Vec<Arc<Source>> = self.0.load().by_name.values().cloned().collect();
+        let mut all: Vec<Arc<Source>> = self.configured.load().by_name.values().cloned().collect();
         all.sort_unstable_by(|a, b| a.config.name.cmp(&b.config.name));
         all
     }

@@ -19,7 +19,8 @@ use super::sql::{Builder, Dialect, Row, sql};
 use super::tx::Tx;
 use super::{Store, StoreError};
 
-const COLUMNS: &str = "id, source, provider, kind, received_ms, delivery_id, content_type, size_bytes, \
+/// What an [`EventRow`] is read from.
+pub(super) const COLUMNS: &str = "id, source, provider, kind, received_ms, delivery_id, content_type, size_bytes, \
                        is_handshake, dedup_conflict, no_run_reason";
 
 /// What stands about an event beside its request.

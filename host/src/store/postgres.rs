@@ -22,6 +22,7 @@ use super::{Settings, StoreError};
 
 mod ingest;
 mod migrate;
+mod moved;
 pub(super) mod partitions;
 mod sessions;
 mod wake;
@@ -105,6 +106,7 @@ pub(super) async fn open(
     partitions::prepare(&mut connection, clock.now())
         .await
         .map_err(refuse)?;
+    moved::go_on(&mut connection).await.map_err(refuse)?;
     connection.close().await.map_err(failed)?;
     let statement_timeout = settings.pool.statement_timeout.as_millis().to_string();
     let bounded = if settings.is_pooled {

@@ -54,6 +54,9 @@ fn routes() -> Vec<(Method, &'static str, &'static str)> {
         (get.clone(), "/api/v1/operations/nonsense", ""),
         (Method::DELETE, "/api/v1/operations/nonsense", ""),
         (get.clone(), "/api/v1/sources", ""),
+        (Method::POST, "/api/v1/sources/nobody/pause", ""),
+        (Method::POST, "/api/v1/sources/nobody/resume", ""),
+        (get.clone(), "/api/v1/stream", ""),
         (get, "/api/v1/stats", ""),
     ]
 }
