@@ -242,7 +242,7 @@ async fn under_load_from_two_hosts_nothing_is_missing_or_twice() {
     let hosts = &hosts;
     let send = async |n: usize| {
         let host = &hosts[n % hosts.len()];
-        send(host, if n % 3 == 0 { "a" } else { "b" }, "k").await
+        send(host, if n.is_multiple_of(3) { "a" } else { "b" }, "k").await
     };
     let follow = async {
         let (mut position, mut seen) = (start, Vec::new());
@@ -282,7 +282,7 @@ async fn a_database_that_moved_goes_on_behind_what_it_has() {
     assert_eq!(follower.ids(1).await, [old]);
     let position = follower.position.clone();
     let new = send(&host, "a", "new").await;
-    assert_eq!(follower.ids(1).await, [new.clone()]);
+    assert_eq!(follower.ids(1).await, std::slice::from_ref(&new));
     let host = host.restart().await;
     let mut follower = Follower::begin(&host, "", Some(&position)).await;
     assert_eq!(follower.ids(1).await, [new]);
