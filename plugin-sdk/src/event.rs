@@ -4,6 +4,10 @@ use serde::de::DeserializeOwned;
 
 use crate::Failure;
 
+/// Of 128 bits: <http://www.isthe.com/chongo/tech/comp/fnv/>.
+const FNV_BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+const FNV_PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+
 /// One verified, stored webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -69,6 +73,30 @@ impl Event {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         Header::find(&self.headers, name)
+    }
+}
+
+impl Run {
+    /// A UUID (RFC 9562, version 8) for one of the run's requests, such as `page`: the
+    /// same in every attempt and every replay, another one for each name. For receivers
+    /// whose idempotency keys are UUIDs, or short.
+    #[must_use]
+    pub fn uuid(&self, request: &str) -> String {
+        // FNV-1a: no cryptography, as the key comes from the host and guards nothing.
+        let bytes = self.idempotency_key.bytes().chain([0]);
+        let hash = bytes.chain(request.bytes()).fold(FNV_BASIS, |hash, byte| {
+            (hash ^ u128::from(byte)).wrapping_mul(FNV_PRIME)
+        });
+        let versioned = (hash & !((0xf << 76) | (0x3 << 62))) | (0x8 << 76) | (0x2 << 62);
+        let hex = format!("{versioned:032x}");
+        let (a, b, c, d, e) = (
+            &hex[..8],
+            &hex[8..12],
+            &hex[12..16],
+            &hex[16..20],
+            &hex[20..],
+        );
+        format!("{a}-{b}-{c}-{d}-{e}")
     }
 }
 

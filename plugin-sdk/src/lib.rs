@@ -29,8 +29,9 @@
 //! events the plugin wants, [`Plugin::handle`] gets an [`Event`] and a [`Run`],
 //! asks the host through [`config`], [`kv`], [`http`], [`crypto`], [`events`] and
 //! [`log`], and answers with a [`Success`] or a [`Failure`]. What a plugin needs from
-//! the operator, endpoints, secrets and configuration, it names in its manifest. The
-//! contract itself is in `wit/`; `component` converts between it and the types here.
+//! the operator, endpoints, secrets and configuration, it names in its manifest; texts
+//! that the operator writes are [`template`]s. The contract itself is in `wit/`;
+//! `component` converts between it and the types here.
 
 #[doc(hidden)]
 pub mod bindings;
@@ -46,6 +47,7 @@ pub mod log;
 mod manifest;
 mod outcome;
 mod plugin;
+pub mod template;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 

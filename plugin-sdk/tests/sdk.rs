@@ -278,6 +278,15 @@ fn kv_errors_become_the_failure_that_fits() {
 }
 
 #[test]
+fn each_request_of_a_run_has_a_uuid_of_its_own() {
+    let run = testing::run(1);
+    // Computed by another implementation.
+    assert_eq!(run.uuid("page"), "98ab09bf-a643-80cd-8428-1e03ef7f5b85");
+    assert_eq!(run.uuid("page"), testing::run(2).uuid("page"));
+    assert_ne!(run.uuid("page"), run.uuid("line"));
+}
+
+#[test]
 #[should_panic(expected = "kv::get was called outside of `handle`")]
 fn imports_need_a_host() {
     kv::get("a").expect("never answered");

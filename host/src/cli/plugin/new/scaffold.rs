@@ -33,6 +33,7 @@ pub(super) const SDK: &[(&str, &str)] = sdk![
     "src/manifest.rs",
     "src/outcome.rs",
     "src/plugin.rs",
+    "src/template.rs",
     "src/testing.rs",
     "src/testing/attempt.rs",
     "src/testing/http.rs",
