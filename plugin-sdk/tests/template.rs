@@ -15,7 +15,7 @@ fn check(text: &str, expected: &str) {
     });
     let mut event = testing::json_event("shop", "order.paid", &body);
     event.delivery_id = None;
-    let template = Template::parse(text).unwrap();
+    let template = Template::parse(text).expect("a template");
     let filled = template.fill(&Values::of(&event), |text| text.replace('<', "&lt;"));
     assert_eq!(filled, expected);
 }
