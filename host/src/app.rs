@@ -119,7 +119,7 @@ impl App {
         let shared = Shared {
             config: Arc::clone(&config),
             follows,
-            sources: Arc::new(Sources::new(&config.sources)),
+            sources: Arc::new(Sources::new(&config)),
             store: store.clone(),
             host: Arc::new(host),
             board: SharedBoard::default(),
@@ -292,6 +292,7 @@ impl Shared {
         token: Secret,
     ) -> Stage {
         let door = Door {
+            sources: Arc::clone(&self.sources),
             batcher,
             board: Arc::clone(&self.board),
             metrics: Arc::clone(&self.metrics),
@@ -299,7 +300,6 @@ impl Shared {
             budget: Budget::new(BODIES_BYTES),
         };
         let public = Public {
-            sources: Arc::clone(&self.sources),
             door,
             store: self.store.clone(),
             board: Arc::clone(&self.board),

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::ingest::address::Networks;
 use crate::ingest::scheme::Provider;
 use crate::name::PluginName;
 use crate::plugin::{PublicKey, TrustedKeys};
@@ -23,6 +24,7 @@ mod environment;
 mod grants;
 mod plugin;
 pub mod provider;
+mod public;
 mod reader;
 mod retention;
 mod secret;
@@ -89,6 +91,8 @@ pub struct Config {
     pub trusted_keys: TrustedKeys,
     /// The address of `listen` as senders know it, without a slash at its end.
     pub public_url: Option<String>,
+    /// Proxies whose `Forwarded` and `X-Forwarded-For` are believed.
+    pub trusted_proxies: Networks,
     /// Providers beside the catalogue, by name.
     pub providers: BTreeMap<String, Provider>,
     /// Inbound addresses.
@@ -178,7 +182,7 @@ impl Config {
         let mut table = Table::new(String::new(), root, reading);
         let maxima = plugin::read_maxima(table.table("limits"));
         let retention = retention::read(table.table("retention"));
-        let public_url = public_url(&mut table);
+        let public_url = public::url(&mut table);
         let (own, providers) = OwnProviders::read(&mut table);
         let config = Self {
             listen: table
@@ -213,6 +217,7 @@ impl Config {
             metrics_open: table.boolean("metrics_open").unwrap_or(false),
             admin_token: token.map(Secret::new),
             trusted_keys: trusted_keys(&mut table),
+            trusted_proxies: public::trusted_proxies(&mut table),
             sources: sources(
                 &mut table,
                 &Common {
@@ -237,7 +242,7 @@ impl Config {
             );
             table.problem("admin_listen", problem);
         }
-        table.not_yet(&["trusted_proxies", "tls", "admin_tls"]);
+        table.not_yet(&["tls", "admin_tls"]);
         table.finish();
         config
     }
@@ -370,23 +375,6 @@ fn trusted_keys(table: &mut Table<'_>) -> TrustedKeys {
     let read = keys.iter().enumerate();
     let read = read.filter_map(|(n, text)| table.noted(&path(n), text.parse::<PublicKey>()));
     TrustedKeys::new(read.collect())
-}
-
-/// `public_url`: scheme, host and maybe a path.
-fn public_url(table: &mut Table<'_>) -> Option<String> {
-    let text = table.string("public_url")?;
-    let is_base = url::Url::parse(&text).is_ok_and(|url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.has_host()
-            && url.query().is_none()
-            && url.fragment().is_none()
-    });
-    if !is_base {
-        let problem = format_args!("`{text}` is not of the form https://host or https://host/path");
-        table.problem("public_url", problem);
-        return None;
-    }
-    Some(text.trim_end_matches('/').to_owned())
 }
 
 fn sources(table: &mut Table<'_>, common: &Common<'_>) -> Vec<SourceConfig> {

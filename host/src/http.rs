@@ -3,19 +3,20 @@
 //! `/webhooks/{source}` goes to [`ingest::receive`], everything under `/api/v1` to
 //! `admin`. Nothing is decided here but which function answers.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::routing::get;
 use serde::Serialize;
 
 use crate::admin::{self, Admin};
 use crate::dispatch::SharedBoard;
-use crate::ingest::{self, Door, Sources};
+use crate::ingest::{self, Door};
 use crate::store::Store;
 
 mod serve;
@@ -24,8 +25,6 @@ pub use serve::serve;
 
 /// What the public address answers with.
 pub struct Public {
-    /// The inbound addresses.
-    pub sources: Arc<Sources>,
     /// What receives their webhooks.
     pub door: Door,
     /// Whether the database answers.
@@ -57,17 +56,15 @@ pub fn admin_routes(admin: Arc<Admin>) -> Router {
 }
 
 /// Every other path of the public address is a source's, or nobody's.
-async fn webhook(State(public): State<Arc<Public>>, request: Request) -> Response<Body> {
-    let Some(source) = public.sources.at(request.uri().path()) else {
+async fn webhook(
+    State(public): State<Arc<Public>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response<Body> {
+    let Some(source) = public.door.sources.at(request.uri().path()) else {
         return not_found(request).await;
     };
-    if !source.takes(request.method().as_str()) {
-        return ingest::wrong_method(&source).into_response();
-    }
-    if public.sources.is_paused(&source) {
-        return ingest::is_paused(&public.door, &source);
-    }
-    ingest::receive(&public.door, &source, request).await
+    ingest::receive(&public.door, &source, request, peer.ip()).await
 }
 
 async fn ready(State(public): State<Arc<Public>>) -> Response<Body> {

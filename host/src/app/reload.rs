@@ -132,7 +132,7 @@ impl Reload {
         for key in &change.needs_restart {
             tracing::warn!(key, "the setting has changed, which needs a restart");
         }
-        self.sources.replace(&now.sources);
+        self.sources.replace(&now);
         // That nobody follows means that the host stops.
         self.in_force.send_replace(Arc::new(now));
         tracing::info!(changed = %change, "the configuration was read again");

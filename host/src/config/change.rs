@@ -43,6 +43,7 @@ impl Config {
             metrics_open,
             admin_token,
             trusted_keys,
+            trusted_proxies,
             public_url,
             providers,
             sources,
@@ -71,6 +72,7 @@ impl Config {
         }
         let now = Self {
             public_url,
+            trusted_proxies,
             providers,
             sources,
             plugins,
@@ -102,6 +104,9 @@ impl Config {
                 .collect()
         };
         differing("plugins", &by_name(self), &by_name(now), &mut keys);
+        if self.trusted_proxies != now.trusted_proxies {
+            keys.push("trusted_proxies".to_owned());
+        }
         if self.retention != now.retention {
             keys.push("retention".to_owned());
         }

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use crate::ingest::address::Networks;
 use crate::ingest::scheme::Provider;
 use crate::ingest::scheme::key::{Credential, Keyring};
 use crate::name::SourceName;
 
 use super::credential::credentials;
 use super::provider::{self, OwnProviders};
+use super::public;
 use super::reader::Table;
 use super::retention::{LONGEST_KEPT, SHORTEST_KEPT};
 
@@ -33,6 +35,8 @@ pub struct SourceConfig {
     pub public_url: String,
     /// A further address, such as `/hooks/old-address`.
     pub path: Option<String>,
+    /// Who may send to it; none is everybody.
+    pub allow_ips: Option<Networks>,
     /// Largest body in bytes.
     pub max_body: u64,
     /// How long a delivery id is remembered: what was set, but never shorter than
@@ -87,6 +91,7 @@ pub(super) fn read(name: &str, mut table: Table<'_>, common: &Common<'_>) -> Opt
     let source = SourceConfig {
         name: parsed_name?,
         path: path(&mut table),
+        allow_ips: public::allow_ips(&mut table),
         max_body: table.size("max_body", 1..=MAX_BODY_MAX).unwrap_or(MAX_BODY),
         dedup_window: dedup_window.max(retention.unwrap_or(common.events_kept)),
         dedup_by_body: replay_protection(&mut table),
@@ -103,14 +108,7 @@ pub(super) fn read(name: &str, mut table: Table<'_>, common: &Common<'_>) -> Opt
             }
         },
     };
-    table.not_yet(&[
-        "schema",
-        "allow_ips",
-        "rate_limit",
-        "filter",
-        "index",
-        "redact",
-    ]);
+    table.not_yet(&["schema", "rate_limit", "filter", "index", "redact"]);
     check_proof(
         &source.provider,
         secrets.is_some(),

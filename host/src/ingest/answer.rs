@@ -2,114 +2,19 @@
 //!
 //! The sender learns the class of a failure; the log says exactly what it was.
 
-use std::time::{Duration, Instant};
+use std::net::IpAddr;
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
-use crate::config::units::readable_size;
 use crate::event::EventId;
-use crate::http::Problem;
-use crate::json::NotJson;
 use crate::metrics::{Metrics, Received};
 use crate::store::Ingested;
 
 use super::handshake::Answer;
+use super::refusal::Refusal;
 use super::source::Source;
-use super::verify::Rejection;
-use super::wrong_method;
-
-/// When a sender may find that a source is not paused any more.
-const PAUSED_FOR: Duration = Duration::from_secs(60);
-
-/// Why a request is not taken.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
-    #[error("the body is larger than {limit} bytes")]
-    TooLarge { announced: Option<u64>, limit: u64 },
-    #[error("the body did not arrive within {0:?}")]
-    SlowBody(Duration),
-    #[error("the connection broke while the body was read")]
-    Disconnected,
-    #[error("nothing but a handshake comes by this method")]
-    WrongMethod,
-    #[error("the handshake's token is not the `verify_token` of the source's secret")]
-    WrongToken,
-    #[error(transparent)]
-    NotGenuine(Rejection),
-    #[error("the body is not JSON: {0}")]
-    NotJson(NotJson),
-    #[error("overloaded: {0}")]
-    Overloaded(&'static str),
-    #[error("the database does not take events now")]
-    StoreAway,
-    #[error("the source is paused")]
-    Paused,
-}
-
-impl Refusal {
-    fn problem(&self, source: &Source) -> Problem {
-        let name = &source.config.name;
-        let rules = &source.config.provider.acknowledgement;
-        let status = |own: Option<u16>, usual| {
-            own.and_then(|own| StatusCode::from_u16(own).ok())
-                .unwrap_or(usual)
-        };
-        let refused = status(rules.refused, StatusCode::UNAUTHORIZED);
-        let malformed = status(rules.malformed, StatusCode::BAD_REQUEST);
-        let overloaded = status(rules.overloaded, StatusCode::SERVICE_UNAVAILABLE);
-        match self {
-            Self::TooLarge { announced, limit } => {
-                let given = announced.map_or_else(|| "more".to_owned(), readable_size);
-                let limit = readable_size(*limit);
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body too large").detail(format!(
-                    "the body has {given}, source `{name}` allows {limit}"
-                ))
-            }
-            Self::SlowBody(_) => {
-                Problem::new(StatusCode::REQUEST_TIMEOUT, "body too slow").detail(self.to_string())
-            }
-            Self::Disconnected => {
-                Problem::new(StatusCode::BAD_REQUEST, "incomplete body").detail(self.to_string())
-            }
-            Self::WrongMethod => wrong_method(source),
-            Self::WrongToken => Problem::new(StatusCode::FORBIDDEN, "not verified")
-                .detail("the token is not the one that was agreed".to_owned()),
-            // Neither genuine nor not: the sender is asked to come again.
-            Self::NotGenuine(Rejection::NeedsKey(_)) => Problem::new(overloaded, "unavailable")
-                .detail(
-                    "the sender's certificate cannot be had now; send it again later".to_owned(),
-                )
-                .retry_after(Duration::from_secs(5)),
-            Self::NotGenuine(_) => Problem::new(refused, "not verified")
-                .detail("the request's signature is missing, wrong or out of date".to_owned()),
-            Self::NotJson(_) => Problem::new(malformed, "not JSON").detail(self.to_string()),
-            Self::Overloaded(_) => Problem::new(overloaded, "overloaded")
-                .detail("too much work waits; send it again later".to_owned())
-                .retry_after(Duration::from_secs(1)),
-            Self::StoreAway => Problem::new(overloaded, "unavailable")
-                .detail("events cannot be stored now; send it again later".to_owned())
-                .retry_after(Duration::from_secs(5)),
-            Self::Paused => Problem::new(overloaded, "paused")
-                .detail(format!("source `{name}` is paused; send it again later"))
-                .retry_after(PAUSED_FOR),
-        }
-    }
-
-    fn received(&self) -> Received {
-        match self {
-            Self::NotGenuine(Rejection::NeedsKey(_)) => Received::Unavailable,
-            Self::TooLarge { .. }
-            | Self::SlowBody(_)
-            | Self::Disconnected
-            | Self::WrongMethod
-            | Self::WrongToken
-            | Self::NotGenuine(_)
-            | Self::NotJson(_) => Received::Rejected,
-            Self::Overloaded(_) | Self::StoreAway | Self::Paused => Received::Unavailable,
-        }
-    }
-}
 
 /// What is known of a request once it is proven genuine.
 pub(super) struct About {
@@ -128,6 +33,7 @@ pub(super) struct Receipt<'a> {
     source: &'a Source,
     metrics: &'a Metrics,
     request_id: EventId,
+    remote: IpAddr,
     started: Instant,
     about: Option<About>,
     is_answered: bool,
@@ -138,12 +44,14 @@ impl<'a> Receipt<'a> {
         source: &'a Source,
         metrics: &'a Metrics,
         request_id: EventId,
+        remote: IpAddr,
         started: Instant,
     ) -> Self {
         Self {
             source,
             metrics,
             request_id,
+            remote,
             started,
             about: None,
             is_answered: false,
@@ -205,21 +113,20 @@ impl<'a> Receipt<'a> {
     }
 
     /// Answers what is not taken.
-    pub(super) fn refuse(mut self, refusal: Refusal) -> Response<Body> {
+    pub(super) fn refuse(mut self, refusal: &Refusal) -> Response<Body> {
         let answer = refusal
             .problem(self.source)
             .into_response_to(&self.request_id.to_string());
-        if let Refusal::NotGenuine(rejection) = &refusal {
+        if let Refusal::NotGenuine(rejection) = refusal {
             self.metrics
                 .verification_failed(self.source.config.name.as_str(), rejection.code());
         }
-        let why = refusal.to_string();
         self.answered(
             refusal.received(),
             answer.status(),
             "refused",
             None,
-            Some(&why),
+            Some(refusal),
         );
         answer
     }
@@ -230,7 +137,7 @@ impl<'a> Receipt<'a> {
         status: StatusCode,
         word: &str,
         event: Option<EventId>,
-        why: Option<&str>,
+        why: Option<&Refusal>,
     ) {
         self.is_answered = true;
         let source = self.source.config.name.as_str();
@@ -241,13 +148,13 @@ impl<'a> Receipt<'a> {
         let duration_ms = took.as_micros() as f64 / 1000.0;
         match (event, why) {
             (Some(event), _) => tracing::info!(
-                source, kind, delivery_id, event_id = %event, status, duration_ms, "webhook {word}"
+                source, kind, delivery_id, event_id = %event, remote = %self.remote, status, duration_ms, "webhook {word}"
             ),
             (None, Some(why)) => tracing::warn!(
-                source, kind, delivery_id, request_id = %self.request_id, status, duration_ms, why, "webhook {word}"
+                source, kind, delivery_id, request_id = %self.request_id, remote = %self.remote, status, duration_ms, code = why.code(), %why, "webhook {word}"
             ),
             (None, None) => tracing::info!(
-                source, request_id = %self.request_id, status, duration_ms, "webhook {word}"
+                source, request_id = %self.request_id, remote = %self.remote, status, duration_ms, "webhook {word}"
             ),
         }
     }
@@ -266,7 +173,7 @@ impl Drop for Receipt<'_> {
             let (kind, delivery_id) = self.kind_and_delivery();
             let event_id = self.about.as_ref().map(|about| about.id.to_string());
             tracing::info!(
-                source, kind, delivery_id, event_id, request_id = %self.request_id,
+                source, kind, delivery_id, event_id, request_id = %self.request_id, remote = %self.remote,
                 "the sender went away before its answer"
             );
         }

@@ -15,7 +15,7 @@ use crate::dispatch::Wakeup;
 use crate::run::PluginId;
 use crate::store::{Ingested, NewEvent, Store};
 
-use super::answer::Refusal;
+use super::refusal::Refusal;
 
 /// Events that may wait.
 const QUEUE: usize = 4096;

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::answer::Refusal;
+use super::refusal::Refusal;
 
 /// A body must arrive within this time.
 const READ_WITHIN: Duration = Duration::from_secs(30);

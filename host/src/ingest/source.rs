@@ -1,13 +1,19 @@
 //! The sources: inbound addresses, found by name or path.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 
+use axum::http::HeaderMap;
+
 use crate::clock::Timestamp;
-use crate::config::SourceConfig;
+use crate::config::{Config, SourceConfig};
+
+use super::address::Networks;
+use super::forwarded;
 
 /// One inbound address, and what has been seen of it since the start.
 pub struct Source {
@@ -29,6 +35,8 @@ pub struct Sources {
 struct Configured {
     by_name: HashMap<String, Arc<Source>>,
     by_path: HashMap<String, Arc<Source>>,
+    /// Whose word on addresses counts.
+    trusted_proxies: Networks,
 }
 
 impl Source {
@@ -38,13 +46,18 @@ impl Source {
     }
 
     /// Whether anything can come by this method: events, or what comes before them.
-    pub fn takes(&self, method: &str) -> bool {
+    pub(super) fn takes(&self, method: &str) -> bool {
         let provider = &self.config.provider;
         let mut asked = provider
             .handshakes
             .iter()
             .flat_map(|handshake| &handshake.methods);
         provider.takes(method) || asked.any(|known| known == method)
+    }
+
+    /// The methods by which events come, with commas between.
+    pub(super) fn methods(&self) -> String {
+        self.config.provider.methods.join(", ")
     }
 
     /// Notes which secret proved a request.
@@ -66,18 +79,21 @@ impl Source {
 
 impl Sources {
     /// The sources of a configuration.
-    pub fn new(configs: &[SourceConfig]) -> Self {
+    pub fn new(config: &Config) -> Self {
         let sources = Self::default();
-        sources.replace(configs);
+        sources.replace(config);
         sources
     }
 
     /// Takes over a configuration. A source that has not changed goes on as it was;
     /// requests that are under way end as they began.
-    pub fn replace(&self, configs: &[SourceConfig]) {
+    pub fn replace(&self, config: &Config) {
         let before = self.configured.load();
-        let mut now = Configured::default();
-        for config in configs {
+        let mut now = Configured {
+            trusted_proxies: config.trusted_proxies.clone(),
+            ..Configured::default()
+        };
+        for config in &config.sources {
             let known = before.by_name.get(config.name.as_str());
             let source = match known.filter(|known| known.config == *config) {
                 Some(same) => Arc::clone(same),
@@ -114,6 +130,20 @@ impl Sources {
     /// The source of this name.
     pub fn named(&self, name: &str) -> Option<Arc<Source>> {
         self.configured.load().by_name.get(name).cloned()
+    }
+
+    /// The address that a request came from, given whom we spoke to.
+    pub fn remote(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let configured = self.configured.load();
+        let lines = |name| {
+            headers
+                .get_all(name)
+                .into_iter()
+                .map(|line| line.as_bytes())
+        };
+        let (forwarded, x_forwarded_for) = (lines("forwarded"), lines("x-forwarded-for"));
+        let trusted = &configured.trusted_proxies;
+        forwarded::client(peer, trusted, forwarded, x_forwarded_for)
     }
 
     /// All sources, by name.

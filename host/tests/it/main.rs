@@ -22,6 +22,7 @@ mod conventions;
 mod cut_off;
 mod database;
 mod dedup;
+mod door;
 mod egress;
 mod emit;
 mod full_disk;

@@ -309,3 +309,27 @@ fn a_named_file_must_exist() {
             .contains("no/such/hookbay.toml: cannot read")
     );
 }
+
+#[test]
+fn addresses_and_networks_name_what_is_wrong() {
+    for (text, expected) in [
+        (
+            "trusted_proxies = ['10.0.0.0/33']",
+            "trusted_proxies: `10.0.0.0/33` is neither an address nor a network",
+        ),
+        (
+            "trusted_proxies = '10.0.0.0/8'",
+            "trusted_proxies: must be a list of texts",
+        ),
+        (
+            "sources.a = { provider = 'none', allow_ips = ['example.com'] }",
+            "sources.a.allow_ips: `example.com` is neither an address nor a network",
+        ),
+        (
+            "sources.a = { provider = 'none', allow_ips = [] }",
+            "sources.a.allow_ips: is empty, which would refuse everybody",
+        ),
+    ] {
+        check_refused(text, &[expected]);
+    }
+}

@@ -1,0 +1,83 @@
+//! Turns a genuine request into what is stored: an event, and the runs of those who want it.
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::dispatch::SharedBoard;
+use crate::event::{Event, EventId};
+use crate::store::NewEvent;
+
+use super::answer::About;
+use super::body::ReadBody;
+use super::examine::{Finding, Genuine, examine};
+use super::handshake::Answer;
+use super::source::Source;
+use super::{Arrived, Refused};
+
+/// What a request becomes.
+pub(super) enum Admitted {
+    /// An event in the form in which it is stored, and what is said of it.
+    Event {
+        new: Box<NewEvent>,
+        /// Its part of the memory for bodies.
+        part: OwnedSemaphorePermit,
+        about: About,
+    },
+    /// An answer, and nothing else.
+    Question(Answer),
+}
+
+/// Examines a request and finds who wants it: all that takes no waiting.
+///
+/// # Errors
+/// [`Refused`] gives the request back.
+pub(super) fn admit(
+    board: &SharedBoard,
+    source: &Source,
+    arrived: Arrived,
+) -> Result<Admitted, Box<Refused>> {
+    match examine(source, &arrived.request(), arrived.received_at) {
+        Ok(Finding::Genuine(genuine)) => Ok(event(board, source, arrived, genuine)),
+        Ok(Finding::Question(answer)) => Ok(Admitted::Question(answer)),
+        Err(refusal) => Err(Box::new(Refused { refusal, arrived })),
+    }
+}
+
+fn event(board: &SharedBoard, source: &Source, arrived: Arrived, genuine: Genuine) -> Admitted {
+    let config = &source.config;
+    let provider = &config.provider;
+    let ReadBody { bytes: body, part } = arrived.body;
+    let mut headers = arrived.headers;
+    let kind = genuine.kind.unwrap_or_else(|| "unknown".to_owned());
+    let delivery_id = genuine.delivery_id;
+    let idempotency_key = headers
+        .text("idempotency-key")
+        .or_else(|| headers.text("x-idempotency-key"));
+    let dedup_key = delivery_id
+        .clone()
+        .or_else(|| idempotency_key.map(str::to_owned));
+    headers.hide(&provider.credential_headers);
+    let event = Event {
+        id: EventId::new(arrived.received_at),
+        source: config.name.clone(),
+        provider: provider.name.clone(),
+        is_handshake: genuine.answer.is_some() || provider.handshake_kinds.contains(&kind),
+        kind,
+        delivery_id,
+        received_at: arrived.received_at,
+        content_type: headers.text("content-type").map(str::to_owned),
+        headers,
+        body,
+    };
+    let about = About {
+        id: event.id,
+        kind: event.kind.clone(),
+        delivery_id: event.delivery_id.clone(),
+        is_handshake: event.is_handshake,
+        answer: genuine.answer,
+    };
+    let runs = board.load().triggers.runs_for(&event);
+    let (by_body, window) = (config.dedup_by_body, config.dedup_window);
+    let new = NewEvent::new(event, dedup_key.as_deref(), by_body, window, runs);
+    let new = Box::new(new);
+    Admitted::Event { new, part, about }
+}

@@ -1,0 +1,105 @@
+//! What is checked of a request that has arrived: proof, form, and what it says.
+//!
+//! Pure: no waiting, nothing kept, so that the same request can be examined again later
+//! as of its receipt.
+
+use crate::clock::Timestamp;
+use crate::json;
+
+use super::handshake::{self, Answer, Outcome, Stage};
+use super::refusal::Refusal;
+use super::scheme::Provider;
+use super::scheme::selector::{Place, Selector};
+use super::source::Source;
+use super::verify::{self, Request};
+
+/// Longest kind that is kept, in bytes; more is cut.
+const KIND_MAX: usize = 512;
+
+/// What a request is, once it has been looked at.
+pub(super) enum Finding {
+    /// Its sender is who it says.
+    Genuine(Genuine),
+    /// A question that proves nothing: it is answered and not stored.
+    Question(Answer),
+}
+
+/// What a genuine request says.
+pub(super) struct Genuine {
+    pub(super) kind: Option<String>,
+    pub(super) delivery_id: Option<String>,
+    /// What its sender expects, if it is a question.
+    pub(super) answer: Option<Answer>,
+}
+
+/// Goes through the checks in their order, at the request's time of receipt.
+///
+/// # Errors
+/// The first [`Refusal`].
+pub(super) fn examine(
+    source: &Source,
+    request: &Request<'_>,
+    received_at: Timestamp,
+) -> Result<Finding, Refusal> {
+    let (provider, keys) = (&source.config.provider, &source.config.keys);
+    match handshake::challenge(provider, keys, request, Stage::Unproven) {
+        Some(Outcome::Answer(answer)) => return Ok(Finding::Question(answer)),
+        Some(Outcome::WrongToken) => return Err(Refusal::WrongToken),
+        None if !provider.takes(request.method) => {
+            // Nothing but a handshake comes by this method.
+            return Err(Refusal::WrongMethod(source.methods()));
+        }
+        None => {}
+    }
+    let verified = verify::verify(&provider.proof, keys, request, received_at);
+    let verified = verified.map_err(Refusal::NotGenuine)?;
+    source.secret_matched(verified.secret, received_at);
+    let stage = Stage::Genuine(verified.secret);
+    let answer = match handshake::challenge(provider, keys, request, stage) {
+        Some(Outcome::Answer(answer)) => Some(answer),
+        Some(Outcome::WrongToken) => return Err(Refusal::WrongToken),
+        None => None,
+    };
+    let (kind, delivery_id) = read(provider, request)?;
+    Ok(Finding::Genuine(Genuine {
+        kind,
+        delivery_id,
+        answer,
+    }))
+}
+
+/// Kind and delivery id; checks that the body is JSON where it must be.
+fn read(
+    provider: &Provider,
+    request: &Request<'_>,
+) -> Result<(Option<String>, Option<String>), Refusal> {
+    let document = provider.document(request);
+    let document = document.as_deref();
+    if document.is_none() && provider.is_json {
+        // A form without the field that holds the JSON, or nothing at all.
+        json::check(request.body).map_err(Refusal::NotJson)?;
+    }
+    let is_looked_at = |place: &Place| {
+        // An earlier alternative may make a later one unneeded.
+        let first = place.0.first().and_then(|selectors| selectors.first());
+        first.is_some_and(Selector::is_inside)
+    };
+    if let Some(document) = document
+        && provider.is_json
+        && !is_looked_at(&provider.kind)
+        && !is_looked_at(&provider.id)
+    {
+        json::check(document).map_err(Refusal::NotJson)?;
+    }
+    let value = |place: &Place| match place.find(request, document) {
+        Ok(value) => Ok(value),
+        // A source that does not promise JSON may send other things too.
+        Err(_) if !provider.is_json => Ok(None),
+        Err(error) => Err(Refusal::NotJson(error)),
+    };
+    let cut = |mut kind: String| {
+        kind.truncate(kind.floor_char_boundary(KIND_MAX));
+        kind
+    };
+    Ok((value(&provider.kind)?.map(cut), value(&provider.id)?))
+}

@@ -1,0 +1,142 @@
+//! Why a request is not taken: what its sender is told, and what the operator is.
+//!
+//! Everything that is refused once its source is known is a [`Refusal`], with a stable code
+//! and a text for log and quarantine. The sender learns the class of the failure alone.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+
+use crate::config::units::readable_size;
+use crate::http::Problem;
+use crate::json::NotJson;
+use crate::metrics::Received;
+
+use super::source::Source;
+use super::verify::Rejection;
+
+/// When a sender may find that a source is not paused any more.
+const PAUSED_FOR: Duration = Duration::from_secs(60);
+
+/// Why a request is not taken. The text names what was looked at, never a secret, a
+/// signature or the body.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("the source takes {0}")]
+    WrongMethod(String),
+    #[error("{0} is in none of the source's `allow_ips`")]
+    AddressNotAllowed(IpAddr),
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge { announced: Option<u64>, limit: u64 },
+    #[error("the body did not arrive within {0:?}")]
+    SlowBody(Duration),
+    #[error("the connection broke while the body was read")]
+    Disconnected,
+    #[error("the handshake's token is not the `verify_token` of the source's secret")]
+    WrongToken,
+    #[error(transparent)]
+    NotGenuine(Rejection),
+    #[error("the body is not JSON: {0}")]
+    NotJson(NotJson),
+    #[error("overloaded: {0}")]
+    Overloaded(&'static str),
+    #[error("the database does not take events now")]
+    StoreAway,
+    #[error("the source is paused")]
+    Paused,
+}
+
+impl Refusal {
+    /// A stable code, for whoever sorts refusals.
+    pub(super) const fn code(&self) -> &'static str {
+        match self {
+            Self::WrongMethod(_) => "wrong_method",
+            Self::AddressNotAllowed(_) => "address_not_allowed",
+            Self::TooLarge { .. } => "too_large",
+            Self::SlowBody(_) => "slow_body",
+            Self::Disconnected => "disconnected",
+            Self::WrongToken => "wrong_verify_token",
+            Self::NotGenuine(rejection) => rejection.code(),
+            Self::NotJson(_) => "not_json",
+            Self::Overloaded(_) => "overloaded",
+            Self::StoreAway => "store_away",
+            Self::Paused => "paused",
+        }
+    }
+
+    /// What the sender is told.
+    pub(super) fn problem(&self, source: &Source) -> Problem {
+        let name = &source.config.name;
+        let rules = &source.config.provider.acknowledgement;
+        let status = |own: Option<u16>, usual| {
+            own.and_then(|own| StatusCode::from_u16(own).ok())
+                .unwrap_or(usual)
+        };
+        let refused = status(rules.refused, StatusCode::UNAUTHORIZED);
+        let malformed = status(rules.malformed, StatusCode::BAD_REQUEST);
+        let overloaded = status(rules.overloaded, StatusCode::SERVICE_UNAVAILABLE);
+        match self {
+            Self::WrongMethod(methods) => {
+                Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
+                    .detail(format!("webhooks are sent with {methods}"))
+                    .allow(methods.clone())
+            }
+            Self::AddressNotAllowed(_) => {
+                Problem::new(StatusCode::FORBIDDEN, "address not allowed")
+                    .detail(format!("source `{name}` does not take webhooks from here"))
+            }
+            Self::TooLarge { announced, limit } => {
+                let given = announced.map_or_else(|| "more".to_owned(), readable_size);
+                let limit = readable_size(*limit);
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body too large").detail(format!(
+                    "the body has {given}, source `{name}` allows {limit}"
+                ))
+            }
+            Self::SlowBody(_) => {
+                Problem::new(StatusCode::REQUEST_TIMEOUT, "body too slow").detail(self.to_string())
+            }
+            Self::Disconnected => {
+                Problem::new(StatusCode::BAD_REQUEST, "incomplete body").detail(self.to_string())
+            }
+            Self::WrongToken => Problem::new(StatusCode::FORBIDDEN, "not verified")
+                .detail("the token is not the one that was agreed".to_owned()),
+            // Neither genuine nor not: the sender is asked to come again.
+            Self::NotGenuine(Rejection::NeedsKey(_)) => Problem::new(overloaded, "unavailable")
+                .detail(
+                    "the sender's certificate cannot be had now; send it again later".to_owned(),
+                )
+                .retry_after(Duration::from_secs(5)),
+            Self::NotGenuine(_) => Problem::new(refused, "not verified")
+                .detail("the request's signature is missing, wrong or out of date".to_owned()),
+            Self::NotJson(_) => Problem::new(malformed, "not JSON").detail(self.to_string()),
+            Self::Overloaded(_) => Problem::new(overloaded, "overloaded")
+                .detail("too much work waits; send it again later".to_owned())
+                .retry_after(Duration::from_secs(1)),
+            Self::StoreAway => Problem::new(overloaded, "unavailable")
+                .detail("events cannot be stored now; send it again later".to_owned())
+                .retry_after(Duration::from_secs(5)),
+            Self::Paused => Problem::new(overloaded, "paused")
+                .detail(format!("source `{name}` is paused; send it again later"))
+                .retry_after(PAUSED_FOR),
+        }
+    }
+
+    /// How it is counted.
+    pub(super) const fn received(&self) -> Received {
+        match self {
+            Self::NotGenuine(Rejection::NeedsKey(_))
+            | Self::Overloaded(_)
+            | Self::StoreAway
+            | Self::Paused => Received::Unavailable,
+            Self::WrongMethod(_)
+            | Self::AddressNotAllowed(_)
+            | Self::TooLarge { .. }
+            | Self::SlowBody(_)
+            | Self::Disconnected
+            | Self::WrongToken
+            | Self::NotGenuine(_)
+            | Self::NotJson(_) => Received::Rejected,
+        }
+    }
+}
