@@ -2,6 +2,11 @@
 //! `sqlx::migrate!` reads, and the provider catalogue, one entry for each file of
 //! `providers/`.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "cargo tells a build script its folders in the environment"
+)]
+
 use std::env;
 use std::error::Error;
 use std::fmt::Write as _;
