@@ -191,6 +191,3 @@ fn laid_over(mut base: toml::Table, over: toml::Table) -> toml::Table {
     base.extend(over);
     base
 }
-
-#[cfg(test)]
-mod tests;

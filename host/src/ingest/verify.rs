@@ -159,6 +159,3 @@ pub fn verify(
         Proof::AwsSns => scheme::verify_aws_sns(keys, request),
     }
 }
-
-#[cfg(test)]
-mod tests;
