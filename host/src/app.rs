@@ -16,19 +16,22 @@ use crate::clock::Clock;
 use crate::config::{Config, Secret};
 use crate::dispatch::upkeep::Heartbeat;
 use crate::dispatch::{
-    Controls, Dispatcher, LeaseHolds, Operations, Policy, Presence, Retention, SharedBoard, Shelf,
-    Wakeup, neighbours, upkeep,
+    Alerts, Controls, Dispatcher, LeaseHolds, Operations, Policy, Presence, Retention, SharedBoard,
+    Shelf, Wakeup, neighbours, upkeep,
 };
-use crate::http::{Public, admin_routes, public_routes, serve};
+use crate::http::{Public, admin_routes, headers, public_routes, serve};
 use crate::ingest::{Batcher, BatcherTask, Budget, Door, Sources, pauses};
 use crate::metrics::Metrics;
 use crate::plugin::egress::Network;
 use crate::plugin::{Directory, EngineError, PluginHost, Rescan};
 use crate::store::{Settings, Store, StoreError};
 
+mod certificates;
 mod data_dir;
+pub(crate) mod permissions;
 mod reload;
 
+use certificates::Certificates;
 use data_dir::DataDir;
 use reload::Reload;
 
@@ -125,6 +128,7 @@ impl App {
             board: SharedBoard::default(),
             wakeup: Arc::default(),
             metrics: Arc::new(Metrics::new()),
+            network: Network::system(),
             clock,
             host_name: host_name().into(),
             registry_changed: Arc::default(),
@@ -132,11 +136,21 @@ impl App {
         };
         pauses::read(&shared.store, &shared.sources).await?;
         let (presence, plugins) = shared.start_presence().await?;
-        let reloading = Reload::new(in_force, Arc::clone(&shared.sources), Arc::clone(&reload));
+        for open in permissions::too_open(&config) {
+            tracing::warn!("{open}");
+        }
+        let certificates = Certificates::of(&config);
+        let reloading = Reload::new(
+            in_force,
+            Arc::clone(&shared.sources),
+            certificates.clone(),
+            Arc::clone(&reload),
+        );
         let (upkeep, lease) = shared.start_upkeep(reloading);
         let dispatch = shared.start_dispatch(lease);
         let (batcher, batcher_task) = Batcher::start(store.clone(), Arc::clone(&shared.wakeup));
-        let addresses = shared.serve(listeners, batcher, plugins, data_dir.token.clone());
+        let token = data_dir.token.clone();
+        let addresses = shared.serve((listeners, certificates), batcher, plugins, token);
         Ok(Self {
             store,
             config,
@@ -184,6 +198,7 @@ struct Shared {
     board: SharedBoard,
     wakeup: Arc<Wakeup>,
     metrics: Arc<Metrics>,
+    network: Network,
     clock: Clock,
     host_name: Arc<str>,
     /// Rung when an operator or another host has changed the registry.
@@ -235,7 +250,7 @@ impl Shared {
             board: Arc::clone(&self.board),
             wakeup: Arc::clone(&self.wakeup),
             metrics: Arc::clone(&self.metrics),
-            network: Network::system(),
+            network: self.network.clone(),
             clock: self.clock.clone(),
             host_name: Arc::clone(&self.host_name),
             slots: self.config.maxima.concurrent_runs,
@@ -243,6 +258,19 @@ impl Shared {
             lease,
         };
         Stage::of(|stop| vec![tokio::spawn(dispatcher.run(stop))])
+    }
+
+    /// Tells somebody when something is wrong.
+    fn alerts(&self) -> Alerts {
+        Alerts {
+            store: self.store.clone(),
+            board: Arc::clone(&self.board),
+            metrics: Arc::clone(&self.metrics),
+            clock: self.clock.clone(),
+            config: self.follows.clone(),
+            network: self.network.clone(),
+            host_name: Arc::clone(&self.host_name),
+        }
     }
 
     fn start_upkeep(&self, reload: Reload) -> (Stage, LeaseHolds) {
@@ -266,6 +294,7 @@ impl Shared {
             clock.clone(),
         );
         let policy = Policy::of(&self.config);
+        let alerts = self.alerts();
         let stage = Stage::of(|stop| {
             let retention = Retention::new(store(), policy, wakeup(), stop.clone());
             let retention = retention.following(self.follows.clone());
@@ -273,6 +302,7 @@ impl Shared {
                 tokio::spawn(reload.run(stop.clone())),
                 tokio::spawn(heartbeat.run(stop.clone())),
                 tokio::spawn(operations.run(stop.clone())),
+                tokio::spawn(alerts.run(stop.clone())),
                 tokio::spawn(retention.run()),
                 tokio::spawn(upkeep::run(store(), metrics, clock, stop.clone())),
                 tokio::spawn(pauses::follow(store(), sources, stop.clone())),
@@ -286,7 +316,7 @@ impl Shared {
     /// Both addresses.
     fn serve(
         &self,
-        listeners: Listeners,
+        (listeners, certificates): (Listeners, Certificates),
         batcher: Batcher,
         plugins: (Rescan, Controls),
         token: Secret,
@@ -304,13 +334,17 @@ impl Shared {
             store: self.store.clone(),
             board: Arc::clone(&self.board),
         };
-        let public = public_routes(Arc::new(public));
+        let Certificates {
+            public: tls,
+            admin: admin_tls,
+        } = certificates;
+        let public = headers::public(public_routes(Arc::new(public)), tls.is_some());
         Stage::of(|stop| {
             let admin = self.admin(plugins, token, stop.clone());
-            let admin = admin_routes(Arc::new(admin));
+            let admin = headers::private(admin_routes(Arc::new(admin)), admin_tls.is_some());
             vec![
-                tokio::spawn(serve(listeners.public, public, stop.clone())),
-                tokio::spawn(serve(listeners.admin, admin, stop)),
+                tokio::spawn(serve(listeners.public, public, tls, stop.clone())),
+                tokio::spawn(serve(listeners.admin, admin, admin_tls, stop)),
             ]
         })
     }

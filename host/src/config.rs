@@ -4,24 +4,26 @@
 //! line over both. It is parsed into types that cannot be wrong, or refused with
 //! one line per problem. The environment is read nowhere else.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::http::Identity;
 use crate::ingest::address::Networks;
 use crate::ingest::scheme::Provider;
 use crate::name::PluginName;
 use crate::plugin::{PublicKey, TrustedKeys};
 
 mod access;
+mod alerts;
 mod change;
 mod credential;
 mod database;
 mod environment;
 mod grants;
+mod origin;
 mod plugin;
 pub mod provider;
 mod public;
@@ -29,14 +31,17 @@ mod reader;
 mod retention;
 mod secret;
 mod source;
+mod tls;
 pub(crate) mod units;
 
 pub use access::AdminAccess;
 pub(crate) use access::TOKEN_FILE;
+pub use alerts::{AlertFormat, AlertTarget, AlertsConfig};
 pub use change::Change;
 pub use database::{Database, PoolConfig, PostgresUrl, PostgresUrlError};
 pub use environment::Environment;
 pub use grants::{EndpointGrant, HttpOrigin, OriginError};
+pub use origin::{DEFAULT_FILE, Origin, Overrides, Read};
 pub use plugin::{JournalPolicy, Limits, Maxima, PluginConfig};
 pub use retention::Retention;
 pub use secret::Secret;
@@ -46,9 +51,6 @@ use provider::OwnProviders;
 use reader::{Reading, Table};
 use source::Common;
 
-/// The file that is read where the command line names none.
-pub const DEFAULT_FILE: &str = "hookbay.toml";
-
 /// Everything an operator can set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -56,6 +58,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Private address: `/api/v1`, `/metrics`.
     pub admin_listen: SocketAddr,
+    /// What the public address proves who it is with, over TLS.
+    pub tls: Option<Identity>,
+    /// The same of the private address.
+    pub admin_tls: Option<Identity>,
     /// Where events and runs are kept.
     pub database: Database,
     /// Connections to a Postgres server.
@@ -87,6 +93,8 @@ pub struct Config {
     pub metrics_open: bool,
     /// The admin token, if the environment gives one.
     pub admin_token: Option<Secret>,
+    /// Who is told when something is wrong; none is nobody.
+    pub alerts: Option<AlertsConfig>,
     /// Who must have signed a plugin; none is everybody.
     pub trusted_keys: TrustedKeys,
     /// The address of `listen` as senders know it, without a slash at its end.
@@ -99,24 +107,10 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// What is set for plugins, by name.
     pub plugins: BTreeMap<PluginName, PluginConfig>,
+    /// The files that secrets stand in.
+    pub secret_files: BTreeSet<PathBuf>,
     /// Where it is from.
     pub origin: Origin,
-}
-
-/// Where a configuration is from, so that it can be read again.
-#[derive(Clone, Default, PartialEq)]
-pub struct Origin {
-    file: Option<PathBuf>,
-    overrides: Overrides,
-    environment: Environment,
-}
-
-/// A configuration that was read, or what is wrong with it.
-pub struct Read {
-    /// The configuration.
-    pub config: Result<Config, ConfigError>,
-    /// The files that it is in: its own, and those of its secrets, there or not.
-    pub files: BTreeSet<PathBuf>,
 }
 
 /// What is wrong with a configuration: one line per problem.
@@ -124,21 +118,6 @@ pub struct Read {
 pub struct ConfigError {
     /// Each names its key.
     pub problems: Vec<String>,
-}
-
-/// Settings given on the command line, which win over file and environment.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Overrides {
-    /// `--listen`.
-    pub listen: Option<String>,
-    /// `--admin-listen`.
-    pub admin_listen: Option<String>,
-    /// `--database`.
-    pub database: Option<String>,
-    /// `--plugins`.
-    pub plugins_dir: Option<PathBuf>,
-    /// `--data-dir`.
-    pub data_dir: Option<PathBuf>,
 }
 
 impl fmt::Display for ConfigError {
@@ -191,6 +170,8 @@ impl Config {
             admin_listen: table
                 .parse("admin_listen")
                 .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8081))),
+            tls: tls::read(table.table("tls")),
+            admin_tls: tls::read(table.table("admin_tls")),
             database: database::read(&mut table),
             pool: database::read_pool(table.table("pool")),
             pooler: table.boolean("pooler").unwrap_or(false),
@@ -216,6 +197,7 @@ impl Config {
             admin_insecure: table.boolean("admin_insecure").unwrap_or(false),
             metrics_open: table.boolean("metrics_open").unwrap_or(false),
             admin_token: token.map(Secret::new),
+            alerts: alerts::read(table.table("alerts")),
             trusted_keys: trusted_keys(&mut table),
             trusted_proxies: public::trusted_proxies(&mut table),
             sources: sources(
@@ -233,18 +215,24 @@ impl Config {
                 .into_iter()
                 .filter_map(|(name, table)| plugin::read(&name, table, &maxima))
                 .collect(),
+            secret_files: BTreeSet::new(),
             origin: origin.clone(),
         };
-        if !config.admin_listen.ip().is_loopback() && !config.admin_insecure {
+        config.check_admin_listen(&table);
+        table.finish();
+        config
+    }
+
+    /// The token does not cross a network in the clear unless that is wanted.
+    fn check_admin_listen(&self, table: &Table<'_>) {
+        let is_secure = self.admin_tls.is_some() || self.admin_insecure;
+        if !self.admin_listen.ip().is_loopback() && !is_secure {
             let problem = format_args!(
-                "`{}` can be reached from elsewhere, which needs `admin_insecure = true`",
-                config.admin_listen
+                "`{}` can be reached from elsewhere, which needs `admin_tls` or `admin_insecure = true`",
+                self.admin_listen
             );
             table.problem("admin_listen", problem);
         }
-        table.not_yet(&["tls", "admin_tls"]);
-        table.finish();
-        config
     }
 
     /// Where the admin token is kept that no environment gives.
@@ -261,111 +249,11 @@ impl Config {
     }
 }
 
-impl Origin {
-    /// Reads the configuration as it is now.
-    pub fn read(&self) -> Read {
-        let files = RefCell::new(BTreeSet::from([self.named_file().to_owned()]));
-        let config = self.read_noting(&files);
-        Read {
-            config,
-            files: files.into_inner(),
-        }
-    }
-
-    fn named_file(&self) -> &Path {
-        self.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
-    }
-
-    fn read_noting(&self, files: &RefCell<BTreeSet<PathBuf>>) -> Result<Config, ConfigError> {
-        let (text, base) = read_file(self.file.as_deref())?;
-        let mut problems = Vec::new();
-        let mut root: toml::Table =
-            toml::from_str(&text).map_err(|error| ConfigError::one(not_toml(&error, &text)))?;
-        let from_environment = self.environment.overlay(&mut root, &mut problems);
-        self.overrides.overlay(&mut root);
-        let reading = Reading {
-            base: &base,
-            from_environment: &from_environment,
-            variable: &|name| self.environment.get(name).map(str::to_owned),
-            problems: problems.into(),
-            files,
-        };
-        let config = Config::read(root, self, &reading);
-        let problems = reading.problems.into_inner();
-        if problems.is_empty() {
-            Ok(config)
-        } else {
-            Err(ConfigError { problems })
-        }
-    }
-}
-
-impl fmt::Debug for Origin {
-    /// The environment holds secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Origin({})", self.named_file().display())
-    }
-}
-
 impl ConfigError {
     fn one(problem: String) -> Self {
         Self {
             problems: vec![problem],
         }
-    }
-}
-
-impl Overrides {
-    fn overlay(&self, root: &mut toml::Table) {
-        // Paths on the command line are relative to where the command runs.
-        let here = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        let path = |path: &PathBuf| here(path).to_string_lossy().into_owned();
-        let settings = [
-            ("listen", self.listen.clone()),
-            ("admin_listen", self.admin_listen.clone()),
-            ("database", self.database.as_deref().map(absolute_database)),
-            ("plugins_dir", self.plugins_dir.as_ref().map(path)),
-            ("data_dir", self.data_dir.as_ref().map(path)),
-        ];
-        for (key, value) in settings {
-            if let Some(value) = value {
-                root.insert(key.to_owned(), toml::Value::String(value));
-            }
-        }
-    }
-}
-
-fn absolute_database(url: &str) -> String {
-    match url.strip_prefix("sqlite://").map(std::path::absolute) {
-        Some(Ok(path)) => format!("sqlite://{}", path.display()),
-        _ => url.to_owned(),
-    }
-}
-
-/// Where the text stops being TOML; not the line itself, which may hold a secret.
-fn not_toml(error: &toml::de::Error, text: &str) -> String {
-    let before = error.span().and_then(|span| text.get(..span.start));
-    let line = before.unwrap_or_default().matches('\n').count() + 1;
-    format!("not TOML at line {line}: {}", error.message())
-}
-
-/// The text of the configuration and the folder its paths are relative to.
-fn read_file(file: Option<&Path>) -> Result<(String, PathBuf), ConfigError> {
-    let named = file.unwrap_or(Path::new(DEFAULT_FILE));
-    match std::fs::read_to_string(named) {
-        Ok(text) => {
-            let folder = named
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty());
-            Ok((text, folder.unwrap_or(Path::new(".")).to_owned()))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => {
-            Ok((String::new(), PathBuf::from(".")))
-        }
-        Err(error) => Err(ConfigError::one(format!(
-            "{}: cannot read: {error}",
-            named.display()
-        ))),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::plugin::egress::Network;
 use crate::run::{Fence, PluginId};
 use crate::store::{ClaimedRuns, Store, StoreError, Want};
 
+mod alerts;
 mod board;
 mod breaker;
 mod execute;
@@ -35,6 +36,7 @@ mod shelf;
 pub mod upkeep;
 mod wakeup;
 
+pub use alerts::Alerts;
 pub use board::{Board, Candidate, Entry, PluginState, SharedBoard};
 pub use breaker::{Breaker, Trip};
 pub use lease::LeaseHolds;

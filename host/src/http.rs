@@ -19,9 +19,12 @@ use crate::dispatch::SharedBoard;
 use crate::ingest::{self, Door};
 use crate::store::Store;
 
+pub(crate) mod headers;
 mod serve;
+mod tls;
 
 pub use serve::serve;
+pub use tls::{Identity, IdentityError, Tls};
 
 /// What the public address answers with.
 pub struct Public {

@@ -3,11 +3,10 @@
 //! Counters live in memory; the queue's depth is read from the store when it is
 //! asked for. `kind` labels come from verified requests only and are bounded.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -20,8 +19,13 @@ use crate::name::PluginName;
 use crate::retry::Next;
 use crate::run::{AttemptRecord, Outcome};
 
+mod labels;
 mod minutes;
 
+use labels::{
+    DepthLabels, EgressLabels, OutcomeLabels, PluginLabel, ReasonLabels, ReceivedLabels,
+    ResultLabel, RunLabels, SourceLabel, StateLabel,
+};
 pub use minutes::{Latencies, Minutes};
 
 /// Distinct kinds per source before all others are `other`.
@@ -45,66 +49,6 @@ pub enum Received {
     Rejected,
     /// Not taken, for want of room or of the database.
     Unavailable,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ReceivedLabels {
-    source: String,
-    kind: String,
-    result: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct SourceLabel {
-    source: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ReasonLabels {
-    source: String,
-    reason: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RunLabels {
-    plugin: String,
-    source: String,
-    kind: String,
-    outcome: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct OutcomeLabels {
-    plugin: String,
-    outcome: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct PluginLabel {
-    plugin: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct DepthLabels {
-    plugin: String,
-    state: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct StateLabel {
-    state: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ResultLabel {
-    result: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct EgressLabels {
-    plugin: String,
-    endpoint: String,
-    status: String,
 }
 
 /// Makes the histograms of a family.
@@ -134,8 +78,18 @@ pub struct Metrics {
     plugin_loads: Family<ResultLabel, Counter>,
     egress: Family<EgressLabels, Counter>,
     kinds: Mutex<HashMap<String, HashSet<String>>>,
+    failures: Mutex<Failures>,
     /// The same per minute, for charts.
     pub minutes: Minutes,
+}
+
+/// What has failed since the start, for whoever watches.
+#[derive(Clone, Debug, Default)]
+pub struct Failures {
+    /// Requests that were not genuine, by source.
+    pub verification: BTreeMap<String, u64>,
+    /// Runs that died, by plugin.
+    pub dead_runs: BTreeMap<String, u64>,
 }
 
 /// How deep one plugin's queue is.
@@ -168,6 +122,7 @@ impl Metrics {
             plugin_loads: Family::default(),
             egress: Family::default(),
             kinds: Mutex::default(),
+            failures: Mutex::default(),
             minutes: Minutes::default(),
         };
         metrics.register();
@@ -269,6 +224,8 @@ impl Metrics {
             reason: reason.to_owned(),
         };
         self.verification_failures.get_or_create(&labels).inc();
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        *failures.verification.entry(source.to_owned()).or_default() += 1;
     }
 
     /// An attempt was recorded; of a damaged event nothing is known.
@@ -303,7 +260,17 @@ impl Metrics {
             };
             self.runs.get_or_create(&labels).inc();
         }
+        if next == Next::Dead {
+            let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+            *failures.dead_runs.entry(plugin.to_string()).or_default() += 1;
+        }
         self.minutes.attempt_ended(plugin.as_str(), next, took);
+    }
+
+    /// What has failed since the start.
+    pub fn failures(&self) -> Failures {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.clone()
     }
 
     /// A file was loaded, or could not be.

@@ -14,6 +14,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, Database, PoolConfig};
 use crate::run::Epoch;
 
+mod alerts;
 mod audit;
 mod backup;
 mod claim;
@@ -48,6 +49,7 @@ mod upkeep;
 mod versions;
 mod writer;
 
+pub use alerts::{AlertRow, Condition};
 pub use audit::{AuditId, ChangeFilter, ChangeRow, NewChange};
 pub use backup::{BackupError, BackupFile, forget_copies};
 pub use claim::{ClaimedRuns, Want};

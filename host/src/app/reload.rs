@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, ConfigError, Read};
 use crate::ingest::Sources;
 
+use super::certificates::Certificates;
+
 /// Between looks without a hint.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Between two looks that must agree.
@@ -31,6 +33,7 @@ pub(super) struct Reload {
     /// What is in force; whoever follows it is told.
     in_force: watch::Sender<Arc<Config>>,
     sources: Arc<Sources>,
+    certificates: Certificates,
     /// What was read last, in force or not.
     read: Result<Config, ConfigError>,
     /// Rung by notifications and by SIGHUP.
@@ -45,6 +48,7 @@ impl Reload {
     pub(super) fn new(
         in_force: watch::Sender<Arc<Config>>,
         sources: Arc<Sources>,
+        certificates: Certificates,
         hint: Arc<Notify>,
     ) -> Self {
         let read = Ok(Config::clone(&in_force.borrow()));
@@ -70,6 +74,7 @@ impl Reload {
         Self {
             in_force,
             sources,
+            certificates,
             read,
             hint,
             watcher,
@@ -133,6 +138,7 @@ impl Reload {
             tracing::warn!(key, "the setting has changed, which needs a restart");
         }
         self.sources.replace(&now);
+        self.certificates.replace(&now);
         // That nobody follows means that the host stops.
         self.in_force.send_replace(Arc::new(now));
         tracing::info!(changed = %change, "the configuration was read again");

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::table::{Screen, print};
 use super::{CommandError, text};
+use crate::app::permissions;
 use crate::clock::Clock;
 use crate::config::{Config, PluginConfig, SourceConfig};
 use crate::name::PluginName;
@@ -30,7 +31,10 @@ struct Findings {
 
 pub(crate) async fn run(config_path: Option<&Path>, _args: Args) -> Result<(), CommandError> {
     let config = Config::load(config_path)?;
-    let mut findings = Findings::default();
+    let mut findings = Findings {
+        warnings: permissions::too_open(&config),
+        ..Findings::default()
+    };
     for source in &config.sources {
         findings.rows.push(source_row(source));
     }

@@ -44,9 +44,15 @@ impl AdminAccess {
             });
         }
         let local = Config::load(config)?;
-        let url = url.unwrap_or_else(|| url_of(local.admin_listen));
+        let scheme = if local.admin_tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let own = url_of(scheme, local.admin_listen);
+        let url = url.unwrap_or_else(|| own.clone());
         // The token of this machine's host is shown to this machine only.
-        let is_here = names_this_machine(&url) || url == url_of(local.admin_listen);
+        let is_here = names_this_machine(&url) || url == own;
         let token_file = match &token {
             Some(_) => None,
             None => token_file.or_else(|| is_here.then(|| local.token_file())),
@@ -60,13 +66,13 @@ impl AdminAccess {
 }
 
 /// Where a host that listens on an address is reached from here.
-fn url_of(listen: SocketAddr) -> String {
+fn url_of(scheme: &str, listen: SocketAddr) -> String {
     let reached = match listen.ip() {
         IpAddr::V4(any) if any.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(any) if any.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         address => address,
     };
-    format!("http://{}", SocketAddr::new(reached, listen.port()))
+    format!("{scheme}://{}", SocketAddr::new(reached, listen.port()))
 }
 
 /// Whether a URL's host is the loopback interface.

@@ -18,59 +18,46 @@ impl Config {
     /// This configuration with all of another that can change while the host runs, and
     /// what that is.
     pub fn changed_to(&self, read: Self) -> (Self, Change) {
-        let mut needs_restart = Vec::new();
-        let mut stays = |key: &'static str, is_same: bool| {
-            if !is_same {
-                needs_restart.push(key);
-            }
-        };
+        let needs_restart = self.fixed_differences(&read);
         // Whoever adds a setting decides here.
         let Self {
-            listen,
-            admin_listen,
-            database,
-            pool,
-            pooler,
-            allow_unsafe_database,
-            lease,
+            listen: _,
+            admin_listen: _,
+            tls,
+            admin_tls,
+            database: _,
+            pool: _,
+            pooler: _,
+            allow_unsafe_database: _,
+            lease: _,
             retention,
             max_pending_age,
-            plugins_dir,
-            data_dir,
-            shutdown_grace,
-            maxima,
-            admin_insecure,
-            metrics_open,
-            admin_token,
-            trusted_keys,
+            plugins_dir: _,
+            data_dir: _,
+            shutdown_grace: _,
+            maxima: _,
+            admin_insecure: _,
+            metrics_open: _,
+            admin_token: _,
+            alerts,
+            trusted_keys: _,
             trusted_proxies,
             public_url,
             providers,
             sources,
             mut plugins,
+            secret_files,
             origin: _,
         } = read;
-        stays("listen", self.listen == listen);
-        stays("admin_listen", self.admin_listen == admin_listen);
-        stays("database", self.database == database);
-        stays("pool", self.pool == pool);
-        stays("pooler", self.pooler == pooler);
-        let is_same = self.allow_unsafe_database == allow_unsafe_database;
-        stays("allow_unsafe_database", is_same);
-        stays("lease", self.lease == lease);
-        stays("plugins_dir", self.plugins_dir == plugins_dir);
-        stays("data_dir", self.data_dir == data_dir);
-        stays("shutdown_grace", self.shutdown_grace == shutdown_grace);
-        stays("limits", self.maxima == maxima);
-        stays("admin_insecure", self.admin_insecure == admin_insecure);
-        stays("metrics_open", self.metrics_open == metrics_open);
-        stays("admin_token", self.admin_token == admin_token);
-        stays("trusted_keys", self.trusted_keys == trusted_keys);
         for plugin in plugins.values_mut() {
             // They were read within limits that are not in force yet.
             plugin.limits = plugin.limits.within(&self.maxima.limits);
         }
         let now = Self {
+            tls: self.tls.as_ref().and(tls),
+            admin_tls: self.admin_tls.as_ref().and(admin_tls),
+            secret_files,
+            alerts,
             public_url,
             trusted_proxies,
             providers,
@@ -85,6 +72,35 @@ impl Config {
             needs_restart,
         };
         (now, change)
+    }
+
+    /// The settings that differ and stay as they are until a restart.
+    fn fixed_differences(&self, read: &Self) -> Vec<&'static str> {
+        let is_safe = self.allow_unsafe_database == read.allow_unsafe_database;
+        let are_same = [
+            ("listen", self.listen == read.listen),
+            ("admin_listen", self.admin_listen == read.admin_listen),
+            ("tls", self.tls.is_some() == read.tls.is_some()),
+            (
+                "admin_tls",
+                self.admin_tls.is_some() == read.admin_tls.is_some(),
+            ),
+            ("database", self.database == read.database),
+            ("pool", self.pool == read.pool),
+            ("pooler", self.pooler == read.pooler),
+            ("allow_unsafe_database", is_safe),
+            ("lease", self.lease == read.lease),
+            ("plugins_dir", self.plugins_dir == read.plugins_dir),
+            ("data_dir", self.data_dir == read.data_dir),
+            ("shutdown_grace", self.shutdown_grace == read.shutdown_grace),
+            ("limits", self.maxima == read.maxima),
+            ("admin_insecure", self.admin_insecure == read.admin_insecure),
+            ("metrics_open", self.metrics_open == read.metrics_open),
+            ("admin_token", self.admin_token == read.admin_token),
+            ("trusted_keys", self.trusted_keys == read.trusted_keys),
+        ];
+        let differing = are_same.into_iter().filter(|(_, is_same)| !is_same);
+        differing.map(|(key, _)| key).collect()
     }
 
     /// The tables that differ.
@@ -104,6 +120,15 @@ impl Config {
                 .collect()
         };
         differing("plugins", &by_name(self), &by_name(now), &mut keys);
+        if self.tls != now.tls {
+            keys.push("tls".to_owned());
+        }
+        if self.admin_tls != now.admin_tls {
+            keys.push("admin_tls".to_owned());
+        }
+        if self.alerts != now.alerts {
+            keys.push("alerts".to_owned());
+        }
         if self.trusted_proxies != now.trusted_proxies {
             keys.push("trusted_proxies".to_owned());
         }

@@ -83,6 +83,8 @@ pub fn entry(name: &str) -> Option<Entry> {
         variable: &|_| None,
         problems: RefCell::default(),
         files: &RefCell::default(),
+        secret_files: RefCell::default(),
+        has_secrets: false.into(),
     };
     let table = Table::new(format!("providers.{name}"), catalogued(name)?, &reading);
     let entry = record::read_entry(name, table);

@@ -4,7 +4,7 @@
 //! A value keeps its path (`sources.github.secret`). Values that came from the
 //! environment are text and are read as what the key wants.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,10 @@ pub(crate) struct Reading<'a> {
     pub(crate) problems: RefCell<Vec<String>>,
     /// The files that were read, or were to be.
     pub(crate) files: &'a RefCell<BTreeSet<PathBuf>>,
+    /// Those of them that hold a secret.
+    pub(crate) secret_files: RefCell<BTreeSet<PathBuf>>,
+    /// Whether a secret stands in the configuration's file itself.
+    pub(crate) has_secrets: Cell<bool>,
 }
 
 /// One table; what is asked for is taken out, what is left over is unknown.
@@ -46,6 +50,13 @@ impl<'a> Reading<'a> {
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         let file = self.base.join(name);
         self.files.borrow_mut().insert(file.clone());
+        file
+    }
+
+    /// The same of a file that holds a secret.
+    pub(crate) fn secret_file(&self, name: &str) -> PathBuf {
+        let file = self.file(name);
+        self.secret_files.borrow_mut().insert(file.clone());
         file
     }
 }

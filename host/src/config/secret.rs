@@ -31,13 +31,18 @@ impl fmt::Debug for Secret {
 /// Reads one secret: text, `{ env = "…" }` or `{ file = "…" }`. Notes what cannot be had.
 pub(super) fn secret(path: &str, value: Value, reading: &Reading<'_>) -> Option<Secret> {
     let found = match value {
-        Value::String(text) => Ok(text.into_bytes()),
+        Value::String(text) => {
+            if !reading.from_environment.contains(path) {
+                reading.has_secrets.set(true);
+            }
+            Ok(text.into_bytes())
+        }
         Value::Table(table) if table.len() == 1 => match table.iter().next() {
             Some((key, Value::String(name))) if key == "env" => (reading.variable)(name)
                 .map(String::into_bytes)
                 .ok_or_else(|| format!("environment variable `{name}` is not set")),
             Some((key, Value::String(name))) if key == "file" => {
-                let file = reading.file(name);
+                let file = reading.secret_file(name);
                 std::fs::read(&file).map(without_newline).map_err(|error| {
                     format!("cannot read secret file `{}`: {error}", file.display())
                 })

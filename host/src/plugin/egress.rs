@@ -19,7 +19,6 @@ use tokio::task::JoinSet;
 
 use crate::config::EndpointGrant;
 
-use super::imports::call::Blob;
 use super::limits::HTTP_RESPONSE_BODY_MAX;
 use super::secrets::Secrets;
 
@@ -29,6 +28,7 @@ mod exchange;
 mod request;
 mod resolve;
 
+pub use crate::plugin::imports::call::Blob;
 pub use client::Network;
 pub use exchange::{Credential, Fetch, FetchError, Fetched, HeaderValue, status_label};
 pub use resolve::{Resolve, SystemResolver};

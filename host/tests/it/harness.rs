@@ -128,7 +128,7 @@ impl Folder {
     }
 
     /// Starts the host's program over this folder, without waiting until it is ready.
-    async fn start(&self) -> Result<(App, SocketAddr, SocketAddr), StartError> {
+    pub(crate) async fn start(&self) -> Result<(App, SocketAddr, SocketAddr), StartError> {
         let bind = async || TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let listeners = Listeners {
             public: bind().await,

@@ -11,6 +11,7 @@
 
 mod access;
 mod admin;
+mod alerts;
 mod backup;
 mod bench;
 mod breaker;
@@ -36,6 +37,7 @@ mod ingest;
 mod journal;
 mod kv;
 mod matching;
+mod monitoring;
 mod numbers;
 mod opening;
 mod operations;
@@ -59,5 +61,6 @@ mod store;
 mod stream;
 mod swap;
 mod tidy;
+mod tls;
 mod versions;
 mod writer;
