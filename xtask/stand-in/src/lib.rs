@@ -14,12 +14,16 @@
 //! Nothing is kept on disk.
 
 mod calendar;
+pub mod discord;
 mod fault;
 mod http;
+pub mod mail;
 pub mod notion;
+mod rate;
 mod server;
 mod service;
 pub mod sink;
+pub mod slack;
 mod web;
 
 use std::collections::VecDeque;
@@ -32,10 +36,13 @@ pub use fault::{Ending, Fault};
 pub use http::{Answer, Request};
 pub use service::{Call, Section, Service};
 
+use discord::Discord;
 use fault::Faults;
+use mail::{Postmark, Resend};
 use notion::Notion;
 use server::{Reply, Server};
 use sink::Sink;
+use slack::Slack;
 
 /// Calls that are remembered, for the web page and for tests.
 const CALLS_MAX: usize = 10_000;
@@ -47,6 +54,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Whether each call is printed as a line.
     pub is_printing: bool,
+    /// Whether Slack, Discord and Resend take only as many requests as the real ones.
+    pub is_limited: bool,
     /// What Notion is like.
     pub notion: notion::Options,
 }
@@ -62,6 +71,14 @@ pub struct StandIn {
 pub struct Services {
     /// The database and its pages.
     pub notion: Notion,
+    /// A channel.
+    pub slack: Slack,
+    /// A channel.
+    pub discord: Discord,
+    /// Mails.
+    pub resend: Resend,
+    /// Mails.
+    pub postmark: Postmark,
     /// Whatever is posted anywhere under `/sink`.
     pub sink: Sink,
 }
@@ -84,6 +101,7 @@ impl Options {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             is_printing: false,
+            is_limited: false,
             notion: notion::Options::quick(),
         }
     }
@@ -95,6 +113,7 @@ impl Options {
         Self {
             listen,
             is_printing: true,
+            is_limited: true,
             notion: notion::Options::lifelike(),
         }
     }
@@ -102,8 +121,15 @@ impl Options {
 
 impl Services {
     /// All of them. The first that takes a path gets the request.
-    fn all(&mut self) -> [&mut dyn Service; 2] {
-        [&mut self.notion, &mut self.sink]
+    fn all(&mut self) -> [&mut dyn Service; 6] {
+        [
+            &mut self.notion,
+            &mut self.slack,
+            &mut self.discord,
+            &mut self.resend,
+            &mut self.postmark,
+            &mut self.sink,
+        ]
     }
 }
 
@@ -115,6 +141,9 @@ impl StandIn {
     pub fn start(options: Options) -> io::Result<Self> {
         let services = Services {
             notion: Notion::new(options.notion),
+            slack: Slack::new(options.is_limited),
+            discord: Discord::new(options.is_limited),
+            resend: Resend::new(options.is_limited),
             ..Services::default()
         };
         let shared = Arc::new(Shared {

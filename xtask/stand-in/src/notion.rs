@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::http::{Answer, Request};
+use crate::rate::Allowance;
 use crate::service::{Section, Service};
 
 pub use page::{Kind, Page};
@@ -53,8 +54,7 @@ pub struct Notion {
     n_queries: u64,
     /// So that ids differ from those of the stand-in before this one.
     seed: u32,
-    /// What is left of the burst, and when that was.
-    allowance: (f64, SystemTime),
+    allowance: Allowance,
 }
 
 impl Options {
@@ -93,12 +93,12 @@ impl Notion {
     pub fn new(options: Options) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
+            allowance: Allowance::new(BURST, options.per_second),
             options,
             columns: Columns::of_invoices(),
             pages: Vec::new(),
             n_queries: 0,
             seed: since.map_or(0, |since| since.subsec_nanos() ^ since.as_secs() as u32),
-            allowance: (BURST, UNIX_EPOCH),
         }
     }
 
@@ -115,18 +115,6 @@ impl Notion {
     /// Moves every page to the trash, as a person would.
     pub fn trash_all(&mut self) {
         self.pages.iter_mut().for_each(Page::trash);
-    }
-
-    fn is_over_the_rate(&mut self, now: SystemTime) -> bool {
-        let Some(per_second) = self.options.per_second else {
-            return false;
-        };
-        let (left, at) = self.allowance;
-        let passed = now.duration_since(at).unwrap_or_default().as_secs_f64();
-        let left = (left + passed * per_second).min(BURST);
-        let is_over = left < 1.0;
-        self.allowance = (if is_over { left } else { left - 1.0 }, now);
-        is_over
     }
 
     fn create(&mut self, body: &Value, now: SystemTime) -> Answer {
@@ -258,7 +246,7 @@ impl Service for Notion {
         if let Err(refusal) = refusal::check_version(request.header("notion-version")) {
             return refusal;
         }
-        if self.is_over_the_rate(now) {
+        if !self.allowance.take(now) {
             return self.refusal(429).with_header("retry-after", "1");
         }
         let body = match request.body.as_slice() {
