@@ -12,6 +12,7 @@ mod bench;
 mod config;
 mod delivery;
 mod faults;
+mod fuzz;
 mod guests;
 mod host;
 mod http;
@@ -49,6 +50,7 @@ cargo xtask <command>
   faults [--release] [--kills N] [--sqlite|--postgres] [--only SCENARIO] [--short]
                                         kill, freeze, cut and fill up what runs under load, on
                                         both engines, and compare from outside
+  fuzz [TARGET] [--seconds N]           run the targets in fuzz/, each for ten minutes or so long
 
   load --url URL --secret-file FILE [--requests N] [--concurrency N] [--rate N/s]
        [--event KIND] [--body-bytes N] [--acked FILE] [--retry] [--json]
@@ -81,6 +83,7 @@ fn run(command: &str, arguments: Arguments) -> Result<()> {
         "plugins" => guests::run(arguments),
         "bench" => bench::run(arguments),
         "faults" => faults::run(arguments),
+        "fuzz" => fuzz::run(arguments),
         "load" => load::run(arguments),
         "verify-acked" => acked::run(arguments),
         announce::COMMAND => announce::run(arguments),
