@@ -30,10 +30,12 @@ mod certificates;
 mod data_dir;
 pub(crate) mod permissions;
 mod reload;
+pub(crate) mod verifiers;
 
 use certificates::Certificates;
 use data_dir::DataDir;
 use reload::Reload;
+use verifiers::ActiveVerifiers;
 
 /// Memory for bodies that are being received or wait for their commit.
 const BODIES_BYTES: u64 = 512 << 20;
@@ -328,6 +330,10 @@ impl Shared {
             metrics: Arc::clone(&self.metrics),
             clock: self.clock.clone(),
             budget: Budget::new(BODIES_BYTES),
+            verifiers: Arc::new(ActiveVerifiers {
+                board: Arc::clone(&self.board),
+                host: Arc::clone(&self.host),
+            }),
         };
         let public = Public {
             door,

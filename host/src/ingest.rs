@@ -30,6 +30,7 @@ pub mod pauses;
 mod refusal;
 pub mod scheme;
 mod source;
+pub mod verifier;
 pub mod verify;
 
 pub use batch::{Batcher, BatcherTask};
@@ -40,6 +41,7 @@ use answer::Receipt;
 pub use body::Budget;
 use body::ReadBody;
 use refusal::Refusal;
+use verifier::Verifiers;
 
 /// From this size on, a body is looked at off the async threads.
 const LARGE: usize = 256 << 10;
@@ -58,6 +60,8 @@ pub struct Door {
     pub clock: Clock,
     /// Memory for bodies that are being received or wait for their commit.
     pub budget: Budget,
+    /// What checks the proofs that plugins check.
+    pub verifiers: Arc<dyn Verifiers>,
 }
 
 /// A request that has arrived whole, of which nothing is proven.
@@ -101,11 +105,12 @@ pub async fn receive(
         Err(refusal) => return receipt.refuse(&refusal),
     };
     let arrived = Arrived::new(source, &head, body, door.clock.now(), remote);
+    let said = verifier::ask(door.verifiers.as_ref(), source, &arrived).await;
     let admitted = if arrived.body.bytes.len() < LARGE {
-        admit(&door.board, source, arrived)
+        admit(&door.board, source, arrived, said)
     } else {
         let (board, source) = (Arc::clone(&door.board), Arc::clone(source));
-        let admit = move || admit(&board, &source, arrived);
+        let admit = move || admit(&board, &source, arrived, said);
         match tokio::task::spawn_blocking(admit).await {
             Ok(admitted) => admitted,
             Err(_) => return receipt.refuse(&Refusal::Overloaded("the host is stopping")),

@@ -33,13 +33,15 @@ mod log;
 mod manifest;
 mod memory;
 mod meter;
+mod oracle;
 mod report;
 mod sandbox;
 pub mod secrets;
 mod signature;
+mod verifier;
 mod wasi;
 
-pub use contract::Contract;
+pub use contract::{Contract, Role};
 pub use directory::{Directory, Found, Rescan};
 pub use engine::EngineError;
 pub use file::PluginFile;
@@ -50,15 +52,21 @@ pub use journal::{
 };
 pub use loader::{Digest, FILE_BYTES_MAX, LoadError, Loaded};
 pub use manifest::{
-    ConfigWant, EndpointWant, Manifest, ManifestError, SecretWant, TriggerText, Wants,
+    ConfigWant, EndpointWant, Manifest, ManifestError, SecretWant, TriggerText, Verifies, Wants,
 };
+pub use oracle::SourceSecret;
 pub use report::Report;
 pub use signature::{KeyError, PublicKey, SignatureError, SigningKey, TrustedKeys};
+pub use verifier::{Ask, Forged, Genuine, NoVerdict};
 
 use bindings::exports::hookbay::plugin::handler as wit;
 use limits::Exceeded;
+use loader::Code;
 use sandbox::{Around, Guest, Sandbox};
+use verifier::Verifiers;
 
+/// By how much the threads of plugins stand back behind the host's.
+const GUEST_NICENESS: i32 = 5;
 /// What an attempt that is executed again may take.
 const RERUN_TIME: Duration = Duration::from_secs(60);
 
@@ -71,6 +79,7 @@ pub struct PluginHost {
     trusted: TrustedKeys,
     /// None only while it is being dropped.
     guests: Option<tokio::runtime::Runtime>,
+    verifiers: Verifiers,
     /// One component compiles at a time: compiling takes all cores.
     compiling: Semaphore,
     /// As many guests at once as the pool has room for; more wait here.
@@ -107,9 +116,10 @@ impl PluginHost {
             linker: linker(&engine).map_err(EngineError::Wasmtime)?,
             engine,
             clock,
+            verifiers: Verifiers::start(&maxima, cache_dir)?,
             maxima,
             trusted: TrustedKeys::default(),
-            guests: Some(engine::guest_runtime()?),
+            guests: Some(engine::guest_runtime("hookbay-guest", GUEST_NICENESS)?),
             compiling: Semaphore::new(1),
             slots: Arc::new(Semaphore::new(slots)),
         })
@@ -167,7 +177,12 @@ impl PluginHost {
                 clock: &clock,
                 around,
             };
-            sandbox.handle(&plugin.pre, &event, run).await
+            match &plugin.code {
+                Code::Plugin(pre) => sandbox.handle(pre, &event, run).await,
+                Code::Verifier(_) => {
+                    Report::permanent("a verifier gets no events".to_owned(), started_at)
+                }
+            }
         });
         called
             .await

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ED25519,
     RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256,
-    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, UnparsedPublicKey,
-    VerificationAlgorithm,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA512, UnparsedPublicKey, VerificationAlgorithm,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -60,6 +60,10 @@ pub(crate) enum Signing {
     RsaSha384,
     /// RSA PKCS #1 v1.5 with SHA-512.
     RsaSha512,
+    /// RSA PSS with SHA-256.
+    RsaPssSha256,
+    /// RSA PSS with SHA-512.
+    RsaPssSha512,
 }
 
 impl PublicKey {
@@ -134,7 +138,12 @@ impl Signing {
         match self {
             Self::Ed25519 => Kind::Ed25519,
             Self::EcdsaDer | Self::EcdsaFixed => Kind::P256,
-            Self::RsaSha1 | Self::RsaSha256 | Self::RsaSha384 | Self::RsaSha512 => Kind::Rsa,
+            Self::RsaSha1
+            | Self::RsaSha256
+            | Self::RsaSha384
+            | Self::RsaSha512
+            | Self::RsaPssSha256
+            | Self::RsaPssSha512 => Kind::Rsa,
         }
     }
 
@@ -147,6 +156,8 @@ impl Signing {
             Self::RsaSha256 => &RSA_PKCS1_2048_8192_SHA256,
             Self::RsaSha384 => &RSA_PKCS1_2048_8192_SHA384,
             Self::RsaSha512 => &RSA_PKCS1_2048_8192_SHA512,
+            Self::RsaPssSha256 => &RSA_PSS_2048_8192_SHA256,
+            Self::RsaPssSha512 => &RSA_PSS_2048_8192_SHA512,
         }
     }
 }

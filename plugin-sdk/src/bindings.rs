@@ -19,3 +19,13 @@ wit_bindgen::generate!({
     // For `crate::export!`, which expands in the author's crate.
     pub_export_macro: true,
 });
+
+pub mod verifier {
+    wit_bindgen::generate!({
+        world: "verifier",
+        path: "wit",
+        // The same for `crate::export_verifier!`.
+        pub_export_macro: true,
+        export_macro_name: "export_verifier",
+    });
+}

@@ -4,9 +4,12 @@
 //! no host, and the test kit answers, with the same names and signatures.
 
 #[cfg(target_arch = "wasm32")]
-pub(crate) use crate::bindings::hookbay::plugin::{config, crypto, events, http, kv, log};
+pub(crate) use crate::bindings::{
+    hookbay::plugin::{config, crypto, events, http, kv, log},
+    verifier::hookbay::plugin::oracle,
+};
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use crate::testing::imports::{clock, config, crypto, events, http, kv, log};
+pub(crate) use crate::testing::imports::{clock, config, crypto, events, http, kv, log, oracle};
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) mod clock {

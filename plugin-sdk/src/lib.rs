@@ -32,6 +32,9 @@
 //! the operator, endpoints, secrets and configuration, it names in its manifest; texts
 //! that the operator writes are [`template`]s. The contract itself is in `wit/`;
 //! `component` converts between it and the types here.
+//!
+//! A [`verifier`] is the other thing that a component can be: it proves who sent a request,
+//! where no provider of the host's catalogue does.
 
 #[doc(hidden)]
 pub mod bindings;
@@ -45,11 +48,13 @@ mod imports;
 pub mod kv;
 pub mod log;
 mod manifest;
+pub mod oracle;
 mod outcome;
 mod plugin;
 pub mod template;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+pub mod verifier;
 
 pub use event::{Event, Header, Run};
 pub use manifest::{ConfigWant, EndpointWant, Manifest, Origin, SecretWant, Trigger};

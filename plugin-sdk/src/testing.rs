@@ -78,9 +78,11 @@ use crate::{Event, Header, Manifest, Plugin, Run};
 mod attempt;
 mod http;
 pub(crate) mod imports;
+mod verifying;
 
 pub use attempt::{Attempt, Emitted, Line};
 pub use http::{Answer, Request};
+pub use verifying::{Secrets, request};
 
 use http::{Answers, Routes};
 

@@ -15,6 +15,7 @@ use crate::clock::Timestamp;
 use crate::dispatch::{Board, new_runs};
 use crate::event::{Event, EventId};
 use crate::name::PluginName;
+use crate::plugin::Manifest;
 use crate::run::{PluginId, RunState};
 use crate::store::{EventFilter, EventRow, RunCounts, RunFilter};
 
@@ -162,7 +163,7 @@ pub(super) async fn replay(
     let (_, event) = stored(&admin, &id).await?;
     let board = admin.board.load_full();
     let plugin = wanted.plugin.as_deref();
-    let plugin = plugin.map(|name| plugin_id(&board, name)).transpose()?;
+    let plugin = plugin.map(|name| runnable_id(&board, name)).transpose()?;
     let new = new_runs(&board, &event, plugin).await?;
     if new.is_empty() {
         let kind = &event.kind;
@@ -199,6 +200,17 @@ pub(super) fn plugin_id(board: &Board, name: &str) -> Result<PluginId, AdminErro
     entry
         .and_then(|entry| entry.id)
         .ok_or_else(|| AdminError::unknown("plugin", name))
+}
+
+/// The same, of what can have runs.
+pub(super) fn runnable_id(board: &Board, name: &str) -> Result<PluginId, AdminError> {
+    let id = plugin_id(board, name)?;
+    let manifest = board.by_id(id).and_then(|entry| entry.manifest.as_ref());
+    if manifest.is_some_and(Manifest::is_verifier) {
+        let problem = format!("plugin `{name}` is a verifier, which gets no events");
+        return Err(AdminError::NotNow(problem));
+    }
+    Ok(id)
 }
 
 /// The same, also of a plugin that is forgotten: its runs are there still.

@@ -15,7 +15,7 @@ use crate::store::{
 };
 
 use super::access::Target;
-use super::events::plugin_id;
+use super::events::runnable_id;
 use super::page::{Page, Parameters};
 use super::{Admin, AdminError, events, runs};
 
@@ -67,7 +67,7 @@ pub(super) async fn replay(
     let filter = events::filter(&mut parameters)?;
     parameters.finish()?;
     let plugin = bulk.plugin.as_deref();
-    let plugin = plugin.map(|name| plugin_id(&admin.board.load(), name));
+    let plugin = plugin.map(|name| runnable_id(&admin.board.load(), name));
     let request = Request::Replay {
         filter,
         plugin: plugin.transpose()?,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::dispatch::Entry;
 use crate::name::PluginName;
-use crate::plugin::{Digest, TriggerText, Wants};
+use crate::plugin::{Digest, Manifest, Role, TriggerText, Wants};
 use crate::store::{KvItem, PluginRuns};
 
 use super::events::plugin_id;
@@ -27,6 +27,8 @@ use super::{Admin, AdminError};
 pub(super) struct PluginJson {
     name: String,
     file: String,
+    /// What it is for: `plugin` or `verifier`.
+    role: &'static str,
     state: &'static str,
     digest: Option<Digest>,
     version: Option<String>,
@@ -284,6 +286,7 @@ async fn plugin_json(admin: &Admin, entry: &Entry) -> Result<PluginJson, AdminEr
         name: entry.name.to_string(),
         file: entry.file.clone(),
         state: entry.state().as_str(),
+        role: role(manifest),
         digest: entry.active.as_ref().map(|active| active.digest),
         version: manifest.map(|manifest| manifest.version.clone()),
         description: manifest.map(|manifest| manifest.description.clone()),
@@ -330,5 +333,12 @@ fn kv_json(item: KvItem) -> KvJson {
         value_base64,
         size_bytes,
         updated_at: Timestamp::from_millis(item.updated_ms),
+    }
+}
+
+fn role(manifest: Option<&Manifest>) -> &'static str {
+    match manifest.is_some_and(Manifest::is_verifier) {
+        true => Role::Verifier.as_str(),
+        false => Role::Plugin.as_str(),
     }
 }

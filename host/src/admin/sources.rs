@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 
 use crate::clock::Timestamp;
-use crate::ingest::scheme::Coverage;
+use crate::ingest::scheme::{Coverage, Proof};
 use crate::ingest::{Source, pauses};
 use crate::store::SourceMinute;
 
@@ -108,7 +108,7 @@ async fn source_json(
             .chain(config.path.clone())
             .collect(),
         provider: config.provider.name.clone(),
-        covers_body: config.provider.proof.coverage() == Coverage::Body,
+        covers_body: covers_body(admin, &config.provider.proof),
         paused: admin.sources.is_paused(source),
         last_event_at: admin.store.last_event_at(name).await?,
         received_1h,
@@ -120,4 +120,16 @@ async fn source_json(
             })
             .collect(),
     })
+}
+
+/// Of a verifier, what it says of itself.
+fn covers_body(admin: &Admin, proof: &Proof) -> bool {
+    let Proof::Verifier(by) = proof else {
+        return proof.coverage() == Coverage::Body;
+    };
+    let board = admin.board.load();
+    let entry = board.entries.get(&by.verifier);
+    let manifest = entry.and_then(|entry| entry.manifest.as_ref());
+    let said = manifest.and_then(|manifest| manifest.verifies.as_ref());
+    said.is_some_and(|said| said.covers_body)
 }

@@ -12,8 +12,9 @@ use super::{CommandError, text};
 use crate::app::permissions;
 use crate::clock::Clock;
 use crate::config::{Config, PluginConfig, SourceConfig};
+use crate::ingest::scheme::Proof;
 use crate::name::PluginName;
-use crate::plugin::{FILE_BYTES_MAX, LoadError, Loaded, PluginFile, PluginHost};
+use crate::plugin::{FILE_BYTES_MAX, LoadError, Loaded, PluginFile, PluginHost, Role};
 use crate::trigger::{Origin, Trigger};
 
 #[derive(Debug, clap::Args)]
@@ -43,6 +44,7 @@ pub(crate) async fn run(config_path: Option<&Path>, _args: Args) -> Result<(), C
         .map_err(|error| CommandError::Failed(error.to_string()))?
         .trusting(config.trusted_keys.clone());
     let mut n_plugins = 0;
+    let mut verifiers = BTreeSet::new();
     for file in &files {
         let names = names_of(file, &config.plugins);
         n_plugins += names.len();
@@ -54,7 +56,11 @@ pub(crate) async fn run(config_path: Option<&Path>, _args: Args) -> Result<(), C
         for name in &names {
             findings.plugin(name, file, &loaded, &config);
         }
+        if loaded.is_ok_and(|loaded| loaded.role() == Role::Verifier) {
+            verifiers.extend(names);
+        }
     }
+    findings.unverified(&config.sources, &verifiers);
     findings.missing_files(&config.plugins, &files);
     conclude(&findings, config.sources.len(), n_plugins)
 }
@@ -143,6 +149,21 @@ impl Findings {
             self.warnings.push(format!(
                 "plugin `{name}`: a trigger names the source `{source}`, which is not configured"
             ));
+        }
+    }
+
+    /// Sources whose verifier is not there.
+    fn unverified(&mut self, sources: &[SourceConfig], verifiers: &BTreeSet<PluginName>) {
+        for source in sources {
+            let Proof::Verifier(by) = &source.provider.proof else {
+                continue;
+            };
+            if !verifiers.contains(&by.verifier) {
+                self.problems.push(format!(
+                    "sources.{}.provider: no file in `plugins_dir` is the verifier `{}`",
+                    source.name, by.verifier
+                ));
+            }
         }
     }
 

@@ -14,13 +14,18 @@ use serde_json::{Value, json};
 use super::send::recipient;
 use super::table::print;
 use super::{CommandError, text};
+use crate::app::verifiers::OneVerifier;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, provider};
 use crate::event::Headers;
-use crate::ingest::scheme::Provider;
 use crate::ingest::scheme::key::{Credential, Keyring};
+use crate::ingest::scheme::{Proof, Provider};
+use crate::ingest::verifier::Ask;
 use crate::ingest::verify::diagnosis::{Case, explain};
-use crate::ingest::verify::{Rejection, Request, verify};
+use crate::ingest::verify::{Rejection, Request, Verified, verify};
+use crate::name::SourceName;
+
+mod by_plugin;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -81,6 +86,10 @@ struct Bench {
     credentials: Vec<Credential>,
     at: Timestamp,
     public_url: Option<String>,
+    /// What a verifier is told that the request came to.
+    source: SourceName,
+    /// Where a plugin verifies.
+    verifier: Option<OneVerifier>,
 }
 
 /// What was found of one request.
@@ -95,12 +104,12 @@ struct Verdict {
 
 pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), CommandError> {
     let captured = read(&args.request)?;
-    let bench = bench(config_path, &args)?;
+    let bench = bench(config_path, &args).await?;
     let siblings: Vec<Provider> = provider::names().filter_map(provider::named).collect();
     let mut n_bad = 0_usize;
     let n_all = captured.len();
     for (number, captured) in captured.into_iter().enumerate() {
-        let verdict = bench.verdict(captured, &siblings)?;
+        let verdict = bench.verdict(captured, &siblings).await?;
         n_bad += usize::from(!verdict.is_genuine);
         let line = if args.json {
             format!("{}\n", verdict.json())
@@ -152,10 +161,12 @@ fn read(file: &Path) -> Result<Vec<Captured>, CommandError> {
     }
 }
 
-fn bench(config_path: Option<&Path>, args: &Args) -> Result<Bench, CommandError> {
+async fn bench(config_path: Option<&Path>, args: &Args) -> Result<Bench, CommandError> {
     let catalogued = provider::named(&args.provider);
-    // The configuration is needed for a source or a provider of one's own, and only then.
-    let config = if args.source.is_some() || catalogued.is_none() {
+    // The configuration is needed for a source, a provider or a verifier of one's own, and
+    // only then.
+    let is_enough = |provider: &Provider| !matches!(provider.proof, Proof::Verifier(_));
+    let config = if args.source.is_some() || !catalogued.as_ref().is_some_and(is_enough) {
         Some(Config::load(config_path)?)
     } else {
         None
@@ -181,9 +192,13 @@ fn bench(config_path: Option<&Path>, args: &Args) -> Result<Bench, CommandError>
             credentials: source.secrets.clone(),
             at,
             public_url: args.public_url.clone().or(configured),
+            source: source.name.clone(),
+            verifier: verifier(config, &source.provider).await?,
         });
     }
-    let own = config.and_then(|config| config.providers.get(&args.provider).cloned());
+    let own = config
+        .as_ref()
+        .and_then(|config| config.providers.get(&args.provider).cloned());
     let provider = own
         .or(catalogued)
         .ok_or_else(|| recipient::unknown(&args.provider))?;
@@ -196,12 +211,31 @@ fn bench(config_path: Option<&Path>, args: &Args) -> Result<Bench, CommandError>
         }
         (None, None) => Vec::new(),
     };
+    let verifier = match &config {
+        Some(config) => verifier(config, &provider).await?,
+        None => None,
+    };
     Ok(Bench {
         provider,
         credentials,
         at,
         public_url: args.public_url.clone(),
+        source: "bench"
+            .parse()
+            .map_err(|error| CommandError::Failed(format!("{error}")))?,
+        verifier,
     })
+}
+
+/// The plugin that verifies for a provider, if one does.
+async fn verifier(
+    config: &Config,
+    provider: &Provider,
+) -> Result<Option<OneVerifier>, CommandError> {
+    match &provider.proof {
+        Proof::Verifier(by) => Ok(Some(by_plugin::start(config, &by.verifier).await?)),
+        _ => Ok(None),
+    }
 }
 
 /// A secret, or a JSON list of several.
@@ -215,12 +249,11 @@ fn listed(text: &[u8]) -> Vec<Credential> {
 }
 
 impl Bench {
-    fn verdict(&self, captured: Captured, siblings: &[Provider]) -> Result<Verdict, CommandError> {
-        let keys = Keyring::new(&self.provider.secret, &self.credentials);
-        let keys = match keys {
-            Ok(keys) => keys,
-            Err((_, error)) => return Ok(Verdict::unusable_secret(&error.to_string())),
-        };
+    async fn verdict(
+        &self,
+        captured: Captured,
+        siblings: &[Provider],
+    ) -> Result<Verdict, CommandError> {
         let headers = captured.headers();
         let body = captured.body()?;
         let url = captured.url_for(self.public_url.as_deref());
@@ -231,25 +264,49 @@ impl Bench {
             headers: &headers,
             body: &body,
         };
-        match verify(&self.provider.proof, &keys, &request, self.at) {
-            Ok(verified) => Ok(Verdict {
+        let verified = match (&self.provider.proof, &self.verifier) {
+            (Proof::Verifier(by), Some(verifier)) => {
+                let ask = Ask {
+                    verifier: &by.verifier,
+                    source: &self.source,
+                    secrets: &self.credentials,
+                    request,
+                    body: body.clone().into(),
+                    received_at: self.at,
+                };
+                let statement = by.ask(verifier, ask).await;
+                statement.map(|statement| statement.verified)
+            }
+            (proof, _) => match Keyring::new(&self.provider.secret, &self.credentials) {
+                Ok(keys) => verify(proof, &keys, &request, self.at),
+                Err((_, error)) => return Ok(Verdict::unusable_secret(&error.to_string())),
+            },
+        };
+        Ok(self.said(&request, verified, siblings))
+    }
+
+    fn said(
+        &self,
+        request: &Request<'_>,
+        verified: Result<Verified, Rejection>,
+        siblings: &[Provider],
+    ) -> Verdict {
+        match verified {
+            Ok(verified) => Verdict {
                 is_genuine: true,
                 secret: verified.secret.map(|position| position + 1),
                 code: "genuine",
                 text: format!("the proof covers {}", verified.coverage),
                 hint: None,
-            }),
+            },
             Err(rejection) => {
                 let case = Case {
                     provider: &self.provider,
                     credentials: &self.credentials,
-                    request: &request,
+                    request,
                     now: self.at,
                 };
-                Ok(Verdict::rejected(
-                    &rejection,
-                    explain(&case, &rejection, siblings),
-                ))
+                Verdict::rejected(&rejection, explain(&case, &rejection, siblings))
             }
         }
     }

@@ -91,7 +91,13 @@ pub fn entry(name: &str) -> Option<Entry> {
     entry.filter(|_| reading.problems.borrow().is_empty())
 }
 
+/// What the catalogue has of a name; `plugin:NAME` stands for what that plugin verifies.
 fn catalogued(name: &str) -> Option<toml::Table> {
+    if let Some(plugin) = name.strip_prefix("plugin:") {
+        let pairs = [("proof", "verifier"), ("verifier", plugin)];
+        let pairs = pairs.map(|(key, value)| (key.to_owned(), value.into()));
+        return Some(pairs.into_iter().collect());
+    }
     let (_, text) = CATALOGUE.iter().find(|(slug, _)| *slug == name)?;
     toml::from_str(text).ok()
 }

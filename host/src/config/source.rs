@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::ingest::address::Networks;
-use crate::ingest::scheme::Provider;
 use crate::ingest::scheme::key::{Credential, Keyring};
+use crate::ingest::scheme::{Proof, Provider};
 use crate::name::SourceName;
 
 use super::credential::credentials;
@@ -116,7 +116,11 @@ pub(super) fn read(name: &str, mut table: Table<'_>, common: &Common<'_>) -> Opt
         &table,
     );
     let secrets = secrets.unwrap_or_default();
-    let keys = Keyring::new(&source.provider.secret, &secrets);
+    let keys = match &source.provider.proof {
+        // Its plugin reads the secrets as it needs them.
+        Proof::Verifier(_) => Ok(Keyring::default()),
+        _ => Keyring::new(&source.provider.secret, &secrets),
+    };
     let keys = keys.map_err(|(position, error)| match secrets.len() {
         1 => error.to_string(),
         _ => format!("number {} {error}", position + 1),

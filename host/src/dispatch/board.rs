@@ -287,11 +287,14 @@ impl Board {
     }
 }
 
-/// The operator's triggers, else the manifest's.
+/// The operator's triggers, else the manifest's; none of a verifier, which gets no events.
 pub(super) fn triggers_in_force(
     settings: &PluginConfig,
     manifest: Option<&Manifest>,
 ) -> Vec<Trigger> {
+    if manifest.is_some_and(Manifest::is_verifier) {
+        return Vec::new();
+    }
     match &settings.triggers {
         Some(triggers) => triggers.clone(),
         None => manifest

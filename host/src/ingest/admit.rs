@@ -11,6 +11,7 @@ use super::body::ReadBody;
 use super::examine::{Finding, Genuine, examine};
 use super::handshake::Answer;
 use super::source::Source;
+use super::verifier::Said;
 use super::{Arrived, Refused};
 
 /// What a request becomes.
@@ -34,8 +35,9 @@ pub(super) fn admit(
     board: &SharedBoard,
     source: &Source,
     arrived: Arrived,
+    said: Option<Said>,
 ) -> Result<Admitted, Box<Refused>> {
-    match examine(source, &arrived.request(), arrived.received_at) {
+    match examine(source, &arrived.request(), arrived.received_at, said) {
         Ok(Finding::Genuine(genuine)) => Ok(event(board, source, arrived, genuine)),
         Ok(Finding::Question(answer)) => Ok(Admitted::Question(answer)),
         Err(refusal) => Err(Box::new(Refused { refusal, arrived })),
@@ -56,6 +58,7 @@ fn event(board: &SharedBoard, source: &Source, arrived: Arrived, genuine: Genuin
         .clone()
         .or_else(|| idempotency_key.map(str::to_owned));
     headers.hide(&provider.credential_headers);
+    headers.hide(&genuine.credential_headers);
     let event = Event {
         id: EventId::new(arrived.received_at),
         source: config.name.clone(),

@@ -11,6 +11,7 @@ use super::refusal::Refusal;
 use super::scheme::Provider;
 use super::scheme::selector::{Place, Selector};
 use super::source::Source;
+use super::verifier::{Said, Statement};
 use super::verify::{self, Request};
 
 /// Longest kind that is kept, in bytes; more is cut.
@@ -30,9 +31,12 @@ pub(super) struct Genuine {
     pub(super) delivery_id: Option<String>,
     /// What its sender expects, if it is a question.
     pub(super) answer: Option<Answer>,
+    /// Headers that a verifier calls credentials, beside the provider's.
+    pub(super) credential_headers: Vec<String>,
 }
 
-/// Goes through the checks in their order, at the request's time of receipt.
+/// Goes through the checks in their order, at the request's time of receipt; `said` is the
+/// verdict of the source's verifier plugin, if it has one.
 ///
 /// # Errors
 /// The first [`Refusal`].
@@ -40,6 +44,7 @@ pub(super) fn examine(
     source: &Source,
     request: &Request<'_>,
     received_at: Timestamp,
+    said: Option<Said>,
 ) -> Result<Finding, Refusal> {
     let (provider, keys) = (&source.config.provider, &source.config.keys);
     match handshake::challenge(provider, keys, request, Stage::Unproven) {
@@ -51,10 +56,12 @@ pub(super) fn examine(
         }
         None => {}
     }
-    let verified = verify::verify(&provider.proof, keys, request, received_at);
-    let verified = verified.map_err(Refusal::NotGenuine)?;
-    source.secret_matched(verified.secret, received_at);
-    let stage = Stage::Genuine(verified.secret);
+    let said = said.unwrap_or_else(|| {
+        verify::verify(&provider.proof, keys, request, received_at).map(Statement::of)
+    });
+    let said = said.map_err(Refusal::NotGenuine)?;
+    source.secret_matched(said.verified.secret, received_at);
+    let stage = Stage::Genuine(said.verified.secret);
     let answer = match handshake::challenge(provider, keys, request, stage) {
         Some(Outcome::Answer(answer)) => Some(answer),
         Some(Outcome::WrongToken) => return Err(Refusal::WrongToken),
@@ -62,9 +69,10 @@ pub(super) fn examine(
     };
     let (kind, delivery_id) = read(provider, request)?;
     Ok(Finding::Genuine(Genuine {
-        kind,
-        delivery_id,
+        kind: kind.or(said.kind).map(cut),
+        delivery_id: delivery_id.or(said.delivery_id),
         answer,
+        credential_headers: said.credential_headers,
     }))
 }
 
@@ -97,9 +105,10 @@ fn read(
         Err(_) if !provider.is_json => Ok(None),
         Err(error) => Err(Refusal::NotJson(error)),
     };
-    let cut = |mut kind: String| {
-        kind.truncate(kind.floor_char_boundary(KIND_MAX));
-        kind
-    };
-    Ok((value(&provider.kind)?.map(cut), value(&provider.id)?))
+    Ok((value(&provider.kind)?, value(&provider.id)?))
+}
+
+fn cut(mut kind: String) -> String {
+    kind.truncate(kind.floor_char_boundary(KIND_MAX));
+    kind
 }

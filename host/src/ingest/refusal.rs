@@ -102,11 +102,11 @@ impl Refusal {
             Self::WrongToken => Problem::new(StatusCode::FORBIDDEN, "not verified")
                 .detail("the token is not the one that was agreed".to_owned()),
             // Neither genuine nor not: the sender is asked to come again.
-            Self::NotGenuine(Rejection::NeedsKey(_)) => Problem::new(overloaded, "unavailable")
-                .detail(
-                    "the sender's certificate cannot be had now; send it again later".to_owned(),
-                )
-                .retry_after(Duration::from_secs(5)),
+            Self::NotGenuine(rejection) if !rejection.is_verdict() => {
+                Problem::new(overloaded, "unavailable")
+                    .detail("the request cannot be verified now; send it again later".to_owned())
+                    .retry_after(Duration::from_secs(5))
+            }
             Self::NotGenuine(_) => Problem::new(refused, "not verified")
                 .detail("the request's signature is missing, wrong or out of date".to_owned()),
             Self::NotJson(_) => Problem::new(malformed, "not JSON").detail(self.to_string()),
@@ -125,10 +125,8 @@ impl Refusal {
     /// How it is counted.
     pub(super) const fn received(&self) -> Received {
         match self {
-            Self::NotGenuine(Rejection::NeedsKey(_))
-            | Self::Overloaded(_)
-            | Self::StoreAway
-            | Self::Paused => Received::Unavailable,
+            Self::NotGenuine(rejection) if !rejection.is_verdict() => Received::Unavailable,
+            Self::Overloaded(_) | Self::StoreAway | Self::Paused => Received::Unavailable,
             Self::WrongMethod(_)
             | Self::AddressNotAllowed(_)
             | Self::TooLarge { .. }

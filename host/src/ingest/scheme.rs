@@ -15,6 +15,7 @@ use std::str::FromStr;
 use crate::hash::{Encoding, Hash};
 
 use super::handshake::Handshake;
+use super::verifier::ByVerifier;
 use super::verify::Request;
 
 mod aws_sns;
@@ -97,6 +98,8 @@ pub enum Proof {
     PayPal,
     /// Amazon SNS: a certificate that the message names.
     AwsSns,
+    /// What a verifier plugin says.
+    Verifier(ByVerifier),
 }
 
 /// What a sender must be answered, where it is not what we would say.
@@ -167,7 +170,8 @@ impl Proof {
     /// How much of the body it covers.
     pub fn coverage(&self) -> Coverage {
         match self {
-            Self::None | Self::Token(_) => Coverage::Nothing,
+            // What a verifier covers only it can say.
+            Self::None | Self::Token(_) | Self::Verifier(_) => Coverage::Nothing,
             Self::Signature(scheme) => scheme.coverage(),
             Self::Jws(scheme) => scheme.coverage(),
             Self::Twilio | Self::Braintree | Self::Contentful(_) | Self::PayPal | Self::AwsSns => {
@@ -187,7 +191,12 @@ impl Proof {
             Self::Signature(scheme) => scheme.signed.has_url(),
             Self::Jws(scheme) => scheme.covers_url(),
             Self::Twilio | Self::Contentful(_) => true,
-            Self::None | Self::Token(_) | Self::Braintree | Self::PayPal | Self::AwsSns => false,
+            Self::None
+            | Self::Token(_)
+            | Self::Braintree
+            | Self::PayPal
+            | Self::AwsSns
+            | Self::Verifier(_) => false,
         }
     }
 
@@ -202,7 +211,8 @@ impl Proof {
             | Self::Braintree
             | Self::Contentful(_)
             | Self::PayPal
-            | Self::AwsSns => &[],
+            | Self::AwsSns
+            | Self::Verifier(_) => &[],
         }
     }
 }

@@ -78,6 +78,22 @@ pub enum Rejection {
     /// The certificate at this address is not at hand: neither genuine nor not.
     #[error("the certificate at {0} is not at hand")]
     NeedsKey(String),
+    /// A verifier plugin rejects it.
+    #[error("{detail}")]
+    ByVerifier {
+        /// Why, as one of the codes here.
+        code: &'static str,
+        /// Why, in its words.
+        detail: String,
+    },
+    /// The source's verifier plugin says nothing: neither genuine nor not.
+    #[error("{why}")]
+    NoVerdict {
+        /// Why, as a code.
+        code: &'static str,
+        /// Why.
+        why: String,
+    },
     /// There is no time of signing.
     #[error("{0} is missing")]
     MissingTimestamp(String),
@@ -120,11 +136,17 @@ impl Rejection {
             Self::OtherAddress(_) => "other_address",
             Self::UntrustedKeyAddress(_) => "untrusted_key_address",
             Self::NeedsKey(_) => "needs_key",
+            Self::ByVerifier { code, .. } | Self::NoVerdict { code, .. } => code,
             Self::MissingTimestamp(_) => "missing_timestamp",
             Self::MalformedTimestamp(_) => "malformed_timestamp",
             Self::Stale { .. } => "stale_timestamp",
             Self::Future { .. } => "future_timestamp",
         }
+    }
+
+    /// Whether the request is not genuine; else nobody can say it now.
+    pub const fn is_verdict(&self) -> bool {
+        !matches!(self, Self::NeedsKey(_) | Self::NoVerdict { .. })
     }
 
     pub(crate) fn unreadable_body(error: NotJson) -> Self {
@@ -152,6 +174,13 @@ pub fn verify(
         Proof::Signature(scheme) => scheme.verify(keys, request, now),
         Proof::Token(scheme) => scheme.verify(keys, request),
         Proof::Jws(scheme) => scheme.verify(keys, request, now),
+        Proof::Verifier(by) => Err(Rejection::NoVerdict {
+            code: "needs_verifier",
+            why: format!(
+                "the plugin `{}` has to say whether it is genuine",
+                by.verifier
+            ),
+        }),
         Proof::Twilio => scheme::verify_twilio(keys, request),
         Proof::Braintree => scheme::verify_braintree(keys, request),
         Proof::Contentful(tolerance) => scheme::verify_contentful(*tolerance, keys, request, now),

@@ -1,5 +1,5 @@
 //! The contract's generated bindings, version 0.1 (`wit/`, package
-//! `hookbay:plugin@0.1.0`).
+//! `hookbay:plugin@0.1.0`): of plugins, and in `verifier` of verifiers.
 
 #![allow(missing_docs, unreachable_pub, reason = "generated code")]
 
@@ -9,3 +9,13 @@ wasmtime::component::bindgen!({
     imports: { default: async | trappable },
     exports: { default: async },
 });
+
+pub(super) mod verifier {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "verifier",
+        with: { "hookbay:plugin/oracle.hidden": crate::plugin::oracle::Hidden },
+        imports: { default: trappable },
+        exports: { default: async },
+    });
+}

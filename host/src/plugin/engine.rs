@@ -14,7 +14,7 @@ use wasmtime::{
 use crate::config::Maxima;
 use crate::config::units::readable_size;
 
-use super::limits::TABLE_ELEMENTS_MAX;
+use super::limits::{TABLE_ELEMENTS_MAX, VERIFIERS_MAX};
 
 /// How often a guest that computes is looked at: the grain of the CPU limit and
 /// of fairness between guests.
@@ -54,17 +54,33 @@ pub(super) fn slots(maxima: &Maxima) -> u32 {
 /// Makes the engine with its pool; where the machine has no room for the pool's
 /// addresses, memory is taken anew for each run instead.
 pub(super) fn engine(maxima: &Maxima, cache_dir: Option<&Path>) -> Result<Engine, EngineError> {
-    let mut pooled = settings(cache_dir)?;
-    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(maxima)));
+    let mut settings = settings(cache_dir)?;
+    settings.epoch_interruption(true);
+    pooled(settings, maxima, slots(maxima))
+}
+
+/// Makes the engine of verifiers, whose guests count instructions instead of time.
+pub(super) fn verifier_engine(
+    maxima: &Maxima,
+    cache_dir: Option<&Path>,
+) -> Result<Engine, EngineError> {
+    let mut settings = settings(cache_dir)?;
+    settings.consume_fuel(true);
+    pooled(settings, maxima, VERIFIERS_MAX + SPARE_SLOTS)
+}
+
+fn pooled(settings: Config, maxima: &Maxima, slots: u32) -> Result<Engine, EngineError> {
+    let mut pooled = settings.clone();
+    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(maxima, slots)));
     match Engine::new(&pooled) {
         Ok(engine) => {
-            let (slots, memory) = (slots(maxima), readable_size(maxima.limits.memory_bytes));
+            let memory = readable_size(maxima.limits.memory_bytes);
             tracing::info!(slots, memory, "instances come from a pool");
             Ok(engine)
         }
         Err(error) => {
             tracing::warn!(%error, "no room for a pool of instances; each run takes memory anew, which is slower");
-            Engine::new(&settings(cache_dir)?).map_err(EngineError::Wasmtime)
+            Engine::new(&settings).map_err(EngineError::Wasmtime)
         }
     }
 }
@@ -74,7 +90,6 @@ fn settings(cache_dir: Option<&Path>) -> Result<Config, EngineError> {
     config
         .wasm_component_model(true)
         .concurrency_support(false)
-        .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(FIBER_STACK)
         .native_unwind_info(false)
@@ -98,8 +113,7 @@ fn make_private(folder: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
 }
 
-fn pool(maxima: &Maxima) -> PoolingAllocationConfig {
-    let slots = slots(maxima);
+fn pool(maxima: &Maxima, slots: u32) -> PoolingAllocationConfig {
     let memory = usize::try_from(maxima.limits.memory_bytes).unwrap_or(usize::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
@@ -138,21 +152,24 @@ pub(super) fn start_ticker(engine: &Engine) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// The threads that guests run on.
-pub(super) fn guest_runtime() -> Result<tokio::runtime::Runtime, EngineError> {
+/// Threads that guests run on, at a priority that is lower by so much than the host's.
+pub(super) fn guest_runtime(
+    name: &str,
+    niceness: i32,
+) -> Result<tokio::runtime::Runtime, EngineError> {
     let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
-        .thread_name("hookbay-guest")
-        .on_thread_start(yield_to_the_door)
+        .thread_name(name)
+        .on_thread_start(move || yield_to_the_door(niceness))
         .enable_time()
         .build()?;
     Ok(runtime)
 }
 
 /// Lowers the priority of the calling thread (on Linux `nice` is per thread).
-fn yield_to_the_door() {
-    if let Err(error) = rustix::process::nice(5) {
+fn yield_to_the_door(niceness: i32) {
+    if let Err(error) = rustix::process::nice(niceness) {
         tracing::debug!(%error, "guest threads keep the host's priority");
     }
 }

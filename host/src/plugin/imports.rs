@@ -39,8 +39,10 @@ pub struct Emitted {
 
 /// The choke point of one attempt.
 pub(super) struct Gate {
-    /// None while `describe` runs, which may call nothing.
+    /// None where there is nothing to call: in `describe`, and around verifiers.
     outside: Option<Outside>,
+    /// Where the clocks stand still then.
+    still_ns: u64,
     clock: Clock,
     log: Log,
     recorder: Option<Recorder>,
@@ -82,6 +84,7 @@ impl Gate {
     ) -> Self {
         Self {
             outside,
+            still_ns: 0,
             clock,
             log,
             recorder,
@@ -94,6 +97,15 @@ impl Gate {
             egress_bytes: 0,
             calling: Duration::ZERO,
             since: Instant::now(),
+        }
+    }
+
+    /// A choke point with nothing behind it, and a clock that stands still.
+    pub(super) fn still(at: Timestamp, clock: Clock, log: Log) -> Self {
+        let ms = u64::try_from(at.millis()).unwrap_or(0);
+        Self {
+            still_ns: ms.saturating_mul(1_000_000),
+            ..Self::new(None, clock, log, None)
         }
     }
 
@@ -175,7 +187,7 @@ impl Gate {
         }
     }
 
-    /// Nanoseconds since 1970, to the millisecond; 0 while `describe` runs.
+    /// Nanoseconds since 1970, to the millisecond.
     ///
     /// # Errors
     /// A look too many, or one that was not recorded.
@@ -183,7 +195,7 @@ impl Gate {
         self.read_clock(Outside::wall_ns, Recorder::wall_ns)
     }
 
-    /// Nanoseconds since the attempt began; 0 while `describe` runs.
+    /// Nanoseconds since the attempt began.
     ///
     /// # Errors
     /// A look too many, or one that was not recorded.
@@ -197,7 +209,7 @@ impl Gate {
         note: impl FnOnce(&mut Recorder, u64),
     ) -> wasmtime::Result<u64> {
         let Some(outside) = &mut self.outside else {
-            return Ok(0);
+            return Ok(self.still_ns);
         };
         self.n_readings += 1;
         if self.n_readings > READINGS_MAX {

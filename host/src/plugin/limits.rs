@@ -1,6 +1,8 @@
 //! The bounds of one attempt that are the same for every plugin, and what it
 //! means to reach one.
 
+use std::time::Duration;
+
 use crate::run::Outcome;
 
 /// Longest summary, in bytes.
@@ -62,6 +64,25 @@ pub const HTTP_HEADERS_MAX: usize = 100;
 pub const HTTP_HEADER_BYTES_MAX: usize = 64 << 10;
 /// Longest path of a request that goes out, query included, in bytes.
 pub const HTTP_PATH_MAX: usize = 8 << 10;
+/// How long a sender may be kept waiting by a verifier.
+pub const VERIFIER_WALL_MAX: Duration = Duration::from_secs(1);
+/// Instructions that a verifier has for each millisecond of its plugin's CPU limit: a
+/// verdict must not depend on how busy the machine is.
+pub const VERIFIER_FUEL_PER_MS: u64 = 1_000_000;
+/// Requests that one verifier looks at at once; more wait.
+pub const VERIFIER_TURNS: usize = 8;
+/// Requests that all verifiers of a host look at at once.
+pub const VERIFIERS_MAX: u32 = 32;
+/// How long a request waits for its turn before its sender is asked to come again.
+pub const VERIFIER_PATIENCE: Duration = Duration::from_millis(500);
+/// Bytes that a verifier may have the host compute over, beside eight times the body.
+pub const ORACLE_BYTES_MIN: usize = 4 << 20;
+/// What a call of the oracle weighs besides its bytes.
+pub const ORACLE_CALL_WEIGHT: usize = 1 << 10;
+/// What checking a public key's signature weighs: as much as hashing so many bytes.
+pub const ORACLE_SIGNATURE_WEIGHT: usize = 64 << 10;
+/// Longest reason of a rejection, in bytes; more is cut.
+pub const REJECTION_DETAIL_MAX: usize = 500;
 
 /// A bound that was reached: the attempt ends with its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

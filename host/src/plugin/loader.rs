@@ -17,12 +17,14 @@ use crate::config::units::readable_size;
 
 use super::PluginHost;
 use super::bindings::PluginPre;
-use super::contract::Contract;
+use super::bindings::verifier::VerifierPre;
+use super::contract::{Contract, Role};
 use super::file::PluginFile;
 use super::limits::Exceeded;
 use super::manifest::{Manifest, ManifestError};
 use super::sandbox::{Around, Guest, Sandbox};
 use super::signature::SignatureError;
+use super::verifier::{Verifier, Verifiers};
 
 /// Largest file that is read.
 pub const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -45,7 +47,21 @@ pub struct Loaded {
     pub size_bytes: u64,
     /// Memory and tables that it has when it has just started, in bytes.
     pub start_memory_bytes: u64,
-    pub(super) pre: PluginPre<Guest>,
+    pub(super) code: Code,
+}
+
+/// What runs.
+pub(super) enum Code {
+    Plugin(PluginPre<Guest>),
+    Verifier(Verifier),
+}
+
+/// A component whose exports and imports are those of its role.
+struct Checked {
+    component: Component,
+    role: Role,
+    contract: Contract,
+    imports: Vec<String>,
 }
 
 /// Why a file is not a plugin that can run here.
@@ -63,8 +79,17 @@ pub enum LoadError {
     #[error("the file is not a complete WebAssembly component: {0}")]
     NotAComponent(String),
     /// It exports nothing of ours.
-    #[error("the component exports no `hookbay:plugin/handler`, so it is not a Hookbay plugin")]
+    #[error(
+        "the component exports neither `hookbay:plugin/handler` nor `hookbay:plugin/verification`, \
+         so it is not a Hookbay plugin"
+    )]
     NotAPlugin,
+    /// It is a plugin and a verifier.
+    #[error(
+        "the component exports `hookbay:plugin/handler` and `hookbay:plugin/verification`; \
+         a file is one of them"
+    )]
+    TwoRoles,
     /// It was built for a contract that this host does not know.
     #[error(
         "the plugin was built for contract `{found}`, this host supports {}",
@@ -76,11 +101,14 @@ pub enum LoadError {
     },
     /// It imports what no plugin of its contract gets.
     #[error(
-        "the plugin imports {names}, which no plugin gets; there is `hookbay:plugin/…@{contract}` and WASI 0.2"
+        "the {role} imports {names}, which no {role} gets; there is `hookbay:plugin/{what}@{contract}` and WASI 0.2",
+        role = .role.as_str(), what = .role.imports()
     )]
     Imports {
         /// What it imports.
         names: String,
+        /// What it is.
+        role: Role,
         /// Its contract.
         contract: &'static str,
     },
@@ -125,17 +153,33 @@ impl PluginHost {
         }
         self.check_signature(file)?;
         let digest = Digest::of(&bytes);
-        let component = self.compile(bytes).await?;
-        let (contract, imports) = self.checked(&component)?;
+        let Checked {
+            component,
+            role,
+            contract,
+            imports,
+        } = self.compile_for_its_role(bytes).await?;
         let fits = |error: wasmtime::Error| LoadError::Mismatch(format!("{error:#}"));
-        let linked = self.linker.instantiate_pre(&component).map_err(fits)?;
-        let pre = match contract {
-            Contract::V0_1_0 => PluginPre::new(linked).map_err(fits)?,
+        let failed = |exceeded: Exceeded| LoadError::Describe(exceeded.to_string());
+        let (code, manifest, start_memory_bytes) = match (role, contract) {
+            (Role::Plugin, Contract::V0_1_0) => {
+                let linked = self.linker.instantiate_pre(&component).map_err(fits)?;
+                let pre = PluginPre::new(linked).map_err(fits)?;
+                let (manifest, memory) = self.describe(&pre).await.map_err(failed)?;
+                (Code::Plugin(pre), Manifest::read(manifest)?, memory)
+            }
+            (Role::Verifier, Contract::V0_1_0) => {
+                let linked = self.verifiers.linker.instantiate_pre(&component);
+                let pre = VerifierPre::new(linked.map_err(fits)?).map_err(fits)?;
+                let described = self
+                    .verifiers
+                    .describe(&pre, self.describe_limits(), &self.clock)
+                    .await;
+                let (about, memory) = described.map_err(failed)?;
+                let code = Code::Verifier(Verifiers::verifier(pre));
+                (code, Manifest::of_verifier(about)?, memory)
+            }
         };
-        let described = self.describe(&pre).await;
-        let (manifest, start_memory_bytes) =
-            described.map_err(|exceeded| LoadError::Describe(exceeded.to_string()))?;
-        let manifest = Manifest::read(manifest)?;
         Ok(Loaded {
             digest,
             contract,
@@ -143,13 +187,32 @@ impl PluginHost {
             imports,
             size_bytes,
             start_memory_bytes,
-            pre,
+            code,
         })
     }
 
-    async fn compile(&self, bytes: Arc<[u8]>) -> Result<Component, LoadError> {
+    /// Compiles for the engine in which it will run. Which that is stands in the exports,
+    /// which are known for sure only then: whoever merely looks like a verifier is compiled
+    /// twice.
+    async fn compile_for_its_role(&self, bytes: Arc<[u8]>) -> Result<Checked, LoadError> {
+        let likely = Role::likely(&bytes);
+        let checked = self.checked(self.compile(likely, &bytes).await?, likely)?;
+        if checked.role == likely {
+            return Ok(checked);
+        }
+        self.checked(self.compile(checked.role, &bytes).await?, checked.role)
+    }
+
+    fn engine_of(&self, role: Role) -> &Engine {
+        match role {
+            Role::Plugin => &self.engine,
+            Role::Verifier => &self.verifiers.engine,
+        }
+    }
+
+    async fn compile(&self, role: Role, bytes: &Arc<[u8]>) -> Result<Component, LoadError> {
         let _turn = self.compiling.acquire().await;
-        let engine = self.engine.clone();
+        let (engine, bytes) = (self.engine_of(role).clone(), Arc::clone(bytes));
         let compiled =
             tokio::task::spawn_blocking(move || Component::from_binary(&engine, &bytes)).await;
         match compiled {
@@ -171,16 +234,16 @@ impl PluginHost {
         self.trusted.check(&file.bytes, file.signature.as_deref())
     }
 
-    /// Checks the contract's version, the imports and what the component needs; returns
-    /// the contract and the names of the imports.
-    fn checked(&self, component: &Component) -> Result<(Contract, Vec<String>), LoadError> {
-        let ty = component.component_type();
-        let contract = Contract::of(ty.exports(&self.engine).map(|(name, _)| name))?;
+    /// Checks the contract's version, the imports and what the component needs, which was
+    /// compiled for a role.
+    fn checked(&self, component: Component, compiled_for: Role) -> Result<Checked, LoadError> {
+        let (ty, engine) = (component.component_type(), self.engine_of(compiled_for));
+        let (role, contract) = Contract::of(ty.exports(engine).map(|(name, _)| name))?;
         let imports: Vec<String> = ty
-            .imports(&self.engine)
+            .imports(engine)
             .map(|(name, _)| name.to_owned())
             .collect();
-        contract.check(imports.iter().map(String::as_str))?;
+        contract.check(role, imports.iter().map(String::as_str))?;
         let limit = self.maxima.limits.memory_bytes;
         if let Some(needs) = component.resources_required() {
             let memory = needs.max_initial_memory_size.unwrap_or(0);
@@ -191,7 +254,21 @@ impl PluginHost {
                 });
             }
         }
-        Ok((contract, imports))
+        Ok(Checked {
+            component,
+            role,
+            contract,
+            imports,
+        })
+    }
+
+    /// What `describe` may use, which is not the operator's to say.
+    fn describe_limits(&self) -> Limits {
+        Limits {
+            cpu: Duration::from_secs(1),
+            wall: Duration::from_secs(10),
+            ..self.maxima.limits
+        }
     }
 
     async fn describe(
@@ -204,11 +281,7 @@ impl PluginHost {
         ),
         Exceeded,
     > {
-        let limits = Limits {
-            cpu: Duration::from_secs(1),
-            wall: Duration::from_secs(10),
-            ..self.maxima.limits
-        };
+        let limits = self.describe_limits();
         let (engine, clock, pre) = (self.engine.clone(), self.clock.clone(), pre.clone());
         self.on_guest_threads(async move {
             let sandbox = Sandbox {
@@ -229,7 +302,24 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
+impl Code {
+    pub(super) fn verifier(&self) -> Option<&Verifier> {
+        match self {
+            Self::Plugin(_) => None,
+            Self::Verifier(verifier) => Some(verifier),
+        }
+    }
+}
+
 impl Loaded {
+    /// What it is for.
+    pub fn role(&self) -> Role {
+        match &self.code {
+            Code::Plugin(_) => Role::Plugin,
+            Code::Verifier(_) => Role::Verifier,
+        }
+    }
+
     /// Why the plugin can do nothing within these limits, if it cannot.
     pub fn exceeds(&self, limits: &Limits) -> Option<String> {
         let (needs, limit) = (self.start_memory_bytes, limits.memory_bytes);

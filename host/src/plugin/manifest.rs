@@ -8,6 +8,10 @@ use crate::trigger::{Origin, Trigger};
 
 use super::bindings::exports::hookbay::plugin::handler as wit;
 
+mod verifies;
+
+pub use verifies::Verifies;
+
 /// Most triggers, and most wants of a kind, that a manifest may have.
 const LIST_MAX: usize = 100;
 /// Longest text in a manifest, in bytes.
@@ -26,6 +30,9 @@ pub struct Manifest {
     pub triggers: Vec<TriggerText>,
     /// What it needs from the operator.
     pub wants: Wants,
+    /// Set for a verifier, which has no triggers and wants nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verifies: Option<Verifies>,
 }
 
 /// A trigger as text, for the store and the API.
@@ -127,18 +134,7 @@ impl Manifest {
                 });
             }
         }
-        for (what, text) in [
-            ("a name", &manifest.name),
-            ("a version", &manifest.version),
-            ("a description", &manifest.description),
-        ] {
-            if text.len() > TEXT_MAX {
-                return Err(ManifestError::TooLong {
-                    what,
-                    limit: TEXT_MAX,
-                });
-            }
-        }
+        check_texts(&manifest.name, &manifest.version, &manifest.description)?;
         let read = Self {
             name: manifest.name,
             version: manifest.version,
@@ -157,9 +153,15 @@ impl Manifest {
                 secrets: wants.secrets.into_iter().map(SecretWant::from).collect(),
                 config: wants.config.into_iter().map(ConfigWant::from).collect(),
             },
+            verifies: None,
         };
         read.triggers()?;
         Ok(read)
+    }
+
+    /// Whether what says this of itself is a verifier.
+    pub fn is_verifier(&self) -> bool {
+        self.verifies.is_some()
     }
 
     /// The triggers, parsed.
@@ -230,6 +232,28 @@ impl TriggerText {
             ordering_key,
         })
     }
+}
+
+/// Checks what every file says of itself.
+fn check_texts(name: &str, version: &str, description: &str) -> Result<(), ManifestError> {
+    for (what, text) in [
+        ("a name", name),
+        ("a version", version),
+        ("a description", description),
+    ] {
+        check_length(what, text)?;
+    }
+    Ok(())
+}
+
+fn check_length(what: &'static str, text: &str) -> Result<(), ManifestError> {
+    if text.len() <= TEXT_MAX {
+        return Ok(());
+    }
+    Err(ManifestError::TooLong {
+        what,
+        limit: TEXT_MAX,
+    })
 }
 
 impl From<&Trigger> for TriggerText {

@@ -26,6 +26,7 @@ use super::limits::{CALL_BYTES_MAX, Exceeded, HANDLES_MAX};
 use super::log::{Log, Stream};
 use super::memory::Memory;
 use super::meter::{Meter, Metered};
+use super::oracle::Oracle;
 use super::report::{Report, checked, classify, report};
 use super::{event_for_guest, run_for_guest};
 
@@ -34,7 +35,23 @@ pub(super) struct Guest {
     pub(super) gate: Gate,
     pub(super) table: ResourceTable,
     wasi: WasiCtx,
-    memory: Memory,
+    pub(super) memory: Memory,
+    /// What a verifier computes with.
+    pub(super) oracle: Oracle,
+}
+
+impl Guest {
+    pub(super) fn new(gate: Gate, wasi: WasiCtx, memory: Memory, oracle: Oracle) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES_MAX as usize);
+        Self {
+            gate,
+            table,
+            wasi,
+            memory,
+            oracle,
+        }
+    }
 }
 
 impl WasiView for Guest {
@@ -217,7 +234,7 @@ impl Sandbox<'_> {
 
 /// WASI with nothing in it: no files, no sockets, no environment. Its randomness grows
 /// from the seed; its clocks are shadowed (`wasi`).
-fn wasi(Seed(seed): Seed, stdout: &Stream, stderr: &Stream) -> WasiCtx {
+pub(super) fn wasi(Seed(seed): Seed, stdout: &Stream, stderr: &Stream) -> WasiCtx {
     use rand::RngExt as _;
     let mut root = StdRng::from_seed(seed);
     let (secure, insecure, hashes) = (root.random(), root.random(), root.random());
@@ -241,14 +258,8 @@ fn store(
     wasi: WasiCtx,
     meter: &Arc<Meter>,
 ) -> Store<Guest> {
-    let mut table = ResourceTable::new();
-    table.set_max_capacity(HANDLES_MAX as usize);
-    let guest = Guest {
-        gate,
-        wasi,
-        table,
-        memory: Memory::new(limits.memory_bytes),
-    };
+    let memory = Memory::new(limits.memory_bytes);
+    let guest = Guest::new(gate, wasi, memory, Oracle::default());
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.memory);
     store.set_hostcall_fuel(CALL_BYTES_MAX);

@@ -64,7 +64,8 @@ pub enum KeyError {
 }
 
 impl KeyEncoding {
-    fn written(self) -> &'static str {
+    /// What it is called in a sentence.
+    pub(super) fn written(self) -> &'static str {
         match self {
             Self::Text => "text",
             Self::Base64 => "base64",
@@ -106,7 +107,7 @@ impl Secrets {
         message: &[u8],
     ) -> Result<[u8; 32], KeyError> {
         let secret = self.get(name)?;
-        let key = key(secret, encoding).ok_or_else(|| KeyError::Invalid {
+        let key = decoded(secret, encoding).ok_or_else(|| KeyError::Invalid {
             name: name.to_owned(),
             encoding,
         })?;
@@ -130,13 +131,14 @@ impl Secrets {
     }
 }
 
-fn key(secret: &[u8], encoding: KeyEncoding) -> Option<Cow<'_, [u8]>> {
-    let decoded = |text: &[u8]| BASE64.decode(text).ok().map(Cow::Owned);
+/// A secret's bytes, from its text; none where that is written otherwise.
+pub(super) fn decoded(secret: &[u8], encoding: KeyEncoding) -> Option<Cow<'_, [u8]>> {
+    let base64 = |text: &[u8]| BASE64.decode(text).ok().map(Cow::Owned);
     match encoding {
         KeyEncoding::Text => Some(Cow::Borrowed(secret)),
-        KeyEncoding::Base64 => decoded(secret),
+        KeyEncoding::Base64 => base64(secret),
         KeyEncoding::Hex => hex::decode(secret).ok().map(Cow::Owned),
-        KeyEncoding::Whsec => decoded(secret.strip_prefix(b"whsec_")?),
+        KeyEncoding::Whsec => base64(secret.strip_prefix(b"whsec_")?),
     }
 }
 

@@ -62,5 +62,6 @@ mod stream;
 mod swap;
 mod tidy;
 mod tls;
+mod verifiers;
 mod versions;
 mod writer;

@@ -6,6 +6,7 @@ use super::{CURRENT, Emitted, Line, Sandbox};
 pub(crate) mod crypto;
 pub(crate) mod http;
 pub(crate) mod kv;
+pub(crate) mod oracle;
 
 /// Lets an import work on the attempt that this thread is making.
 #[track_caller]

@@ -67,6 +67,7 @@ fn as_json(file: &str, loaded: &Loaded, missing: &Missing) -> Value {
         description,
         triggers,
         wants,
+        verifies,
     } = &loaded.manifest;
     json!({
         "file": file,
@@ -75,9 +76,11 @@ fn as_json(file: &str, loaded: &Loaded, missing: &Missing) -> Value {
         "description": description,
         "digest": loaded.digest,
         "size_bytes": loaded.size_bytes,
+        "role": loaded.role().as_str(),
         "contract": loaded.contract.version(),
         "triggers": triggers,
         "wants": wants,
+        "verifies": verifies,
         "imports": loaded.imports,
         "start_memory_bytes": loaded.start_memory_bytes,
         "missing_grants": missing,
@@ -100,6 +103,7 @@ fn as_text(file: &str, loaded: &Loaded, missing: &Missing) -> String {
             format!("{} at its start", text::size(loaded.start_memory_bytes)),
         ),
         ("contract", loaded.contract.version().to_owned()),
+        ("role", loaded.role().as_str().to_owned()),
     ];
     let labelled = |label| move |value: String| (label, value);
     entries.extend(

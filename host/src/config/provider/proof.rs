@@ -14,12 +14,14 @@ use crate::ingest::scheme::timestamp::{TimestampFormat, TimestampPlace, Timestam
 use crate::ingest::scheme::{
     Algorithm, JwsBinding, JwsScheme, Proof, Requirement, SignatureScheme, TokenScheme,
 };
+use crate::ingest::verifier::ByVerifier;
 
 use super::record::texts;
 
 /// All of them. Where a source proves otherwise than its provider, none of these applies.
-pub(super) const KEYS: [&str; 26] = [
+pub(super) const KEYS: [&str; 27] = [
     "proof",
+    "verifier",
     "signature_header",
     "signature_pointer",
     "separator",
@@ -125,11 +127,21 @@ fn read_as(word: &str, table: &mut Table<'_>) -> Result<(Proof, KeyShape), Wrong
         }
         "paypal" => Ok((Proof::PayPal, shape("webhook_id", true))),
         "aws-sns" => Ok((Proof::AwsSns, shape("topic_arn", true))),
+        "verifier" => {
+            let verifier = table.parse("verifier");
+            let verifier = verifier.ok_or(("verifier", "names no plugin".to_owned()))?;
+            let tolerance = tolerance(table)?.unwrap_or(Tolerance::both(TOLERANCE));
+            let by = ByVerifier {
+                verifier,
+                tolerance,
+            };
+            Ok((Proof::Verifier(by), text))
+        }
         other => Err((
             "proof",
             format!(
                 "`{other}` is not one of `hmac`, `hash`, `ed25519`, `ecdsa-p256`, `token`, `basic`, \
-                 `jws`, `twilio`, `braintree`, `contentful`, `paypal`, `aws-sns`, `none`"
+                 `jws`, `twilio`, `braintree`, `contentful`, `paypal`, `aws-sns`, `verifier`, `none`"
             ),
         )),
     }

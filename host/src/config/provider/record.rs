@@ -11,8 +11,9 @@ use crate::ingest::scheme::{Acknowledgement, Provider};
 use super::{Entry, Sample, handshake, proof};
 
 /// Keys that a source may set too: all but what is only told.
-pub(super) const KEYS: [&str; 38] = [
+pub(super) const KEYS: [&str; 39] = [
     "proof",
+    "verifier",
     "signature_header",
     "signature_pointer",
     "separator",

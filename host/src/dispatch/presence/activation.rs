@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::PluginConfig;
 use crate::name::PluginName;
-use crate::plugin::{Digest, Loaded, Manifest, PluginFile, TriggerText};
+use crate::plugin::{Digest, Loaded, Manifest, PluginFile, Role, TriggerText};
 use crate::retry::OnDead;
 use crate::run::PluginId;
 use crate::store::{PluginRow, RegisterPlugin, StoreError};
@@ -36,7 +36,9 @@ impl Presence {
                     .as_ref()
                     .is_some_and(|row| row.is_pinned && row.digest.as_ref() == Some(&digest));
                 self.put_on_shelf(name, loaded.digest, content).await;
-                begin_catch_up(&self.store, name, &self.config().plugin(name)).await?;
+                if loaded.role() == Role::Plugin {
+                    begin_catch_up(&self.store, name, &self.config().plugin(name)).await?;
+                }
                 self.activate(name, file, loaded, is_pinned, None).await
             }
         }
@@ -85,6 +87,9 @@ impl Presence {
         if let Some(candidate) = self.not_allowed(name, loaded) {
             return Ok(Some(candidate));
         }
+        if let Some(problem) = row.and_then(|row| other_role(row, loaded)) {
+            return Ok(Some(Candidate::waiting(loaded.digest, problem)));
+        }
         let digest = loaded.digest.to_string();
         let Some((row, active)) = row.and_then(|row| Some((row, row.digest.as_deref()?))) else {
             return Ok(None);
@@ -121,8 +126,13 @@ impl Presence {
         if !missing_grants.is_empty() {
             return Some(Candidate::held(loaded.digest, missing_grants));
         }
-        let problem = loaded.exceeds(&settings.limits)?;
-        Some(Candidate::waiting(loaded.digest, problem))
+        let problem = loaded.exceeds(&settings.limits).or_else(|| {
+            let has_triggers = settings.triggers.is_some();
+            (has_triggers && loaded.role() == Role::Verifier).then(|| {
+                format!("is a verifier, which gets no events: remove `plugins.{name}.triggers`")
+            })
+        });
+        Some(Candidate::waiting(loaded.digest, problem?))
     }
 
     /// A version that does not become active; what ran keeps running.
@@ -231,6 +241,24 @@ impl Presence {
             tracing::debug!(%error, "other hosts are not told of the plugin; they look by themselves");
         }
     }
+}
+
+/// Why a version cannot follow the one that the registry knows: what has had runs cannot
+/// prove requests, nor may what proves them be replaced by what does not.
+fn other_role(row: &PluginRow, loaded: &Loaded) -> Option<String> {
+    let known: Manifest = serde_json::from_str(&row.manifest).ok()?;
+    let was = if known.is_verifier() {
+        Role::Verifier
+    } else {
+        Role::Plugin
+    };
+    let is = loaded.role();
+    (was != is).then(|| {
+        let (is, was) = (is.as_str(), was.as_str());
+        format!(
+            "is a {is} and was a {was} before: give the file another name, or forget the {was} first"
+        )
+    })
 }
 
 /// What the registry is to say of a plugin, but for which version is active.

@@ -37,6 +37,11 @@ pub enum SignError {
     /// Only the sender can.
     #[error("only the sender has the private key that signs; capture a genuine request instead")]
     PrivateKey,
+    /// Only a verifier plugin knows how it is signed.
+    #[error(
+        "a verifier plugin checks such requests, and none signs; capture a genuine request instead"
+    )]
+    Verifier,
     /// The signature goes into the body, which has no room for it.
     #[error("the body has no `{0}` to put the signature in")]
     Body(String),
@@ -79,6 +84,7 @@ pub fn sign(
             Ok(draft)
         }
         Proof::PayPal | Proof::AwsSns => Err(SignError::PrivateKey),
+        Proof::Verifier(_) => Err(SignError::Verifier),
     }
 }
 

@@ -75,6 +75,9 @@ pub fn explain(case: &Case<'_>, rejection: &Rejection, siblings: &[Provider]) ->
         Rejection::UntrustedKeyAddress(_) => {
             "whoever sent this wants it checked with a certificate of their own".to_owned()
         }
+        Rejection::ByVerifier { .. } | Rejection::NoVerdict { .. } => {
+            "What the verifier plugin checks, its own documentation says.".to_owned()
+        }
         Rejection::NeedsKey(_) => {
             "give the certificate as `certs` in the secret, address to PEM".to_owned()
         }
@@ -129,7 +132,8 @@ fn signature_headers(proof: &Proof) -> Option<&HeaderNames> {
         | Proof::Braintree
         | Proof::Contentful(_)
         | Proof::PayPal
-        | Proof::AwsSns => None,
+        | Proof::AwsSns
+        | Proof::Verifier(_) => None,
     }
 }
 

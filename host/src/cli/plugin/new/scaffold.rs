@@ -31,6 +31,7 @@ pub(super) const SDK: &[(&str, &str)] = sdk![
     "src/lib.rs",
     "src/log.rs",
     "src/manifest.rs",
+    "src/oracle.rs",
     "src/outcome.rs",
     "src/plugin.rs",
     "src/template.rs",
@@ -41,6 +42,9 @@ pub(super) const SDK: &[(&str, &str)] = sdk![
     "src/testing/imports/crypto.rs",
     "src/testing/imports/http.rs",
     "src/testing/imports/kv.rs",
+    "src/testing/imports/oracle.rs",
+    "src/testing/verifying.rs",
+    "src/verifier.rs",
     "wit/config.wit",
     "wit/crypto.wit",
     "wit/events.wit",
@@ -48,6 +52,8 @@ pub(super) const SDK: &[(&str, &str)] = sdk![
     "wit/http.wit",
     "wit/kv.wit",
     "wit/log.wit",
+    "wit/oracle.wit",
+    "wit/verification.wit",
 ];
 /// The SDK's manifest where there is no workspace.
 pub(super) const SDK_MANIFEST: &str = include_str!("../../../../scaffold/sdk.toml");

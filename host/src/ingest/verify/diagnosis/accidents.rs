@@ -34,7 +34,8 @@ pub(super) fn timestamp_rule(proof: &Proof) -> Option<&TimestampRule> {
         | Proof::Braintree
         | Proof::Contentful(_)
         | Proof::PayPal
-        | Proof::AwsSns => None,
+        | Proof::AwsSns
+        | Proof::Verifier(_) => None,
     }
 }
 
