@@ -51,6 +51,9 @@ pub(crate) struct Args {
     /// Sign with the secret in this file instead of the configured one
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
+    /// Print the sample's body and send nothing
+    #[arg(long, conflicts_with_all = ["source", "to", "body", "secret_file"])]
+    print: bool,
 }
 
 /// What goes out.
@@ -65,6 +68,13 @@ struct Delivery {
 }
 
 pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), CommandError> {
+    if args.print {
+        let id = Uuid::new_v4().to_string();
+        let sample = sample::filled(&args.provider, args.kind.as_deref(), &id, None)
+            .map_err(CommandError::Failed)?;
+        print(&String::from_utf8_lossy(&sample.body))?;
+        return Ok(());
+    }
     let config = Config::load(config_path)?;
     let choice = Choice {
         provider: &args.provider,
@@ -112,10 +122,11 @@ fn prepare(recipient: &Recipient, args: &Args, now: Timestamp) -> Result<Deliver
     let mut headers = vec![("content-type".to_owned(), sample.content_type)];
     headers.extend(sample.headers);
     let (kind_header, id_header) = (header_of(&provider.kind), header_of(&provider.id));
-    for (name, value) in [(&kind_header, &sample.kind), (&id_header, &id)] {
+    let kind_value = header_part(&provider.kind, &sample.kind);
+    for (name, value) in [(&kind_header, kind_value), (&id_header, id.as_str())] {
         let is_told = |name: &str| headers.iter().any(|(told, _)| told == name);
         if let Some(name) = name.as_deref().filter(|name| !is_told(name)) {
-            headers.push((name.to_owned(), value.clone()));
+            headers.push((name.to_owned(), value.to_owned()));
         }
     }
     if provider.name == "github" {
@@ -153,6 +164,19 @@ fn prepare(recipient: &Recipient, args: &Args, now: Timestamp) -> Result<Deliver
         headers: header_map(signed.headers)?,
         body: signed.body,
     })
+}
+
+/// As much of a kind as stands in the header that its place begins with: all of it, or its
+/// first segment where the body has more, as in GitHub's `pull_request.opened`.
+fn header_part<'k>(place: &Place, kind: &'k str) -> &'k str {
+    let goes_on = place
+        .0
+        .iter()
+        .any(|places| matches!(places.first(), Some(Selector::Header(_))) && places.len() > 1);
+    match kind.split_once('.') {
+        Some((first, _)) if goes_on => first,
+        Some(_) | None => kind,
+    }
 }
 
 /// The header that a place begins with.

@@ -17,8 +17,8 @@ const ID: &str = "{{id}}";
 /// Stands in a sample that serves any kind.
 const KIND: &str = "{{kind}}";
 
-/// The sample of a kind; without one the provider's first. `body` is sent instead of the
-/// sample's.
+/// The sample of a kind, else the first of those that go on from it, as `issues.opened` does
+/// from `issues`; without a kind the provider's first. `body` is sent instead of the sample's.
 ///
 /// # Errors
 /// There is none of this kind; says which there are.
@@ -33,17 +33,25 @@ pub(super) fn filled(
         .as_ref()
         .map(|entry| &entry.samples[..])
         .unwrap_or_default();
+    let find = |fits: &dyn Fn(&Sample) -> bool| samples.iter().find(|sample| fits(sample));
+    let going_on = |kind: &str| {
+        let stem = format!("{kind}.");
+        find(&|sample| sample.kind.starts_with(&stem)).filter(|_| body.is_none())
+    };
     let sample = match kind {
-        Some(kind) => samples
-            .iter()
-            .find(|sample| sample.kind == kind || sample.body.contains(KIND)),
+        Some(kind) => find(&|sample| sample.kind == kind)
+            .or_else(|| going_on(kind))
+            .or_else(|| find(&|sample| sample.body.contains(KIND))),
         None => samples.first(),
     };
     if let (None, None) = (sample, &body) {
         return Err(unknown(provider, kind, samples));
     }
+    // One that serves any kind is of the kind that is asked for.
+    let own = sample.filter(|sample| !sample.body.contains(KIND));
+    let own = own.map(|sample| sample.kind.as_str());
     let first = samples.first().map(|sample| sample.kind.as_str());
-    let kind = kind.or(first).unwrap_or("event").to_owned();
+    let kind = own.or(kind).or(first).unwrap_or("event").to_owned();
     let typed = sample.and_then(|sample| sample.content_type.clone());
     let usual = entry
         .as_ref()
@@ -124,9 +132,20 @@ mod tests {
     }
 
     #[test]
+    fn the_beginning_of_a_kind_finds_its_first_sample() {
+        let kind = |kind| filled("github", Some(kind), "id-1", None).unwrap().kind;
+        assert_eq!(kind("pull_request"), "pull_request.opened");
+        assert_eq!(kind("pull_request.closed"), "pull_request.closed");
+        assert!(filled("github", Some("pull"), "id-1", None).is_err());
+    }
+
+    #[test]
     fn an_unknown_kind_names_the_known() {
-        let problem = filled("github", Some("star"), "id-1", None).unwrap_err();
-        assert!(problem.contains("`push`, `pull_request`"), "{problem}");
+        let problem = filled("github", Some("fork"), "id-1", None).unwrap_err();
+        assert!(
+            problem.contains("`push`, `pull_request.opened`"),
+            "{problem}"
+        );
         assert!(
             filled("mine", None, "id-1", None)
                 .unwrap_err()

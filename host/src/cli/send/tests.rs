@@ -162,6 +162,7 @@ fn args(provider: &str, kind: Option<&str>, body: Option<&Path>) -> Args {
         to: None,
         body: body.map(Path::to_owned),
         secret_file: None,
+        print: false,
     }
 }
 
@@ -175,6 +176,17 @@ fn deliveries_carry_what_the_provider_sends() {
             [
                 "x-github-event",
                 "push",
+                "x-github-delivery",
+                "x-hub-signature-256",
+            ],
+        ),
+        // The action is in the body.
+        (
+            "github",
+            Some("pull_request.closed"),
+            [
+                "x-github-event",
+                "pull_request",
                 "x-github-delivery",
                 "x-hub-signature-256",
             ],
