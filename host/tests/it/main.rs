@@ -16,6 +16,7 @@ mod backup;
 mod bench;
 mod breaker;
 mod cancel;
+mod collection;
 mod components;
 mod concurrency;
 mod configuration;
