@@ -12,6 +12,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::config::{EndpointGrant, PluginConfig};
 use crate::dispatch::Entry;
 use crate::name::PluginName;
 use crate::plugin::{Digest, Manifest, Role, TriggerText, Wants};
@@ -21,6 +22,10 @@ use super::events::plugin_id;
 use super::operations::BegunJson;
 use super::page::{Page, Parameters};
 use super::{Admin, AdminError};
+
+mod cost;
+
+use cost::CostJson;
 
 /// A plugin.
 #[derive(Serialize)]
@@ -37,6 +42,7 @@ pub(super) struct PluginJson {
     triggers: Vec<TriggerText>,
     wants: Wants,
     missing_grants: Vec<String>,
+    grants: GrantsJson,
     candidate: Option<CandidateJson>,
     pinned: bool,
     hosts: Vec<String>,
@@ -46,6 +52,24 @@ pub(super) struct PluginJson {
     /// Of one plugin, not in a list.
     #[serde(skip_serializing_if = "Option::is_none")]
     versions: Option<Vec<VersionJson>>,
+    /// Of one plugin, not in a list; null until it has finished a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<Option<CostJson>>,
+}
+
+/// What the operator allows it; secrets and settings by name only.
+#[derive(Serialize)]
+struct GrantsJson {
+    http: BTreeMap<String, EndpointJson>,
+    secrets: Vec<String>,
+    config: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct EndpointJson {
+    origin: String,
+    secrets: Vec<String>,
+    private: bool,
 }
 
 #[derive(Serialize)]
@@ -119,8 +143,13 @@ async fn shown(admin: &Admin, name: &str) -> Result<Json<PluginJson>, AdminError
     let entry = board.entries.get(&plugin_name(name)?);
     let entry = entry.ok_or_else(|| AdminError::unknown("plugin", name))?;
     let versions = versions(admin, entry).await?;
+    let cost = match entry.id {
+        Some(id) => admin.store.cost(id).await?.map(CostJson::from),
+        None => None,
+    };
     Ok(Json(PluginJson {
         versions: Some(versions),
+        cost: Some(cost),
         ..plugin_json(admin, entry).await?
     }))
 }
@@ -301,6 +330,7 @@ async fn plugin_json(admin: &Admin, entry: &Entry) -> Result<PluginJson, AdminEr
         missing_grants: candidate
             .map(|candidate| candidate.missing_grants.clone())
             .unwrap_or_default(),
+        grants: grants_json(&entry.settings),
         candidate: candidate.map(|candidate| CandidateJson {
             digest: candidate.digest,
             problem: candidate.problem.clone(),
@@ -317,7 +347,24 @@ async fn plugin_json(admin: &Admin, entry: &Entry) -> Result<PluginJson, AdminEr
             .map(|candidate| candidate.problem.clone())
             .or(entry.trip().map(|trip| trip.to_string())),
         versions: None,
+        cost: None,
     })
+}
+
+fn grants_json(settings: &PluginConfig) -> GrantsJson {
+    let endpoint = |(name, grant): (&String, &EndpointGrant)| {
+        let endpoint = EndpointJson {
+            origin: grant.origin.to_string(),
+            secrets: grant.secrets.iter().cloned().collect(),
+            private: grant.private,
+        };
+        (name.clone(), endpoint)
+    };
+    GrantsJson {
+        http: settings.http.iter().map(endpoint).collect(),
+        secrets: settings.secrets.keys().cloned().collect(),
+        config: settings.config.keys().cloned().collect(),
+    }
 }
 
 /// A value as text where it is text, else as base64.

@@ -45,6 +45,8 @@ struct StepJson {
     ack_p99_ms: Option<f64>,
     run_p50_ms: Option<f64>,
     run_p99_ms: Option<f64>,
+    /// Most runs that were not over in one of its minutes; null where nobody has looked.
+    queued: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -68,6 +70,7 @@ struct Step {
     dead: i64,
     ack: Latencies,
     run: Latencies,
+    queued: Option<i64>,
 }
 
 /// `GET stats?window=1h&step=1m`.
@@ -133,6 +136,15 @@ async fn series(
         step.run
             .add(&serde_json::from_str(&row.run).unwrap_or_default());
     }
+    for row in admin
+        .store
+        .queue_minutes(Timestamp::from_millis(first))
+        .await?
+    {
+        if let Some(step) = steps.get_mut(&start_of(row.minute_ms)) {
+            step.queued = step.queued.max(Some(row.queued));
+        }
+    }
     Ok(steps
         .into_iter()
         .map(|(start, step)| step_json(start, &step))
@@ -164,6 +176,7 @@ fn step_json(start: i64, step: &Step) -> StepJson {
         ack_p99_ms: step.ack.quantile_ms(0.99),
         run_p50_ms: step.run.quantile_ms(0.5),
         run_p99_ms: step.run.quantile_ms(0.99),
+        queued: step.queued,
     }
 }
 

@@ -19,6 +19,8 @@ const BEAT_AGAIN: Duration = Duration::from_millis(500);
 const COUNTS_EVERY: Duration = Duration::from_secs(5);
 /// Between looks for deliveries to forget.
 const FORGET_EVERY: Duration = Duration::from_mins(1);
+/// Between looks at how long the queue is.
+const QUEUE_EVERY: Duration = Duration::from_mins(1);
 /// Deliveries forgotten in one transaction.
 const FORGET_SLICE: u32 = 1000;
 
@@ -140,11 +142,13 @@ impl Heartbeat {
 /// Counts and forgets until `stop`, and writes the last counts then.
 pub async fn run(store: Store, metrics: Arc<Metrics>, clock: Clock, stop: CancellationToken) {
     let mut counts = tokio::time::interval(COUNTS_EVERY);
+    let mut queue = tokio::time::interval(QUEUE_EVERY);
     let mut forget = tokio::time::interval(FORGET_EVERY);
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             _ = counts.tick() => write_counts(&store, &metrics, &clock).await,
+            _ = queue.tick() => note_queue(&store, &clock).await,
             _ = forget.tick() => {
                 forget_deliveries(&store, &stop).await;
                 watch_log(&store);
@@ -161,6 +165,12 @@ async fn write_counts(store: &Store, metrics: &Metrics, clock: &Clock) {
         Err(error) => {
             tracing::warn!(%error, "the counts of this minute cannot be written; the next write carries them");
         }
+    }
+}
+
+async fn note_queue(store: &Store, clock: &Clock) {
+    if let Err(error) = store.note_queue(clock.now().minute()).await {
+        tracing::warn!(%error, "how long the queue is cannot be noted; charts miss this minute");
     }
 }
 

@@ -290,10 +290,14 @@ impl Store {
                     Dialect::Postgres => " for update skip locked",
                 };
                 let mut removed = 0;
-                for (table, of) in [("source_minutes", "source"), ("plugin_minutes", "plugin")] {
+                for (table, key) in [
+                    ("source_minutes", "minute_ms, epoch, source"),
+                    ("plugin_minutes", "minute_ms, epoch, plugin"),
+                    ("queue_minutes", "minute_ms"),
+                ] {
                     let remove = sql(format!(
-                        "delete from {table} where (minute_ms, epoch, {of}) in \
-                         (select minute_ms, epoch, {of} from {table} where minute_ms < $1 \
+                        "delete from {table} where ({key}) in \
+                         (select {key} from {table} where minute_ms < $1 \
                          order by minute_ms limit $2{locking})"
                     ));
                     removed += tx.execute(remove.bind(before).bind(SLICE)).await?;

@@ -46,6 +46,15 @@ pub struct PluginMinute {
     pub run: String,
 }
 
+/// How many runs were not over at the start of a minute, on all hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueMinute {
+    /// Start of the minute, in milliseconds since 1970.
+    pub minute_ms: i64,
+    /// The runs.
+    pub queued: i64,
+}
+
 /// The statements of minutes.
 pub(super) struct Statements {
     sources: ManyRows,
@@ -150,6 +159,47 @@ impl Store {
             sources.collect::<Result<_, _>>()?,
             plugins.collect::<Result<_, _>>()?,
         ))
+    }
+}
+
+impl Store {
+    /// Notes how many runs are not over in this minute, unless another host has.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it is not noted.
+    pub async fn note_queue(&self, minute: Timestamp) -> Result<(), StoreError> {
+        let counted = sql("select count(*) as queued from runs");
+        let counted = self.readers().fetch_optional(counted).await?;
+        let Some(queued) = counted.map(|row| row.int("queued")).transpose()? else {
+            return Ok(());
+        };
+        self.write(move |tx| {
+            Box::pin(async move {
+                let note = sql(
+                    "insert into queue_minutes (minute_ms, queued) values ($1, $2) \
+                     on conflict (minute_ms) do nothing",
+                );
+                tx.execute(note.bind(minute).bind(queued)).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// What was noted of the queue since a time.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn queue_minutes(&self, since: Timestamp) -> Result<Vec<QueueMinute>, StoreError> {
+        let noted = sql("select minute_ms, queued from queue_minutes where minute_ms >= $1");
+        let noted = self.readers().fetch_all(noted.bind(since)).await?;
+        let minute = |row: &Row| {
+            Ok(QueueMinute {
+                minute_ms: row.int("minute_ms")?,
+                queued: row.int("queued")?,
+            })
+        };
+        noted.iter().map(minute).collect()
     }
 }
 
