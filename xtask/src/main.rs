@@ -9,7 +9,9 @@ mod admin;
 mod announce;
 mod arguments;
 mod bench;
+mod browser;
 mod config;
+mod debian;
 mod delivery;
 mod faults;
 mod fuzz;
@@ -43,6 +45,8 @@ cargo xtask <command>
                                         compare them with plugins/github-push
   test --oracles                        providers' own libraries from npm and PyPI accept what we
                                         sign, and we what they sign
+  test --browser                        drive the dashboard in headless Chromium, which is
+                                        installed where that is safe; needs Node.js with npm
   plugins [--test-guests]               build every plugin to target/plugins/<name>.wasm
   bench [ingest|end-to-end|plugin|all] [--requests N]
   bench store [--sqlite|--postgres] [--quick]

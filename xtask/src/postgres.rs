@@ -19,6 +19,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::config::random_secret;
 pub(crate) use crate::postgres::pooler::Pooler;
+pub(crate) use crate::postgres::supervisor::is_root;
 use crate::postgres::supervisor::{Supervisor, parent_folder, without_libpq_variables};
 
 /// The database that every cluster has from the beginning.

@@ -11,6 +11,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::arguments::Arguments;
+use crate::browser;
 use crate::faults;
 use crate::guests;
 use crate::languages;
@@ -28,6 +29,10 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     if arguments.flag("--languages") {
         arguments.finish_without_extra()?;
         return languages::run();
+    }
+    if arguments.flag("--browser") {
+        arguments.finish_without_extra()?;
+        return browser::run();
     }
     if arguments.flag("--oracles") {
         arguments.finish_without_extra()?;

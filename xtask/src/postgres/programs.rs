@@ -1,7 +1,7 @@
 //! Where the programs of PostgreSQL and PgBouncer are; installs them where that is safe.
 //!
-//! Safe is: as root on Debian or Ubuntu, with the distribution's packages, leaving neither a
-//! system cluster nor a running service. Anywhere else one line says what to install.
+//! Safe is what [`crate::debian`] may do, leaving neither a system cluster nor a running
+//! service. Anywhere else one line says what to install.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,8 +11,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::postgres::supervisor::is_root;
-use crate::workspace;
+use crate::debian::{can_install, in_path, install};
 
 /// Where Debian puts each major version's server.
 const DEBIAN_SERVERS: &str = "/usr/lib/postgresql";
@@ -83,14 +82,6 @@ pub(super) fn find_pooler() -> Option<PathBuf> {
     in_path("pgbouncer").or_else(|| debian.exists().then_some(debian))
 }
 
-/// `program` as PATH finds it, behind its links: a server looks for its files from there.
-fn in_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find_map(|file| file.canonicalize().ok())
-}
-
 fn newest(versions: &Path) -> Option<PathBuf> {
     fs::read_dir(versions)
         .ok()?
@@ -114,31 +105,6 @@ fn has_servers(folder: &Path) -> bool {
     SERVER_PROGRAMS
         .iter()
         .all(|program| folder.join(program).exists())
-}
-
-fn can_install() -> Result<bool> {
-    let is_debian = Path::new("/etc/debian_version").exists() && in_path("apt-get").is_some();
-    Ok(is_debian && is_root()?)
-}
-
-fn install(package: &str) -> Result<()> {
-    println!("Installing Debian's package `{package}`, which is not there yet.");
-    // A new machine has no lists, an old one has outdated ones. Without a network, the
-    // package may still be at hand.
-    if let Err(error) = apt_get(&["update"]) {
-        eprintln!("{error:#}");
-    }
-    apt_get(&["install", "--yes", "--no-install-recommends", package])
-        .with_context(|| format!("cannot install `{package}`"))
-}
-
-fn apt_get(arguments: &[&str]) -> Result<()> {
-    let mut command = Command::new("apt-get");
-    command.arg("--quiet=2").args(arguments);
-    command
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .stdin(Stdio::null());
-    workspace::run(&mut command)
 }
 
 /// A file that is there only while a package is installed; one that was there stays as it is.

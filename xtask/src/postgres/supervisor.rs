@@ -78,7 +78,7 @@ impl Drop for Supervisor {
 }
 
 /// Whether this process is root's.
-pub(super) fn is_root() -> Result<bool> {
+pub(crate) fn is_root() -> Result<bool> {
     Ok(id(&["-u"])?.trim_ascii() == b"0")
 }
 

@@ -1,0 +1,271 @@
+// What operators do, button by button. Each effect is read from the admin API.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+
+import { TOKEN, until } from "./host.mjs";
+
+/** In, and out again. */
+export async function signingIn(browser, host) {
+  const visitor = await browser.visitor(host);
+  const { page } = visitor;
+  visitor.expected.add(401);
+  await page.goto("/runs?state=dead");
+  assert.match(page.url(), /\/login\?next=/);
+  await page.fill("#token", "not the token");
+  await visitor.press("Sign in");
+  await visitor.sees("No token that is good here");
+  await page.fill("#token", TOKEN);
+  await visitor.press("Sign in");
+  await page.waitForURL("**/runs?state=dead");
+  const [cookie] = (await page.context().cookies()).filter(({ name }) => name === "hookbay_session");
+  assert.ok(cookie.httpOnly && cookie.sameSite === "Strict");
+  await visitor.press("Sign out", "header");
+  await page.waitForURL("**/login");
+  await page.goto("/events");
+  assert.match(page.url(), /\/login/);
+  await visitor.leave();
+}
+
+/** An event arrives while somebody looks; it is opened, and its body folds. */
+export async function aLiveEvent(browser, host) {
+  const visitor = await browser.visitor(host);
+  const { page } = visitor;
+  await visitor.signIn();
+  await page.goto("/events");
+  await visitor.sees("No event yet.");
+  await page.evaluate(() => (window.isSamePage = true));
+  const { event } = await host.push(2);
+  await page.locator(`a[href="/events/${event}"]`).waitFor();
+  assert.equal(await page.evaluate(() => window.isSamePage), true);
+
+  await page.locator("tr", { has: page.locator(`a[href="/events/${event}"]`) }).click();
+  await page.waitForURL(`**/events/${event}`);
+  const tree = page.locator(".json");
+  await tree.getByText('"octo-labs/harbor"').waitFor();
+  // Each digit as it came.
+  await tree.getByText("9007199254740993", { exact: true }).waitFor();
+  const fold = tree.locator("details", { hasText: '"repository"' }).last();
+  await fold.locator("summary").first().click();
+  await tree.getByText('"octo-labs/harbor"').waitFor({ state: "hidden" });
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("link", { name: "Download the exact bytes" }).click(),
+  ]);
+  const bytes = readFileSync(await download.path());
+  const kept = await fetch(`${host.admin}/api/v1/events/${event}/body`, { headers: { authorization: `Bearer ${TOKEN}` } });
+  assert.deepEqual(bytes, Buffer.from(await kept.arrayBuffer()));
+  await visitor.leave();
+}
+
+/** From an event to its failed run, which succeeds when it is tried again. */
+export async function aFailedRun(browser, host) {
+  const visitor = await browser.visitor(host);
+  const { page } = visitor;
+  const event = await host.tell({ do: "retry_until", attempt: 4 });
+  const { id } = await host.run(event, "dead");
+  await visitor.signIn();
+  await page.goto(`/events/${event}`);
+  await page.locator("main").getByRole("link", { name: id, exact: true }).click();
+  await page.waitForURL(`**/runs/${id}`);
+  await visitor.sees("asked to retry");
+  await visitor.press("Retry");
+  await page.locator("h1 + .pill.succeeded").waitFor();
+  const run = await host.get(`runs/${id}`);
+  assert.equal(run.state, "succeeded");
+  assert.deepEqual(run.attempts.map(({ outcome }) => outcome), ["retry", "retry", "retry", "succeeded"]);
+  // The page that looks again by itself has the last attempt, and what is different of it.
+  const last = page.locator("#attempt-4");
+  await last.locator("summary").first().click();
+  await last.getByText("Different from attempt 3").waitFor();
+  await visitor.leave();
+}
+
+/** One event again, then all of a filter, counted first. */
+export async function replays(browser, host) {
+  const visitor = await browser.visitor(host);
+  const { page } = visitor;
+  await visitor.signIn();
+  const events = [];
+  for (let n = 0; n < 3; n += 1) events.push(await host.tell({ do: "ok", kind: "bulk.replay" }));
+  for (const event of events) await host.run(event, "succeeded");
+
+  await page.goto(`/events/${events[0]}`);
+  await page.getByLabel("Replay with").selectOption("misbehave");
+  await visitor.press("Replay");
+  await page.waitForURL("**/runs/*");
+  assert.equal((await host.get(`events/${events[0]}`)).runs.length, 2);
+
+  await page.goto("/events?kind=bulk.replay");
+  await page.getByRole("link", { name: "Replay these…" }).click();
+  await visitor.press("Only count them");
+  await page.waitForURL("**/operations");
+  const [count] = await until("they are counted", async () => {
+    const found = await host.items("operations");
+    return found[0]?.state === "succeeded" && found;
+  });
+  assert.equal(count.total, 3);
+  assert.equal((await host.get(`events/${events[1]}`)).runs.length, 1);
+
+  await page.goto("/events?kind=bulk.replay");
+  await page.getByRole("link", { name: "Replay these…" }).click();
+  await page.getByLabel("With").selectOption("misbehave");
+  await visitor.press("Replay them");
+  await page.waitForURL("**/operations");
+  await visitor.sees("3 of 3");
+  const [operation] = await host.items("operations");
+  assert.deepEqual([operation.state, operation.done, operation.total], ["succeeded", 3, 3]);
+  for (const [at, runs] of [[0, 3], [1, 2], [2, 2]]) {
+    assert.equal((await host.get(`events/${events[at]}`)).runs.length, runs);
+  }
+  await visitor.leave();
+}
+
+/** Dead runs by filter; a run that waits is cancelled. */
+export async function bulkRetry(browser, host) {
+  const visitor = await browser.visitor(host);
+  const { page } = visitor;
+  await visitor.signIn();
+  const event = await host.tell({ do: "permanent" });
+  const { id } = await host.run(event, "dead");
+  await page.goto(`/runs?event=${event}&state=dead`);
+  await page.getByRole("link", { name: "Retry these…" }).click();
+  await visitor.press("Retry them");
+  await page.waitForURL("**/operations");
+  await until("it was tried again", async () => (await host.get(`runs/${id}`)).attempts.length === 2);
+
+  const waiting = await host.tell({ do: "retry", after_ms: 3_600_000 });
+  const run = await host.run(waiting, "waiting");
+  await page.goto(`/runs/${run.id}`);
+  await visitor.pressSurely("Cancel");
+  await page.locator("h1 + .pill.cancelled").waitFor();
+  assert.equal((await host.get(`runs/${run.id}`)).state, "cancelled");
+  await visitor.leave();
+}
+
+/** A plugin rests, its runs wait, and go on. */
+export async function pausing(browser, host) {
+  const visitor = await browser.visitor(host);
+  const { page } = visitor;
+  const state = async () => (await host.get("plugins/misbehave")).state;
+  await visitor.signIn();
+  await page.goto("/plugins/misbehave");
+  await visitor.press("Pause");
+  await page.locator("dialog[open]").getByRole("button", { name: "Keep it as it is" }).click();
+  assert.equal(await state(), "active");
+  await visitor.pressSurely("Pause");
+  await visitor.sees("Paused: its runs wait.");
+  await until("it is paused", async () => (await state()) === "paused");
+  const event = await host.tell({ do: "ok" });
+  await host.run(event, "blocked");
+  await page.goto("/plugins");
+  await page.locator("tr", { hasText: "misbehave" }).getByRole("button", { name: "Resume" }).click();
+  await until("it is active", async () => (await state()) === "active");
+  await host.run(event, "succeeded");
+  await visitor.leave();
+}
+
+/** Back to the version before, and forth again. */
+export async function rollingBack(browser, host) {
+  const visitor = await browser.visitor(host);
+  const { page } = visitor;
+  const first = (await host.get("plugins/roller")).digest;
+  host.place("misbehave", "roller");
+  await host.rescan();
+  const second = (await host.get("plugins/roller")).digest;
+  assert.notEqual(first, second);
+  await visitor.signIn();
+  await page.goto("/plugins/roller");
+  await visitor.pressSurely("Roll back to this");
+  await visitor.sees("Rolled back, and pinned.");
+  let plugin = await host.get("plugins/roller");
+  assert.deepEqual([plugin.digest, plugin.pinned], [first, true]);
+  await page.locator(".tag", { hasText: "pinned" }).waitFor();
+  await visitor.pressSurely("Unpin");
+  await visitor.sees("Unpinned");
+  plugin = await host.get("plugins/roller");
+  assert.deepEqual([plugin.digest, plugin.pinned], [second, false]);
+  // A file that needs what it is not granted does not run, and says what is missing.
+  host.place("wants-config", "roller");
+  await page.goto("/plugins");
+  await visitor.press("Look for new files");
+  await visitor.sees("candidate");
+  assert.deepEqual((await host.get("plugins/roller")).missing_grants, ["config.database_id"]);
+  await page.goto("/plugins/roller");
+  await visitor.sees("A newer file is not active");
+  await visitor.sees("not granted");
+  await visitor.leave();
+}
+
+/** A source takes nothing for a while. */
+export async function pausingASource(browser, host) {
+  const visitor = await browser.visitor(host);
+  const { page } = visitor;
+  const isPaused = async () => (await host.items("sources")).find(({ name }) => name === "github").paused;
+  await visitor.signIn();
+  await page.goto("/sources");
+  await visitor.pressSurely("Pause", "#github");
+  await visitor.sees("Paused: its webhooks");
+  assert.equal(await isPaused(), true);
+  assert.equal((await host.push()).status, 503);
+  await visitor.press("Resume", "#github");
+  await visitor.sees("Resumed.");
+  assert.equal(await isPaused(), false);
+  await until("it takes webhooks again", async () => (await host.push()).status === 202);
+  await visitor.leave();
+}
+
+/** The keyboard alone. */
+export async function byKeyboard(browser, host) {
+  const visitor = await browser.visitor(host);
+  const { page } = visitor;
+  await page.goto("/login");
+  // The field has the focus by itself.
+  await page.keyboard.type(TOKEN);
+  await page.keyboard.press("Enter");
+  await page.waitForURL("**/");
+  await page.keyboard.press("Tab");
+  const skip = page.getByRole("link", { name: "Skip to the content" });
+  assert.equal(await skip.evaluate((link) => link === document.activeElement), true);
+  assert.ok((await skip.boundingBox()).y >= 0, "it is seen when it has the focus");
+  await page.keyboard.press("Enter");
+  await page.goto("/events");
+  const event = page.locator(".row-link").first();
+  await event.focus();
+  await page.keyboard.press("Enter");
+  await page.waitForURL("**/events/*");
+  // Whatever can have the focus shows it.
+  const hidden = await page.evaluate(() => {
+    const candidates = [...document.querySelectorAll("main :is(a[href], button, select, summary, [tabindex='0'])")];
+    return candidates.filter((element) => {
+      if (element.closest("[hidden], dialog:not([open])")) return false;
+      element.focus({ focusVisible: true });
+      const { outlineStyle, outlineWidth } = getComputedStyle(element);
+      return outlineStyle === "none" || parseFloat(outlineWidth) < 1;
+    }).length;
+  });
+  assert.equal(hidden, 0);
+  await visitor.leave();
+}
+
+/** Everything but what goes on by itself, without any script. */
+export async function withoutScript(browser, host) {
+  const visitor = await browser.visitor(host, { script: false });
+  const { page } = visitor;
+  await visitor.signIn();
+  const event = await host.tell({ do: "permanent" });
+  const { id } = await host.run(event, "dead");
+  await page.goto(`/events/${event}`);
+  await page.locator("pre", { hasText: "permanent" }).waitFor();
+  await page.goto(`/runs/${id}`);
+  await visitor.press("Retry");
+  await visitor.sees("It is due now.");
+  await until("it was tried again", async () => (await host.get(`runs/${id}`)).attempts.length === 2);
+  await page.goto("/plugins/misbehave");
+  await visitor.press("Pause");
+  await until("it is paused", async () => (await host.get("plugins/misbehave")).state === "paused");
+  await page.reload();
+  await visitor.press("Resume");
+  await until("it is active", async () => (await host.get("plugins/misbehave")).state === "active");
+  await visitor.leave();
+}
