@@ -41,6 +41,7 @@ mod stream;
 mod tokens;
 
 pub use access::Access;
+pub(crate) use access::Caller;
 pub(crate) use backup::SHA256_HEADER as BACKUP_SHA256;
 pub use stream::Streams;
 

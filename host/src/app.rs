@@ -19,7 +19,7 @@ use crate::dispatch::{
     Alerts, Controls, Dispatcher, LeaseHolds, Operations, Policy, Presence, Retention, SharedBoard,
     Shelf, Wakeup, neighbours, upkeep,
 };
-use crate::http::{Public, admin_routes, headers, public_routes, serve};
+use crate::http::{Public, Seen, admin_routes, headers, public_routes, serve};
 use crate::ingest::{Batcher, BatcherTask, Budget, Door, Sources, pauses};
 use crate::metrics::Metrics;
 use crate::plugin::egress::Network;
@@ -344,10 +344,18 @@ impl Shared {
             public: tls,
             admin: admin_tls,
         } = certificates;
+        let seen = Seen {
+            public_url: self.config.public_url.clone().unwrap_or_else(|| {
+                let address = listeners.public.local_addr().unwrap_or(self.config.listen);
+                format!("http://{address}")
+            }),
+            is_tls: admin_tls.is_some(),
+        };
         let public = headers::public(public_routes(Arc::new(public)), tls.is_some());
         Stage::of(|stop| {
             let admin = self.admin(plugins, token, stop.clone());
-            let admin = headers::private(admin_routes(Arc::new(admin)), admin_tls.is_some());
+            let admin = admin_routes(Arc::new(admin), seen);
+            let admin = headers::private(admin, admin_tls.is_some());
             vec![
                 tokio::spawn(serve(listeners.public, public, tls, stop.clone())),
                 tokio::spawn(serve(listeners.admin, admin, admin_tls, stop)),

@@ -15,6 +15,7 @@ use axum::routing::get;
 use serde::Serialize;
 
 use crate::admin::{self, Admin};
+use crate::dashboard::{self, Dashboard};
 use crate::dispatch::SharedBoard;
 use crate::ingest::{self, Door};
 use crate::store::Store;
@@ -50,10 +51,30 @@ pub fn public_routes(public: Arc<Public>) -> Router {
         .with_state(public)
 }
 
-/// The private address: the admin API and metrics.
-pub fn admin_routes(admin: Arc<Admin>) -> Router {
+/// How the addresses are seen from outside.
+pub struct Seen {
+    /// Where providers reach this host.
+    pub public_url: String,
+    /// Whether browsers reach the private address by TLS.
+    pub is_tls: bool,
+}
+
+/// The private address: the admin API, metrics, and the dashboard over them.
+pub fn admin_routes(admin: Arc<Admin>, seen: Seen) -> Router {
+    let (access, clock) = (admin.access.clone(), admin.clock.clone());
+    let host_name = Arc::clone(&admin.host_name);
+    let api = admin::routes(admin);
+    let dashboard = Dashboard {
+        api: api.clone(),
+        access,
+        clock,
+        host_name,
+        public_url: seen.public_url,
+        is_tls: seen.is_tls,
+    };
     Router::new()
-        .merge(admin::routes(admin))
+        .merge(api)
+        .merge(dashboard::routes(dashboard))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
 }

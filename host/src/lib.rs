@@ -38,6 +38,7 @@ pub mod config;
 
 // The stages, in the order in which a webhook passes them.
 pub mod admin;
+mod dashboard;
 pub mod dispatch;
 pub mod http;
 pub mod ingest;

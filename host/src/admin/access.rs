@@ -21,6 +21,7 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use axum::routing::MethodRouter;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -69,6 +70,8 @@ pub(crate) struct Caller {
     pub(crate) token: Arc<str>,
     /// What it is good for.
     pub(crate) scope: Scope,
+    /// Apart from every other token that ever had this name; says nothing of its text.
+    pub(crate) mark: Arc<str>,
     access: Access,
 }
 
@@ -106,7 +109,7 @@ impl Access {
     /// [`StoreError`] if the store knows and does not answer.
     pub(crate) async fn identify(&self, shown: &[u8]) -> Result<Option<Caller>, StoreError> {
         if bool::from(shown.ct_eq(self.0.bootstrap.expose())) {
-            return Ok(Some(self.caller(BOOTSTRAP, Scope::Admin)));
+            return Ok(Some(self.bootstrap()));
         }
         if !shown.starts_with(TOKEN_PREFIX.as_bytes()) {
             return Ok(None);
@@ -121,12 +124,47 @@ impl Access {
                 found = Some(token);
             }
         }
-        let is_good = |token: &&TokenRow| token.expires_at.is_none_or(|until| now < until);
-        let Some(token) = found.filter(is_good) else {
+        let Some(token) = found.filter(|token| is_good(token, now)) else {
             return Ok(None);
         };
         self.note_use(token, now).await;
-        Ok(Some(self.caller(&token.name, token.scope)))
+        Ok(Some(self.caller(&token.name, token.scope, &mark(token))))
+    }
+
+    /// Somebody who has shown a token before, if it is good still.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store knows and does not answer.
+    pub(crate) async fn again(
+        &self,
+        name: &str,
+        marked: &str,
+    ) -> Result<Option<Caller>, StoreError> {
+        if name == BOOTSTRAP {
+            return Ok(Some(self.bootstrap()));
+        }
+        let tokens = self.tokens().await?;
+        let now = self.0.clock.now();
+        let mut same = tokens
+            .iter()
+            .filter(|token| token.name == name && mark(token) == marked && is_good(token, now));
+        let Some(token) = same.next() else {
+            return Ok(None);
+        };
+        self.note_use(token, now).await;
+        Ok(Some(self.caller(&token.name, token.scope, marked)))
+    }
+
+    /// A key for one purpose, the same on every host with this token of its own.
+    pub(crate) fn key(&self, purpose: &[u8]) -> [u8; 32] {
+        let key = Hmac::<Sha256>::new_from_slice(self.0.bootstrap.expose());
+        let mut key = key.expect("HMAC takes keys of any length");
+        key.update(purpose);
+        key.finalize().into_bytes().into()
+    }
+
+    fn bootstrap(&self) -> Caller {
+        self.caller(BOOTSTRAP, Scope::Admin, "")
     }
 
     /// Forgets what was read of the tokens: one of them has changed.
@@ -134,10 +172,11 @@ impl Access {
         self.known().read = None;
     }
 
-    fn caller(&self, token: &str, scope: Scope) -> Caller {
+    fn caller(&self, token: &str, scope: Scope, mark: &str) -> Caller {
         Caller {
             token: token.into(),
             scope,
+            mark: mark.into(),
             access: self.clone(),
         }
     }
@@ -173,6 +212,15 @@ impl Access {
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_good(token: &TokenRow, now: Timestamp) -> bool {
+    token.expires_at.is_none_or(|until| now < until)
+}
+
+/// Half of the sha256: nobody finds the token by it, and no other token has it.
+fn mark(token: &TokenRow) -> String {
+    hex::encode(&token.sha256[..token.sha256.len() / 2])
 }
 
 /// A new token's text and its sha256.
@@ -241,15 +289,18 @@ pub(super) async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Response<Body> {
-    let caller = match bearer(&request) {
-        Some(shown) => match admin.access.identify(shown).await {
+    // The dashboard has found out who it asks for; nobody outside can say so.
+    let known = request.extensions().get::<Caller>().cloned();
+    let caller = match (known, bearer(&request)) {
+        (Some(caller), _) => Some(caller),
+        (None, Some(shown)) => match admin.access.identify(shown).await {
             Ok(caller) => caller,
             Err(error) => return AdminError::Store(error).into_response(),
         },
-        None => None,
+        (None, None) => None,
     };
     let is_open = admin.metrics_open && request.uri().path() == "/metrics";
-    let anybody = || is_open.then(|| admin.access.caller(ANYBODY, Scope::Read));
+    let anybody = || is_open.then(|| admin.access.caller(ANYBODY, Scope::Read, ""));
     let Some(caller) = caller.or_else(anybody) else {
         return unauthenticated();
     };

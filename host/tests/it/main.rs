@@ -22,6 +22,7 @@ mod concurrency;
 mod configuration;
 mod conventions;
 mod cut_off;
+mod dashboard;
 mod database;
 mod dedup;
 mod diagnosis;

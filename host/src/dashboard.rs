@@ -1,0 +1,148 @@
+//! The dashboard: pages for people, at the admin address.
+//!
+//! It is a client of the admin API in the same process: a page asks the API's router for
+//! what it shows, a button sends what the API takes. So a page can show and do no more than
+//! the API, by the same code, the same rights and the same audit. What is its own stands
+//! here: signing in, forms, templates, drawing. No SQL, no board, no plugin.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use axum::middleware::{self, Next};
+use axum::response::IntoResponse as _;
+use axum::routing::{get, post};
+
+use crate::admin::Access;
+use crate::clock::Clock;
+
+mod api;
+mod assets;
+mod chart;
+mod compare;
+mod events;
+mod failure;
+mod form;
+mod frame;
+mod journal;
+mod operations;
+mod overview;
+mod plugins;
+mod runs;
+mod session;
+mod shown;
+mod sign_in;
+mod sources;
+mod stats;
+mod stream;
+
+use failure::Failure;
+use frame::Visit;
+use session::Sessions;
+
+/// What the pages are made with.
+pub(crate) struct Dashboard {
+    /// The admin API; it is asked as any client asks it.
+    pub(crate) api: Router,
+    /// Who may sign in.
+    pub(crate) access: Access,
+    /// The time.
+    pub(crate) clock: Clock,
+    /// This host's name, for people.
+    pub(crate) host_name: Arc<str>,
+    /// Where providers reach this host.
+    pub(crate) public_url: String,
+    /// Whether browsers come by TLS, so that cookies may be kept from going without.
+    pub(crate) is_tls: bool,
+}
+
+/// What the routes share.
+struct Desk {
+    dashboard: Dashboard,
+    sessions: Sessions,
+}
+
+/// The routes, each with its function.
+pub(crate) fn routes(dashboard: Dashboard) -> Router {
+    let desk = Arc::new(Desk {
+        sessions: Sessions::new(dashboard.access.key(session::PURPOSE)),
+        dashboard,
+    });
+    let pages = Router::new()
+        .route("/", get(overview::show))
+        .route("/logout", post(sign_in::sign_out))
+        .route("/events", get(events::list))
+        .route(
+            "/events/replay",
+            get(events::ask_replay).post(events::replay_all),
+        )
+        .route("/events/{id}", get(events::show))
+        .route("/events/{id}/body", get(events::body))
+        .route("/events/{id}/replay", post(events::replay))
+        .route("/runs", get(runs::list))
+        .route("/runs/retry", get(runs::ask_retry).post(runs::retry_all))
+        .route("/runs/{id}", get(runs::show))
+        .route("/runs/{id}/retry", post(runs::retry))
+        .route("/runs/{id}/cancel", post(runs::cancel))
+        .route("/plugins", get(plugins::list))
+        .route("/plugins/rescan", post(plugins::rescan))
+        .route("/plugins/{name}", get(plugins::show))
+        .route("/plugins/{name}/{action}", post(plugins::act))
+        .route("/sources", get(sources::list))
+        .route("/sources/{name}/{action}", post(sources::act))
+        .route("/operations", get(operations::list))
+        .route("/operations/{id}/cancel", post(operations::cancel))
+        .route("/stream", get(stream::follow));
+    Router::new()
+        .merge(pages)
+        .route("/login", get(sign_in::show).post(sign_in::sign_in))
+        .layer(middleware::from_fn_with_state(Arc::clone(&desk), finish))
+        .route("/assets/{file}", get(assets::serve))
+        .with_state(desk)
+}
+
+/// What every page has in common: failures become pages, and what a browser is told.
+async fn finish(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response<Body> {
+    let (mut parts, body) = request.into_parts();
+    let (visit, known) = Visit::of(&desk, &parts).await;
+    parts.extensions.insert(visit.clone());
+    let mut response = match known {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(failure) => failure.into_response(),
+    };
+    if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+        response = failure.page(&visit);
+    }
+    visit.add_cookies(response.headers_mut());
+    protect(response.headers_mut());
+    response
+}
+
+/// Nothing but our own files is loaded, nothing written into a page is run, nobody frames
+/// it or is told where a visitor came from, and nothing of it is kept by a cache.
+pub(crate) fn protect(headers: &mut HeaderMap) {
+    const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+        img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
+        frame-ancestors 'none'";
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        headers
+            .entry(name)
+            .or_insert_with(|| HeaderValue::from_static(value));
+    }
+}

@@ -1,0 +1,386 @@
+//! Events: the list that goes on by itself, one event with its body, and replays.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::{HeaderValue, Response, header};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::api::{Begun, Items, segment, with_query};
+use super::failure::Failure;
+use super::form::Form;
+use super::frame::{self, Frame, Visit};
+use super::plugins::Plugin;
+use super::runs::Run;
+use super::shown;
+use super::sources::Source;
+
+/// As much of a body as stands in a page; the rest is fetched when somebody wants it.
+const SHOWN_BYTES: usize = 64 << 10;
+/// As much of a body that is no text.
+const SHOWN_HEX: usize = 512;
+/// What selects events, in a list and in bulk.
+const FILTERS: [&str; 5] = ["source", "kind", "since", "until", "q"];
+
+/// An event: in a list with its runs counted, alone with each of them.
+#[derive(Deserialize)]
+pub(super) struct Event<R = BTreeMap<String, i64>> {
+    pub(super) id: String,
+    pub(super) source: String,
+    pub(super) provider: String,
+    pub(super) kind: String,
+    pub(super) delivery_id: Option<String>,
+    pub(super) received_at: String,
+    pub(super) size_bytes: i64,
+    pub(super) content_type: Option<String>,
+    pub(super) handshake: bool,
+    pub(super) dedup_conflict: bool,
+    pub(super) runs: R,
+    #[serde(default)]
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) no_run_reason: Option<String>,
+}
+
+/// A body as it stands in a page.
+enum Shown {
+    /// Text from its beginning, and whether that is all.
+    Text {
+        text: String,
+        is_whole: bool,
+    },
+    /// The first bytes of what is no text.
+    Bytes(String),
+    Empty,
+}
+
+#[derive(Template)]
+#[template(path = "events.html")]
+struct EventsPage {
+    frame: Frame,
+    filter: Filter,
+    sources: Vec<String>,
+    events: Vec<Event>,
+    problem: Option<String>,
+    newer: bool,
+    older: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "event.html")]
+struct EventPage {
+    frame: Frame,
+    event: Event<Vec<Run>>,
+    body: Shown,
+    plugins: Vec<String>,
+}
+
+#[derive(Template)]
+#[template(path = "replay.html")]
+struct ReplayPage {
+    frame: Frame,
+    filter: Filter,
+    plugins: Vec<String>,
+    key: String,
+}
+
+/// What is looked for, as the form shows it.
+pub(super) struct Filter {
+    pub(super) source: String,
+    pub(super) kind: String,
+    pub(super) since: String,
+    pub(super) until: String,
+    pub(super) q: String,
+}
+
+impl Filter {
+    fn of(visit: &Visit) -> Self {
+        let asked = |name: &str| visit.asked(name).unwrap_or_default().to_owned();
+        Self {
+            source: asked("source"),
+            kind: asked("kind"),
+            since: asked("since"),
+            until: asked("until"),
+            q: asked("q"),
+        }
+    }
+
+    fn pairs(&self) -> [(&'static str, Option<&str>); 5] {
+        let [source, kind, since, until, q] = FILTERS;
+        [
+            (source, Some(&self.source)),
+            (kind, Some(&self.kind)),
+            (since, Some(&self.since)),
+            (until, Some(&self.until)),
+            (q, Some(&self.q)),
+        ]
+    }
+
+    /// An address with this filter.
+    pub(super) fn at(&self, path: &str) -> String {
+        with_query(path, &self.pairs())
+    }
+
+    /// Whether it takes everything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pairs()
+            .iter()
+            .all(|(_, value)| value.is_none_or(str::is_empty))
+    }
+
+    /// What it says, part by part.
+    pub(super) fn parts(&self) -> Vec<(&'static str, &str)> {
+        let given = self.pairs().into_iter();
+        given
+            .filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)))
+            .collect()
+    }
+}
+
+/// `GET /events`.
+pub(super) async fn list(visit: Visit) -> Result<Response<Body>, Failure> {
+    let filter = Filter::of(&visit);
+    let sources: Items<Source> = visit.get("sources?limit=1000").await?;
+    let cursor = visit.asked("cursor");
+    let page = [("cursor", cursor), ("limit", Some("50"))];
+    let pairs = [&filter.pairs()[..], &page].concat();
+    let (found, problem) = listed(visit.get(&with_query("events", &pairs)).await)?;
+    let older = found.next_cursor.map(|next| {
+        let next = [("cursor", Some(next.as_str()))];
+        with_query("/events", &[&filter.pairs()[..], &next].concat())
+    });
+    frame::page(&EventsPage {
+        frame: visit.frame("events", "Events"),
+        newer: cursor.is_some(),
+        older,
+        sources: sources
+            .items
+            .into_iter()
+            .map(|source| source.name)
+            .collect(),
+        events: found.items,
+        problem,
+        filter,
+    })
+}
+
+/// A list, or an empty one with what is wrong about its filter.
+pub(super) fn listed<T>(
+    answer: Result<Items<T>, Failure>,
+) -> Result<(Items<T>, Option<String>), Failure> {
+    match answer {
+        Ok(items) => Ok((items, None)),
+        Err(Failure::Refused(problem)) if matches!(problem.status, 400 | 404) => {
+            let nothing = Items {
+                items: Vec::new(),
+                next_cursor: None,
+            };
+            Ok((nothing, Some(problem.detail)))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// `GET /events/{id}`.
+pub(super) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response<Body>, Failure> {
+    let path = format!("events/{}", segment(&id));
+    let event: Event<Vec<Run>> = visit.get(&path).await?;
+    let body = visit.open(&format!("{path}/body")).await?;
+    let body = axum::body::to_bytes(body.into_body(), usize::MAX)
+        .await
+        .map_err(|error| Failure::Broken(format!("the body of event {id}: {error}")))?;
+    frame::page(&EventPage {
+        frame: visit.frame("events", format!("Event {}", event.kind)),
+        plugins: plugin_names(&visit).await?,
+        body: Shown::of(&body),
+        event,
+    })
+}
+
+/// `GET /events/{id}/body`: the exact bytes, never as a page.
+pub(super) async fn body(visit: Visit, Path(id): Path<String>) -> Result<Response<Body>, Failure> {
+    let path = format!("events/{}/body", segment(&id));
+    let mut response = visit.open(&path).await?;
+    let name = format!("attachment; filename=\"event-{}.bin\"", shown::short(&id));
+    if let Ok(disposition) = HeaderValue::try_from(name) {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_DISPOSITION, disposition);
+    }
+    Ok(response)
+}
+
+/// `POST /events/{id}/replay`.
+pub(super) async fn replay(Path(id): Path<String>, form: Form) -> Result<Response<Body>, Failure> {
+    #[derive(Deserialize)]
+    struct Replayed {
+        runs: Vec<Run>,
+    }
+    let visit = &form.visit;
+    let plugin = form.field("plugin");
+    let body = plugin.map_or_else(|| json!({}), |plugin| json!({ "plugin": plugin }));
+    let path = format!("events/{}/replay", segment(&id));
+    let page = format!("/events/{}", segment(&id));
+    match visit.post::<Replayed>(&path, &body).await {
+        Ok(Replayed { runs }) => {
+            if let [run] = &runs[..] {
+                visit.tell(true, &format!("Replayed as run {}.", run.id), None);
+                return Ok(frame::go_to(&run.address()));
+            }
+            let runs = shown::counted(runs.len() as i64, "run");
+            visit.tell(true, &format!("Replayed: {runs} more."), None);
+        }
+        Err(failure) => told(visit, failure)?,
+    }
+    Ok(frame::go_to(&page))
+}
+
+/// Says on the next page why something was not done; what is more than that stays a failure.
+pub(super) fn told(visit: &Visit, failure: Failure) -> Result<(), Failure> {
+    match &failure {
+        Failure::Refused(problem) if problem.status != 401 => {
+            visit.tell(false, &shown::capitalised(&failure.sentence()), None);
+            Ok(())
+        }
+        _ => Err(failure),
+    }
+}
+
+/// `GET /events/replay`: asks before every event of a filter is replayed.
+pub(super) async fn ask_replay(visit: Visit) -> Result<Response<Body>, Failure> {
+    frame::page(&ReplayPage {
+        frame: visit.frame("events", "Replay events"),
+        filter: Filter::of(&visit),
+        plugins: plugin_names(&visit).await?,
+        key: uuid::Uuid::new_v4().to_string(),
+    })
+}
+
+/// `POST /events/replay`.
+pub(super) async fn replay_all(form: Form) -> Result<Response<Body>, Failure> {
+    let mut body = json!({
+        "filter": form.fields(&FILTERS),
+        "dry_run": form.field("dry_run").is_some(),
+    });
+    if let Some(plugin) = form.field("plugin") {
+        body["plugin"] = Value::from(plugin);
+    }
+    begin(&form, "events/replay", &body).await
+}
+
+/// Begins bulk work, and shows how far it is.
+pub(super) async fn begin(
+    form: &Form,
+    path: &str,
+    body: &Value,
+) -> Result<Response<Body>, Failure> {
+    let visit = &form.visit;
+    let key = form.field("key").unwrap_or_default();
+    match visit.post_once::<Begun>(path, body, key).await {
+        Ok(begun) => {
+            let what = if body["dry_run"] == true {
+                "Counting"
+            } else {
+                "Begun"
+            };
+            visit.tell(
+                true,
+                &format!("{what}: operation {}.", begun.operation_id),
+                None,
+            );
+            Ok(frame::go_to("/operations"))
+        }
+        Err(failure) => {
+            told(visit, failure)?;
+            Ok(frame::go_to(form.back("/operations")))
+        }
+    }
+}
+
+/// The plugins that a form offers.
+pub(super) async fn plugin_names(visit: &Visit) -> Result<Vec<String>, Failure> {
+    let plugins: Items<Plugin> = visit.get("plugins?limit=1000").await?;
+    Ok(plugins
+        .items
+        .into_iter()
+        .map(|plugin| plugin.name)
+        .collect())
+}
+
+impl<R> Event<R> {
+    /// Why no plugin ran on it, as a sentence.
+    fn why_no_run(&self) -> &str {
+        match self.no_run_reason.as_deref() {
+            Some("no_trigger") | None => "No plugin's trigger matched when it came.",
+            Some("handshake") => "It is a handshake, which matches no trigger.",
+            Some("dedup_conflict") => {
+                "Another body came before under its delivery id; nothing runs until it is replayed."
+            }
+            Some(reason) => reason,
+        }
+    }
+
+    /// Its page.
+    pub(super) fn address(&self) -> String {
+        format!("/events/{}", segment(&self.id))
+    }
+}
+
+impl Shown {
+    fn of(body: &[u8]) -> Self {
+        if body.is_empty() {
+            return Self::Empty;
+        }
+        let start = &body[..body.len().min(SHOWN_BYTES)];
+        let text = match std::str::from_utf8(start) {
+            Ok(text) => Some(text),
+            // Cut in the middle of a character.
+            Err(error) if error.error_len().is_none() && start.len() < body.len() => {
+                std::str::from_utf8(&start[..error.valid_up_to()]).ok()
+            }
+            Err(_) => None,
+        };
+        match text.filter(|text| !text.contains('\0')) {
+            Some(text) => Self::Text {
+                text: text.to_owned(),
+                is_whole: text.len() == body.len(),
+            },
+            None => Self::Bytes(hex_lines(&body[..body.len().min(SHOWN_HEX)])),
+        }
+    }
+}
+
+/// Bytes as hexadecimal numbers, sixteen in a line.
+fn hex_lines(bytes: &[u8]) -> String {
+    let line = |bytes: &[u8]| {
+        let numbers: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        numbers.join(" ")
+    };
+    let lines: Vec<String> = bytes.chunks(16).map(line).collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SHOWN_BYTES, Shown};
+
+    #[test]
+    fn a_body_is_cut_between_characters_and_bytes_are_shown_as_such() {
+        let Shown::Text { text, is_whole } = Shown::of("{\"näme\":1}".as_bytes()) else {
+            panic!("a text");
+        };
+        assert_eq!((text.as_str(), is_whole), ("{\"näme\":1}", true));
+    }
+
+    #[test]
+    fn a_long_text_is_shown_from_its_beginning() {
+        let long = format!("a{}", "ä".repeat(SHOWN_BYTES));
+        let Shown::Text { text, is_whole } = Shown::of(long.as_bytes()) else {
+            panic!("a text");
+        };
+        assert!(!is_whole && long.starts_with(&text) && text.len() > SHOWN_BYTES - 3);
+        assert!(matches!(Shown::of(&[0xff, 0xfe, 0]), Shown::Bytes(hex) if hex == "ff fe 00"));
+        assert!(matches!(Shown::of(b""), Shown::Empty));
+    }
+}

@@ -1,0 +1,308 @@
+//! Runs: the list, one run with its attempts, retries and cancelling.
+
+use askama::Template;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::{Method, Response};
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::api::{segment, with_query};
+use super::compare::{Comparison, compare};
+use super::events::{begin, listed, plugin_names, told};
+use super::failure::Failure;
+use super::form::Form;
+use super::frame::{self, Frame, Visit};
+use super::journal::{Call, Timeline};
+
+/// What selects runs, in a list and in bulk.
+const FILTERS: [&str; 5] = ["plugin", "state", "event", "since", "until"];
+/// The states that can be asked for.
+const STATES: [&str; 7] = [
+    "ready",
+    "running",
+    "waiting",
+    "blocked",
+    "succeeded",
+    "dead",
+    "cancelled",
+];
+
+/// A run; alone also with its attempts.
+#[derive(Deserialize)]
+pub(super) struct Run {
+    pub(super) id: String,
+    pub(super) event_id: String,
+    pub(super) plugin: String,
+    pub(super) source: String,
+    pub(super) kind: String,
+    pub(super) state: String,
+    pub(super) attempt: i64,
+    pub(super) max_attempts: i64,
+    pub(super) created_at: String,
+    pub(super) next_attempt_at: Option<String>,
+    pub(super) finished_at: Option<String>,
+    pub(super) summary: Option<String>,
+    pub(super) data: Option<Box<RawValue>>,
+    pub(super) error: Option<Problem>,
+    #[serde(default)]
+    pub(super) attempts: Vec<Attempt>,
+}
+
+/// Why an attempt or a run failed.
+#[derive(Clone, Deserialize, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) code: String,
+    pub(super) message: String,
+}
+
+/// One try.
+#[derive(Deserialize)]
+pub(super) struct Attempt {
+    pub(super) n: i64,
+    pub(super) digest: Option<String>,
+    pub(super) host: String,
+    pub(super) started_at: String,
+    pub(super) duration_ms: f64,
+    pub(super) cpu_ms: f64,
+    pub(super) memory_bytes: i64,
+    pub(super) egress_bytes: i64,
+    pub(super) outcome: String,
+    pub(super) error: Option<Problem>,
+    pub(super) logs: Vec<Line>,
+    pub(super) journal: Vec<Call>,
+    #[serde(default)]
+    pub(super) journal_size_bytes: i64,
+}
+
+/// A line that a plugin wrote.
+#[derive(Deserialize)]
+pub(super) struct Line {
+    pub(super) at: String,
+    pub(super) level: String,
+    pub(super) message: String,
+    pub(super) fields: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Template)]
+#[template(path = "runs.html")]
+struct RunsPage {
+    frame: Frame,
+    filter: Filter,
+    plugins: Vec<String>,
+    states: [&'static str; 7],
+    runs: Vec<Run>,
+    problem: Option<String>,
+    newer: bool,
+    older: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "run.html")]
+struct RunPage {
+    frame: Frame,
+    run: Run,
+    attempts: Vec<Shown>,
+}
+
+/// An attempt as its page shows it.
+struct Shown {
+    attempt: Attempt,
+    timeline: Timeline,
+    /// To the attempt before it.
+    comparison: Option<Comparison>,
+    is_open: bool,
+}
+
+#[derive(Template)]
+#[template(path = "retry.html")]
+struct RetryPage {
+    frame: Frame,
+    filter: Filter,
+    key: String,
+}
+
+/// What is looked for, as the form shows it.
+struct Filter {
+    plugin: String,
+    state: String,
+    event: String,
+    since: String,
+    until: String,
+}
+
+impl Filter {
+    fn of(visit: &Visit) -> Self {
+        let asked = |name: &str| visit.asked(name).unwrap_or_default().to_owned();
+        Self {
+            plugin: asked("plugin"),
+            state: asked("state"),
+            event: asked("event"),
+            since: asked("since"),
+            until: asked("until"),
+        }
+    }
+
+    fn pairs(&self) -> [(&'static str, Option<&str>); 5] {
+        let [plugin, state, event, since, until] = FILTERS;
+        [
+            (plugin, Some(&self.plugin)),
+            (state, Some(&self.state)),
+            (event, Some(&self.event)),
+            (since, Some(&self.since)),
+            (until, Some(&self.until)),
+        ]
+    }
+
+    fn at(&self, path: &str) -> String {
+        with_query(path, &self.pairs())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.parts().is_empty()
+    }
+
+    fn parts(&self) -> Vec<(&'static str, &str)> {
+        let given = self.pairs().into_iter();
+        given
+            .filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)))
+            .collect()
+    }
+
+    /// Whether runs that it finds can be retried.
+    fn can_retry(&self) -> bool {
+        matches!(self.state.as_str(), "" | "dead" | "cancelled" | "waiting")
+    }
+}
+
+/// `GET /runs`.
+pub(super) async fn list(visit: Visit) -> Result<Response<Body>, Failure> {
+    let filter = Filter::of(&visit);
+    let cursor = visit.asked("cursor");
+    let page = [("cursor", cursor), ("limit", Some("50"))];
+    let pairs = [&filter.pairs()[..], &page].concat();
+    let (found, problem) = listed(visit.get(&with_query("runs", &pairs)).await)?;
+    let older = found.next_cursor.map(|next| {
+        let next = [("cursor", Some(next.as_str()))];
+        with_query("/runs", &[&filter.pairs()[..], &next].concat())
+    });
+    frame::page(&RunsPage {
+        frame: visit.frame("runs", "Runs"),
+        newer: cursor.is_some(),
+        older,
+        plugins: plugin_names(&visit).await?,
+        states: STATES,
+        runs: found.items,
+        problem,
+        filter,
+    })
+}
+
+/// `GET /runs/{id}`: the last attempt stands first, and open.
+pub(super) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response<Body>, Failure> {
+    let mut run: Run = visit.get(&format!("runs/{}", segment(&id))).await?;
+    let attempts = std::mem::take(&mut run.attempts);
+    let mut shown: Vec<Shown> = Vec::with_capacity(attempts.len());
+    for attempt in attempts {
+        let before = shown.last().map(|before| &before.attempt);
+        shown.push(Shown {
+            comparison: before.map(|before| compare(before, &attempt)),
+            timeline: Timeline::of(&attempt.journal, attempt.duration_ms),
+            attempt,
+            is_open: false,
+        });
+    }
+    shown.reverse();
+    if let Some(last) = shown.first_mut() {
+        last.is_open = true;
+    }
+    frame::page(&RunPage {
+        frame: visit.frame("runs", format!("Run {}", run.id)),
+        run,
+        attempts: shown,
+    })
+}
+
+/// `POST /runs/{id}/retry`.
+pub(super) async fn retry(Path(id): Path<String>, form: Form) -> Result<Response<Body>, Failure> {
+    steer(&id, form, "retry", "It is due now.").await
+}
+
+/// `POST /runs/{id}/cancel`.
+pub(super) async fn cancel(Path(id): Path<String>, form: Form) -> Result<Response<Body>, Failure> {
+    steer(&id, form, "cancel", "Cancelled.").await
+}
+
+async fn steer(id: &str, form: Form, action: &str, done: &str) -> Result<Response<Body>, Failure> {
+    let visit = &form.visit;
+    let id = segment(id);
+    match visit
+        .act(Method::POST, &format!("runs/{id}/{action}"))
+        .await
+    {
+        Ok(()) => visit.tell(true, done, None),
+        Err(failure) => told(visit, failure)?,
+    }
+    Ok(frame::go_to(form.back(&format!("/runs/{id}"))))
+}
+
+/// `GET /runs/retry`: asks before every run of a filter is retried.
+pub(super) async fn ask_retry(visit: Visit) -> Result<Response<Body>, Failure> {
+    let mut filter = Filter::of(&visit);
+    if filter.state.is_empty() {
+        filter.state.push_str("dead");
+    }
+    frame::page(&RetryPage {
+        frame: visit.frame("runs", "Retry runs"),
+        filter,
+        key: uuid::Uuid::new_v4().to_string(),
+    })
+}
+
+/// `POST /runs/retry`.
+pub(super) async fn retry_all(form: Form) -> Result<Response<Body>, Failure> {
+    let body = json!({
+        "filter": form.fields(&FILTERS),
+        "dry_run": form.field("dry_run").is_some(),
+    });
+    begin(&form, "runs/retry", &body).await
+}
+
+impl Run {
+    /// Its page.
+    pub(super) fn address(&self) -> String {
+        format!("/runs/{}", segment(&self.id))
+    }
+
+    /// What became of it, in one line.
+    pub(super) fn result(&self) -> &str {
+        let error = self.error.as_ref().map(|error| error.message.as_str());
+        match self.state.as_str() {
+            "succeeded" => self.summary.as_deref().unwrap_or_default(),
+            _ => error.unwrap_or_default(),
+        }
+    }
+
+    fn can_retry(&self) -> bool {
+        matches!(self.state.as_str(), "dead" | "cancelled" | "waiting")
+    }
+
+    fn can_cancel(&self) -> bool {
+        matches!(
+            self.state.as_str(),
+            "ready" | "running" | "waiting" | "blocked"
+        )
+    }
+}
+
+impl Line {
+    /// Its fields, `name=value`.
+    pub(super) fn told(&self) -> String {
+        let told = self.fields.iter().map(|(name, value)| match value {
+            serde_json::Value::String(text) => format!("{name}={text}"),
+            other => format!("{name}={other}"),
+        });
+        told.collect::<Vec<_>>().join(" ")
+    }
+}
