@@ -15,9 +15,8 @@ fuzz_target!(|input: &[u8]| {
     let Ok(verified) = verify(&party.provider.proof, &party.keys, &request, party.now) else {
         return;
     };
-    // Forms and SNS messages are signed by what they say, not by how it is written.
-    let is_by_the_byte = !request.is_form() && party.provider.name != "aws-sns";
-    if verified.coverage == Coverage::Body && is_by_the_byte {
+    // Forms are signed by what they say, not by how it is written.
+    if verified.coverage == Coverage::Body && !request.is_form() {
         assert!(
             party.genuine_bodies.contains(request.body),
             "{} takes a body that nobody signed",

@@ -72,7 +72,7 @@ pub(crate) fn verify(keys: &Keyring, request: &Request<'_>) -> Result<Verified, 
     Ok(Verified {
         secret: Some(secret),
         signed_at: None,
-        coverage: Coverage::Body,
+        coverage: Coverage::Parts,
     })
 }
 

@@ -57,7 +57,7 @@ pub(crate) fn verify(keys: &Keyring, request: &Request<'_>) -> Result<Verified, 
         Some(secret) => Ok(Verified {
             secret: Some(secret),
             signed_at: None,
-            coverage: Coverage::Body,
+            coverage: Coverage::Parts,
         }),
         None if is_named => Err(Rejection::WrongSignature(place())),
         None => Err(Rejection::UnknownKey(place())),
