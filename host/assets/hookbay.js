@@ -10,13 +10,17 @@ const live = {
   parts: [...document.querySelectorAll("[data-live]")],
   timer: 0,
   isAsking: false,
+  stream: null,
 
   start() {
     if (this.parts.length === 0) return;
+    const isFollowing = this.parts.some((part) => part.hasAttribute("data-stream"));
     document.addEventListener("visibilitychange", () => {
-      if (!document.hidden) this.look();
+      if (document.hidden) return this.letGo();
+      if (isFollowing) this.listen();
+      this.look();
     });
-    if (this.parts.some((part) => part.hasAttribute("data-stream"))) this.listen();
+    if (isFollowing) this.listen();
     this.tell("Live");
     this.later();
   },
@@ -81,18 +85,24 @@ const live = {
     times();
   },
 
-  // Told by the host that something has happened: looks at once, but not all the time.
+  // Told by the host that something has happened: looks at once, but not all the time. A
+  // page that nobody sees lets go of its connection, of which a browser has few.
   listen() {
-    if (!document.querySelector("meta[name=stream]")) return;
-    const stream = new EventSource("/stream");
+    if (document.hidden || this.stream) return;
+    this.stream = new EventSource("/stream");
     let soon = 0;
-    stream.onmessage = () => {
+    this.stream.addEventListener("event", () => {
       if (soon) return;
       soon = setTimeout(() => {
         soon = 0;
         this.look();
       }, 300);
-    };
+    });
+  },
+
+  letGo() {
+    this.stream?.close();
+    this.stream = null;
   },
 
   tell(text) {
@@ -218,6 +228,8 @@ document.addEventListener("pointermove", (event) => {
   told.textContent = column.querySelector("title").textContent;
 });
 
+// On a narrow screen the menu is wider than the window.
+document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 copies();
 window.addEventListener("hookbay-fresh", copies);
 times();

@@ -35,6 +35,7 @@ mod operations;
 mod page;
 mod plugins;
 mod runs;
+mod samples;
 mod sources;
 mod stats;
 mod stream;
@@ -81,6 +82,8 @@ pub struct Admin {
     pub backup_turn: Arc<Mutex<()>>,
     /// Who follows the events.
     pub streams: Streams,
+    /// The public address, for samples that operators send.
+    pub public: Router,
 }
 
 /// Why a request of an operator is not answered as asked.
@@ -138,15 +141,6 @@ pub(crate) fn routes(admin: Arc<Admin>) -> Router {
             "/operations/{id}",
             operates("operations.cancel", delete(operations::cancel)),
         )
-        .route("/sources", reads(get(sources::list)))
-        .route(
-            "/sources/{name}/pause",
-            operates("sources.pause", post(sources::pause)),
-        )
-        .route(
-            "/sources/{name}/resume",
-            operates("sources.resume", post(sources::resume)),
-        )
         .route("/stream", reads(get(stream::show)))
         .route("/stats", reads(get(stats::show)))
         .route("/tokens", reveals(get(tokens::list)))
@@ -161,7 +155,7 @@ pub(crate) fn routes(admin: Arc<Admin>) -> Router {
         .route("/audit", reveals(get(audit::list)))
         .route("/backup", administers("backup", post(backup::make)));
     Routes::new()
-        .nest("/api/v1", plugin_routes(api))
+        .nest("/api/v1", plugin_routes(source_routes(api)))
         .route("/metrics", reads(get(metrics)))
         .into_router()
         .layer(middleware::from_fn_with_state(
@@ -169,6 +163,24 @@ pub(crate) fn routes(admin: Arc<Admin>) -> Router {
             access::authenticate,
         ))
         .with_state(admin)
+}
+
+fn source_routes(routes: Routes<Arc<Admin>>) -> Routes<Arc<Admin>> {
+    routes
+        .route("/sources", reads(get(sources::list)))
+        .route(
+            "/sources/{name}/pause",
+            operates("sources.pause", post(sources::pause)),
+        )
+        .route(
+            "/sources/{name}/resume",
+            operates("sources.resume", post(sources::resume)),
+        )
+        .route("/sources/{name}/samples", reads(get(samples::list)))
+        .route(
+            "/sources/{name}/samples",
+            operates("sources.sample", post(samples::send)),
+        )
 }
 
 fn plugin_routes(routes: Routes<Arc<Admin>>) -> Routes<Arc<Admin>> {

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Access, Admin, Streams};
@@ -30,11 +30,13 @@ mod certificates;
 mod data_dir;
 pub(crate) mod permissions;
 mod reload;
+mod stage;
 pub(crate) mod verifiers;
 
 use certificates::Certificates;
 use data_dir::DataDir;
 use reload::Reload;
+use stage::Stage;
 use verifiers::ActiveVerifiers;
 
 /// Memory for bodies that are being received or wait for their commit.
@@ -83,12 +85,6 @@ pub struct App {
     presence: Stage,
     /// Nobody else's as long as we run.
     _data_dir: DataDir,
-}
-
-/// Tasks that stop together.
-struct Stage {
-    stop: CancellationToken,
-    tasks: Vec<JoinHandle<()>>,
 }
 
 impl App {
@@ -353,7 +349,7 @@ impl Shared {
         };
         let public = headers::public(public_routes(Arc::new(public)), tls.is_some());
         Stage::of(|stop| {
-            let admin = self.admin(plugins, token, stop.clone());
+            let admin = self.admin(plugins, token, public.clone(), stop.clone());
             let admin = admin_routes(Arc::new(admin), seen);
             let admin = headers::private(admin, admin_tls.is_some());
             vec![
@@ -368,6 +364,7 @@ impl Shared {
         &self,
         (rescan, controls): (Rescan, Controls),
         token: Secret,
+        public: Router,
         stop: CancellationToken,
     ) -> Admin {
         Admin {
@@ -388,26 +385,7 @@ impl Shared {
             data_dir: self.config.data_dir.clone(),
             backup_turn: Arc::default(),
             streams: Streams::new(stop),
-        }
-    }
-}
-
-impl Stage {
-    fn of(start: impl FnOnce(CancellationToken) -> Vec<JoinHandle<()>>) -> Self {
-        let stop = CancellationToken::new();
-        Self {
-            tasks: start(stop.clone()),
-            stop,
-        }
-    }
-
-    /// Tells the tasks to stop and waits until they have.
-    async fn end(self) {
-        self.stop.cancel();
-        for task in self.tasks {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a part of the host panicked");
-            }
+            public,
         }
     }
 }

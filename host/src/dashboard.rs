@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
 use axum::routing::{get, post};
@@ -31,6 +31,7 @@ mod operations;
 mod overview;
 mod plugins;
 mod runs;
+mod send;
 mod session;
 mod shown;
 mod sign_in;
@@ -64,8 +65,9 @@ struct Desk {
     sessions: Sessions,
 }
 
-/// The routes, each with its function.
+/// The routes, each with its function, beside those of the API.
 pub(crate) fn routes(dashboard: Dashboard) -> Router {
+    let api = dashboard.api.clone();
     let desk = Arc::new(Desk {
         sessions: Sessions::new(dashboard.access.key(session::PURPOSE)),
         dashboard,
@@ -94,13 +96,35 @@ pub(crate) fn routes(dashboard: Dashboard) -> Router {
         .route("/sources/{name}/{action}", post(sources::act))
         .route("/operations", get(operations::list))
         .route("/operations/{id}/cancel", post(operations::cancel))
+        .route("/send", get(send::show).post(send::send))
         .route("/stream", get(stream::follow));
+    let api = api.layer(middleware::from_fn_with_state(Arc::clone(&desk), recognise));
     Router::new()
         .merge(pages)
         .route("/login", get(sign_in::show).post(sign_in::sign_in))
         .layer(middleware::from_fn_with_state(Arc::clone(&desk), finish))
         .route("/assets/{file}", get(assets::serve))
         .with_state(desk)
+        .merge(api)
+}
+
+/// Who is signed in may look at what the API says of itself without showing the token again.
+/// All else at the API needs it: a session must not be enough for anything that changes.
+async fn recognise(
+    State(desk): State<Arc<Desk>>,
+    mut request: Request,
+    next: Next,
+) -> Response<Body> {
+    let path = request.uri().path();
+    let is_about = matches!(path, "/docs" | "/metrics" | "/openapi.json");
+    let is_looking = request.method() == Method::GET && (is_about || path.starts_with("/docs/"));
+    if is_looking && !request.headers().contains_key(header::AUTHORIZATION) {
+        let now = desk.dashboard.clock.now();
+        if let (_, Ok(Some(caller))) = desk.known(request.headers(), now).await {
+            request.extensions_mut().insert(caller);
+        }
+    }
+    next.run(request).await
 }
 
 /// What every page has in common: failures become pages, and what a browser is told.

@@ -63,9 +63,8 @@ pub struct Seen {
 pub fn admin_routes(admin: Arc<Admin>, seen: Seen) -> Router {
     let (access, clock) = (admin.access.clone(), admin.clock.clone());
     let host_name = Arc::clone(&admin.host_name);
-    let api = admin::routes(admin);
     let dashboard = Dashboard {
-        api: api.clone(),
+        api: admin::routes(admin),
         access,
         clock,
         host_name,
@@ -73,7 +72,6 @@ pub fn admin_routes(admin: Arc<Admin>, seen: Seen) -> Router {
         is_tls: seen.is_tls,
     };
     Router::new()
-        .merge(api)
         .merge(dashboard::routes(dashboard))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)

@@ -143,13 +143,12 @@ journal = "all"
 
   /** A push as GitHub signs it. */
   push(commits = 1) {
-    const body = JSON.stringify({
+    const push = JSON.stringify({
       ref: "refs/heads/main",
       before: "6113728f27ae82c7b1a177c8d03f9e96e0adf246",
       after: "59b20b8d5c6ff8d09518454d4dd8b7b30f095ab5",
       repository: { id: 186853002, full_name: "octo-labs/harbor" },
-      // More digits than a float has.
-      installation: { id: 9007199254740993 },
+      installation: { id: "INSTALLATION" },
       pusher: { name: "mona-brandt", email: "mona@example.com" },
       sender: { login: "mona-brandt" },
       created: false,
@@ -158,6 +157,8 @@ journal = "all"
       compare: "https://github.example/compare/6113728f27ae...59b20b8d5c6f",
       commits: Array.from({ length: commits }, (_, n) => ({ id: String(n).padStart(40, "0"), message: `Commit ${n}` })),
     });
+    // More digits than a number of JavaScript has.
+    const body = push.replace('"INSTALLATION"', "9007199254740993");
     return this.deliver("github", body, {
       "x-github-event": "push",
       "x-github-delivery": randomUUID(),

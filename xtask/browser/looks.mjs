@@ -3,7 +3,7 @@
 
 const SCHEMES = ["light", "dark"];
 const WIDTHS = [360, 1920];
-const PAGES = ["/", "/events", "/events/replay", "/runs", "/runs/retry", "/plugins", "/sources", "/operations"];
+const PAGES = ["/", "/events", "/events/replay", "/runs", "/runs/retry", "/plugins", "/sources", "/operations", "/send"];
 
 /** Fills a host with an ordinary day. */
 export async function fill(host) {

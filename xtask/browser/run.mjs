@@ -24,8 +24,20 @@ async function step(title, action) {
 try {
   const guests = [["github-push"], ["misbehave"], ["noop", "roller"]];
   const host = await start("journeys", { plugins: guests });
-  for (const [name, journey] of Object.entries(journeys)) {
-    await step(name, () => journey(browser, host));
+  for (const journey of [
+    journeys.signingIn,
+    journeys.aLiveEvent,
+    journeys.aFailedRun,
+    journeys.replays,
+    journeys.bulkRetry,
+    journeys.pausing,
+    journeys.rollingBack,
+    journeys.pausingASource,
+    journeys.sendingASample,
+    journeys.byKeyboard,
+    journeys.withoutScript,
+  ]) {
+    await step(journey.name, () => journey(browser, host));
   }
   await step("nothing to show", async () => looks.look(browser, await start("nothing"), "nothing"));
   const busy = await start("busy", { plugins: [...guests, ["wants-config"]] });

@@ -1,7 +1,7 @@
 //! `hookbay send`: one sample event, signed and sent as its provider would.
 //!
-//! Whom it is for is [`recipient`]'s to say, what is in it [`sample`]'s. It goes to the public
-//! address like any webhook: the host cannot tell it from a real one.
+//! Whom it is for is [`recipient`]'s to say, what is in it [`delivery`]'s. It goes to the
+//! public address like any webhook: the host cannot tell it from a real one.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -17,11 +17,9 @@ use super::table::{facts, print};
 use super::{CommandError, text};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::ingest::scheme::selector::{Place, Selector};
-use crate::ingest::scheme::sign::{Draft, sign};
+use crate::ingest::{delivery, sample};
 
 pub(super) mod recipient;
-mod sample;
 
 use recipient::{Choice, Recipient};
 
@@ -111,83 +109,24 @@ pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), Co
 
 /// One delivery, signed at `now`.
 fn prepare(recipient: &Recipient, args: &Args, now: Timestamp) -> Result<Delivery, CommandError> {
-    let provider = &recipient.provider;
-    let id = Uuid::new_v4().to_string();
     let own_body = match &args.body {
         Some(file) => Some(std::fs::read(file).map_err(|error| unreadable(file, &error))?),
         None => None,
     };
-    let sample = sample::filled(&provider.name, args.kind.as_deref(), &id, own_body)
+    let sender = delivery::Sender {
+        provider: &recipient.provider,
+        keys: &recipient.keys,
+        url: recipient.url.as_str(),
+        public_url: recipient.public_url.as_deref(),
+    };
+    let signed = delivery::prepare(&sender, args.kind.as_deref(), own_body, now)
         .map_err(CommandError::Failed)?;
-    let mut headers = vec![("content-type".to_owned(), sample.content_type)];
-    headers.extend(sample.headers);
-    let (kind_header, id_header) = (header_of(&provider.kind), header_of(&provider.id));
-    let kind_value = header_part(&provider.kind, &sample.kind);
-    for (name, value) in [(&kind_header, kind_value), (&id_header, id.as_str())] {
-        let is_told = |name: &str| headers.iter().any(|(told, _)| told == name);
-        if let Some(name) = name.as_deref().filter(|name| !is_told(name)) {
-            headers.push((name.to_owned(), value.to_owned()));
-        }
-    }
-    if provider.name == "github" {
-        headers.push((
-            "user-agent".to_owned(),
-            "GitHub-Hookshot/hookbay".to_owned(),
-        ));
-    }
-    let called = recipient.url.to_string();
-    let draft = Draft {
-        method: "POST".to_owned(),
-        url: recipient
-            .public_url
-            .clone()
-            .unwrap_or_else(|| called.clone()),
-        headers,
-        body: sample.body,
-    };
-    let signed_url = draft.url.clone();
-    let signed = match recipient.keys.keys().first() {
-        Some(key) => sign(&provider.proof, key, draft, &id, now)
-            .map_err(|error| CommandError::Failed(format!("{} {error}", provider.name)))?,
-        None => draft,
-    };
-    // What signing added to the address is called too.
-    let added = signed.url.strip_prefix(&signed_url).unwrap_or_default();
-    let is_kind_told =
-        kind_header.is_some() || (!provider.kind.0.is_empty() && args.body.is_none());
     Ok(Delivery {
-        kind: is_kind_told.then_some(sample.kind),
-        id: id_header.map(|_| id),
-        url: format!("{called}{added}")
-            .parse()
-            .unwrap_or(recipient.url.clone()),
+        kind: signed.kind,
+        id: signed.id,
+        url: signed.url.parse().unwrap_or(recipient.url.clone()),
         headers: header_map(signed.headers)?,
         body: signed.body,
-    })
-}
-
-/// As much of a kind as stands in the header that its place begins with: all of it, or its
-/// first segment where the body has more, as in GitHub's `pull_request.opened`.
-fn header_part<'k>(place: &Place, kind: &'k str) -> &'k str {
-    let goes_on = place
-        .0
-        .iter()
-        .any(|places| matches!(places.first(), Some(Selector::Header(_))) && places.len() > 1);
-    match kind.split_once('.') {
-        Some((first, _)) if goes_on => first,
-        Some(_) | None => kind,
-    }
-}
-
-/// The header that a place begins with.
-fn header_of(place: &Place) -> Option<String> {
-    place.selectors().find_map(|selector| match selector {
-        Selector::Header(names) => Some(names.first()),
-        Selector::Query(_)
-        | Selector::Form(_)
-        | Selector::Pointer(_)
-        | Selector::KeyEnding(_)
-        | Selector::KeyOtherThan(_) => None,
     })
 }
 

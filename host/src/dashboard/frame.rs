@@ -81,13 +81,14 @@ pub(super) struct Entry {
 }
 
 /// The menu, in its order.
-pub(super) const MENU: [Entry; 6] = [
+pub(super) const MENU: [Entry; 7] = [
     Entry::new("overview", "Overview", "/"),
     Entry::new("events", "Events", "/events"),
     Entry::new("runs", "Runs", "/runs"),
     Entry::new("plugins", "Plugins", "/plugins"),
     Entry::new("sources", "Sources", "/sources"),
     Entry::new("operations", "Operations", "/operations"),
+    Entry::new("send", "Send a sample", "/send"),
 ];
 
 impl Entry {
@@ -100,20 +101,34 @@ impl Entry {
     }
 }
 
+impl Desk {
+    /// The session that a browser has, and whose token it stands for, if that is good still.
+    pub(super) async fn known(
+        &self,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> (Option<Session>, Result<Option<Caller>, Failure>) {
+        let session = cookie(headers, SESSION_COOKIE);
+        let session = session.and_then(|cookie| self.sessions.read(cookie, now));
+        let caller = match session.as_ref().and_then(|session| session.who.as_ref()) {
+            Some(who) => self.dashboard.access.again(&who.token, &who.mark).await,
+            None => Ok(None),
+        };
+        (
+            session,
+            caller.map_err(|error| Failure::Away(error.to_string())),
+        )
+    }
+}
+
 impl Visit {
     /// The visit that a request is, signed in or not; and whether that could be told.
     pub(super) async fn of(desk: &Arc<Desk>, parts: &Parts) -> (Self, Result<(), Failure>) {
         let now = desk.dashboard.clock.now();
-        let known = cookie(&parts.headers, SESSION_COOKIE);
-        let known = known.and_then(|cookie| desk.sessions.read(cookie, now));
-        let who = known.as_ref().and_then(|session| session.who.as_ref());
-        let caller = match who {
-            Some(who) => desk.dashboard.access.again(&who.token, &who.mark).await,
-            None => Ok(None),
-        };
+        let (known, caller) = desk.known(&parts.headers, now).await;
         let (caller, told) = match caller {
             Ok(caller) => (caller, Ok(())),
-            Err(error) => (None, Err(Failure::Away(error.to_string()))),
+            Err(failure) => (None, Err(failure)),
         };
         let query = parts.uri.query().unwrap_or_default();
         let here = parts.uri.path_and_query();

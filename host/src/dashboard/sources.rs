@@ -81,4 +81,8 @@ impl Source {
     fn events(&self) -> String {
         with_query("/events", &[("source", Some(&self.name))])
     }
+
+    fn send(&self) -> String {
+        with_query("/send", &[("source", Some(&self.name))])
+    }
 }

@@ -15,7 +15,7 @@ provider = "none"
 
 /// What needs which scope: each route that looks, and each that changes something, on
 /// things that are not there.
-const READ: [(&str, &str); 13] = [
+const READ: [(&str, &str); 14] = [
     ("GET", "/metrics"),
     ("GET", "/api/v1/events"),
     ("GET", "/api/v1/events/nonsense"),
@@ -28,9 +28,10 @@ const READ: [(&str, &str); 13] = [
     ("GET", "/api/v1/operations"),
     ("GET", "/api/v1/operations/nonsense"),
     ("GET", "/api/v1/sources"),
+    ("GET", "/api/v1/sources/nobody/samples"),
     ("GET", "/api/v1/stats"),
 ];
-const OPERATE: [(&str, &str); 12] = [
+const OPERATE: [(&str, &str); 13] = [
     ("POST", "/api/v1/events/nonsense/replay"),
     ("POST", "/api/v1/events/replay"),
     ("POST", "/api/v1/runs/nonsense/retry"),
@@ -42,6 +43,7 @@ const OPERATE: [(&str, &str); 12] = [
     ("POST", "/api/v1/plugins/nobody/unpin"),
     ("POST", "/api/v1/plugins/nobody/forget"),
     ("POST", "/api/v1/plugins/rescan"),
+    ("POST", "/api/v1/sources/nobody/samples"),
     ("DELETE", "/api/v1/operations/nonsense"),
 ];
 const ADMIN: [(&str, &str); 4] = [

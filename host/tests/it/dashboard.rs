@@ -14,7 +14,7 @@ kind_pointer = "/kind"
 "#;
 
 /// Every page that needs no id.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "/",
     "/events",
     "/events/replay",
@@ -23,6 +23,7 @@ const PAGES: [&str; 8] = [
     "/plugins",
     "/sources",
     "/operations",
+    "/send",
 ];
 
 /// A browser as far as it matters here: it keeps cookies and finds the form's token.
@@ -176,11 +177,15 @@ async fn whoever_signs_in_sees_every_page_and_nobody_else_is_told_of_it() {
             );
         }
     }
+    // What the API tells of itself is open to whoever is signed in, the API is not.
+    assert_eq!(browser.get("/metrics").await.status, 200);
+    assert_eq!(browser.get("/api/v1/events").await.status, 401);
     // Out again: the cookie that the browser now has is worth nothing.
     let page = browser.get("/").await;
     let answer = browser.submit(&page, "/logout", &[]).await;
     assert_eq!(answer.header("location"), "/login");
     assert_eq!(browser.get("/").await.status, 303);
+    assert_eq!(browser.get("/metrics").await.status, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -356,4 +361,46 @@ async fn files_are_known_by_their_digest() {
         assert_eq!((again.status, again.body.len()), (304, 0), "{file}");
     }
     assert_eq!(browser.get("/assets/..%2Fsecret").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sample_is_signed_and_taken_like_any_webhook() {
+    const GITHUB: &str = r#"
+[sources.github]
+provider = "github"
+secret = "what github signs with"
+"#;
+    let host = Host::start(GITHUB, &["github-push"]).await;
+    let mut browser = Browser::signed_in(&host, TOKEN).await;
+    let page = browser.get("/send?source=github&kind=push").await;
+    assert!(page.text().contains("octo-labs/harbor"), "{}", page.text());
+    let samples = host.items("sources/github/samples").await;
+    let push = samples.iter().find(|sample| sample["kind"] == "push");
+    let body = push.unwrap()["body"].as_str().unwrap();
+    // As a browser writes the ends of lines.
+    let typed = body.replace('\n', "\r\n");
+    let fields = [("source", "github"), ("kind", "push"), ("body", &typed)];
+    let answer = browser.submit(&page, "/send", &fields).await;
+    let event = answer.header("location").strip_prefix("/events/").unwrap();
+    let run = host.finished(event).await;
+    assert_eq!(run["state"], "succeeded", "{run}");
+    assert_eq!(host.get(&format!("events/{event}")).await["kind"], "push");
+
+    // What the host does not take is said as it is.
+    let fields = [("source", "github"), ("kind", "push"), ("body", "{")];
+    let answer = browser.submit(&page, "/send", &fields).await;
+    assert_eq!(answer.header("location"), "/send?source=github&kind=push");
+    let told = browser.get("/send?source=github").await.text();
+    assert!(told.contains("The host answered 400"), "{told}");
+    let fields = [("source", "nobody"), ("body", "{}")];
+    browser.submit(&page, "/send", &fields).await;
+    let told = browser.get("/send").await.text();
+    assert!(told.contains("There is no source `nobody`"), "{told}");
+
+    let text = new_token(&host, "looker", "read").await;
+    let mut looker = Browser::signed_in(&host, &text).await;
+    let page = looker.get("/send?source=github&kind=push").await;
+    let fields = [("source", "github"), ("kind", "push"), ("body", body)];
+    looker.submit(&page, "/send", &fields).await;
+    assert_eq!(host.items("events").await.len(), 1);
 }

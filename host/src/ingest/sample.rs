@@ -1,15 +1,15 @@
-//! The catalogue's samples as bodies to send.
+//! The catalogue's samples as bodies to send: what a provider's first webhooks look like.
 
 use crate::config::provider::{self, Sample};
 
 /// What a sample of a provider is, filled in.
 #[derive(Debug)]
-pub(super) struct Filled {
-    pub(super) kind: String,
-    pub(super) body: Vec<u8>,
-    pub(super) content_type: String,
+pub(crate) struct Filled {
+    pub(crate) kind: String,
+    pub(crate) body: Vec<u8>,
+    pub(crate) content_type: String,
     /// Further headers.
-    pub(super) headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 /// Stands in a sample for the delivery's id.
@@ -22,7 +22,7 @@ const KIND: &str = "{{kind}}";
 ///
 /// # Errors
 /// There is none of this kind; says which there are.
-pub(super) fn filled(
+pub(crate) fn filled(
     provider: &str,
     kind: Option<&str>,
     id: &str,
@@ -70,6 +70,17 @@ pub(super) fn filled(
             .unwrap_or_default(),
         kind,
     })
+}
+
+/// Every sample of a provider, filled in with an id of its own.
+pub(crate) fn all(provider: &str) -> Vec<Filled> {
+    let entry = provider::entry(provider);
+    let samples = entry.map(|entry| entry.samples).unwrap_or_default();
+    let id = || uuid::Uuid::new_v4().to_string();
+    let filled = samples
+        .iter()
+        .filter_map(|sample| filled(provider, Some(&sample.kind), &id(), None).ok());
+    filled.collect()
 }
 
 fn fill(sample: &Sample, kind: &str, id: &str) -> Vec<u8> {

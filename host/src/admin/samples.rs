@@ -1,0 +1,149 @@
+//! `sources/{name}/samples`: what a source's provider would send, and sending it.
+//!
+//! It is signed with the source's own secret, as `hookbay send` does, and handed to the
+//! public address: from there on it is a webhook like any other.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Extension, Path, State};
+use axum::http::{Method, Request};
+use axum::{Json, Router};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tower_service::Service as _;
+
+use crate::ingest::Source;
+use crate::ingest::delivery::{Delivery, Sender, prepare};
+use crate::ingest::sample;
+
+use super::page::{Page, Parameters};
+use super::{Admin, AdminError};
+
+/// As much of an answer as is told; our own have under 200 bytes.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Samples of a source: all are on one page.
+const SAMPLES_MAX: u32 = 1000;
+
+/// What a provider would send.
+#[derive(Serialize)]
+pub(super) struct SampleJson {
+    kind: String,
+    content_type: String,
+    body: String,
+}
+
+/// `POST sources/{name}/samples`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    kind: Option<String>,
+    body: Option<String>,
+}
+
+/// What the public address answered.
+#[derive(Serialize)]
+pub(super) struct SentJson {
+    status: u16,
+    answer: String,
+    event_id: Option<String>,
+}
+
+/// `GET sources/{name}/samples`: with ids that were never used.
+pub(super) async fn list(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+    parameters: Parameters,
+) -> Result<Json<Page<SampleJson>>, AdminError> {
+    parameters.finish()?;
+    let source = named(&admin, &name)?;
+    let samples = sample::all(&source.config.provider.name);
+    let items = samples.into_iter().map(|sample| SampleJson {
+        kind: sample.kind,
+        content_type: sample.content_type,
+        body: String::from_utf8_lossy(&sample.body).into_owned(),
+    });
+    let kind = |sample: &SampleJson| sample.kind.clone();
+    Ok(Page::new(items.collect(), SAMPLES_MAX, kind).json())
+}
+
+/// `POST sources/{name}/samples {"kind"?, "body"?}`: the provider's first sample, if nothing
+/// else is asked for.
+pub(super) async fn send(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    body: Bytes,
+) -> Result<Json<SentJson>, AdminError> {
+    let wanted = match body.is_empty() {
+        true => Wanted {
+            kind: None,
+            body: None,
+        },
+        false => serde_json::from_slice(&body)
+            .map_err(|error| AdminError::Invalid(format!("the body is wrong: {error}")))?,
+    };
+    let source = named(&admin, &name)?;
+    let config = &source.config;
+    let path = format!("/webhooks/{}", config.name);
+    let public_url = format!("{}{path}", config.public_url);
+    let sender = Sender {
+        provider: &config.provider,
+        keys: &config.keys,
+        url: &path,
+        public_url: (!config.public_url.is_empty()).then_some(&public_url),
+    };
+    let own_body = wanted.body.map(String::into_bytes);
+    let delivery = prepare(&sender, wanted.kind.as_deref(), own_body, admin.clock.now());
+    let delivery = delivery.map_err(AdminError::NotNow)?;
+    let request = request(delivery, peer.map(|Extension(peer)| peer))?;
+    deliver(admin.public.clone(), request).await.map(Json)
+}
+
+fn named(admin: &Admin, name: &str) -> Result<Arc<Source>, AdminError> {
+    let mut all = admin.sources.all().into_iter();
+    all.find(|source| source.config.name.as_str() == name)
+        .ok_or_else(|| AdminError::unknown("source", name))
+}
+
+/// It seems to come from where the operator is, for a source that lets in few addresses.
+fn request(
+    delivery: Delivery,
+    peer: Option<ConnectInfo<SocketAddr>>,
+) -> Result<Request<Body>, AdminError> {
+    let mut request = Request::builder().method(Method::POST).uri(&delivery.url);
+    for (name, value) in &delivery.headers {
+        request = request.header(name, value);
+    }
+    let length = delivery.body.len();
+    let request = request
+        .header("content-length", length)
+        .body(Body::from(delivery.body));
+    let mut request =
+        request.map_err(|error| AdminError::NotNow(format!("it cannot be sent: {error}")))?;
+    if let Some(peer) = peer {
+        request.extensions_mut().insert(peer);
+    }
+    Ok(request)
+}
+
+async fn deliver(mut public: Router, request: Request<Body>) -> Result<SentJson, AdminError> {
+    #[derive(Deserialize)]
+    struct Acknowledged {
+        event_id: Option<String>,
+    }
+    let response = match public.call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    let status = response.status().as_u16();
+    let answer = axum::body::to_bytes(response.into_body(), ANSWER_BYTES_MAX).await;
+    let answer = answer.map_err(|error| AdminError::Failed(format!("the answer: {error}")))?;
+    let acknowledged = serde_json::from_slice::<Acknowledged>(&answer).ok();
+    Ok(SentJson {
+        status,
+        answer: String::from_utf8_lossy(&answer).into_owned(),
+        event_id: acknowledged.and_then(|acknowledged| acknowledged.event_id),
+    })
+}
