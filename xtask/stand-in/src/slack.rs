@@ -22,7 +22,10 @@ pub const CHANNEL: &str = "C0STANDIN01";
 /// Longest text, in characters.
 const TEXT_MAX: usize = 40_000;
 /// Messages at once before the rate of one per second counts.
-const BURST: f64 = 5.0;
+const POSTS_AT_ONCE: f64 = 5.0;
+/// Changes per minute: each method has a rate of its own.
+/// <https://docs.slack.dev/apis/web-api/rate-limits>
+const UPDATES_PER_MINUTE: f64 = 50.0;
 
 /// The service.
 #[derive(Debug)]
@@ -30,7 +33,8 @@ pub struct Slack {
     messages: Vec<Message>,
     /// Whether the bot may write to the channel.
     is_member: bool,
-    allowance: Allowance,
+    posts: Allowance,
+    updates: Allowance,
 }
 
 /// A message in the channel.
@@ -62,7 +66,11 @@ impl Slack {
         Self {
             messages: Vec::new(),
             is_member: true,
-            allowance: Allowance::new(BURST, is_limited.then_some(1.0)),
+            posts: Allowance::new(POSTS_AT_ONCE, is_limited.then_some(1.0)),
+            updates: Allowance::new(
+                UPDATES_PER_MINUTE,
+                is_limited.then_some(UPDATES_PER_MINUTE / 60.0),
+            ),
         }
     }
 
@@ -169,7 +177,11 @@ impl Service for Slack {
         if !request.bears(TOKEN) {
             return refuse("invalid_auth");
         }
-        if !self.allowance.take(now) {
+        let allowance = match request.path.as_str() {
+            "/api/chat.update" => &mut self.updates,
+            _ => &mut self.posts,
+        };
+        if !allowance.take(now) {
             return self.refusal(429).with_header("retry-after", "1");
         }
         let content_type = request.header("content-type").unwrap_or_default();

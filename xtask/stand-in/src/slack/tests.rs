@@ -125,5 +125,8 @@ fn too_many_at_once_are_told_when_to_come_again() {
     }
     let (status, answer) = call_at(&mut slack, "chat.postMessage", &body, 60);
     assert_eq!((status, &answer["error"]), (429, &json!("ratelimited")));
+    // Changes are counted apart.
+    let change = message(&json!({ "ts": slack.messages()[0].ts }));
+    assert_eq!(call_at(&mut slack, "chat.update", &change, 60).0, 200);
     assert_eq!(call_at(&mut slack, "chat.postMessage", &body, 61).0, 200);
 }
