@@ -127,10 +127,10 @@ impl TriggerIndex {
     }
 
     /// The plugins that want this event, each once, in order of their ids, with
-    /// the ordering key of the first of its triggers that matches.
+    /// the ordering key of the first of its triggers that matches: without one there,
+    /// the run needs no body to be ordered by.
     pub fn plugins_for(&self, event: &Event) -> Vec<(PluginId, Option<&Pointer>)> {
-        let mut matching: Vec<&Listed> = self.matching(event).collect();
-        matching.sort_unstable_by_key(|listed| (listed.plugin, listed.position));
+        let mut matching = self.in_order(event);
         matching.dedup_by_key(|listed| listed.plugin);
         matching
             .into_iter()
@@ -143,35 +143,33 @@ impl TriggerIndex {
     ///
     /// Reads the body once for each distinct ordering key.
     pub fn runs_for(&self, event: &Event) -> Vec<NewRun> {
-        let mut read: Vec<(&Pointer, Option<OrderKey>)> = Vec::new();
-        let mut order = |pointer| match read.iter().find(|(known, _)| *known == pointer) {
-            Some((_, order)) => *order,
-            None => {
-                let order = order_of(event, pointer);
-                read.push((pointer, order));
-                order
-            }
-        };
-        let plugins = self.plugins_for(event).into_iter();
-        let run = |(plugin, pointer): (PluginId, Option<_>)| NewRun {
-            plugin,
-            order: pointer.and_then(&mut order),
-        };
-        plugins.map(run).collect()
+        let mut orders = Orders::of(event);
+        let matching = self.in_order(event);
+        matching
+            .chunk_by(|one, next| one.plugin == next.plugin)
+            .map(|of_plugin| NewRun {
+                plugin: of_plugin[0].plugin,
+                order: orders.first(of_plugin),
+            })
+            .collect()
     }
 
     /// The run of one plugin, which need not want the event: in its order if it
     /// does, else in none.
     pub fn run_for(&self, event: &Event, plugin: PluginId) -> NewRun {
-        let first = self
-            .matching(event)
-            .filter(|listed| listed.plugin == plugin)
-            .min_by_key(|listed| listed.position);
-        let pointer = first.and_then(|listed| listed.ordering_key.as_ref());
+        let mut matching = self.in_order(event);
+        matching.retain(|listed| listed.plugin == plugin);
         NewRun {
             plugin,
-            order: pointer.and_then(|pointer| order_of(event, pointer)),
+            order: Orders::of(event).first(&matching),
         }
+    }
+
+    /// What matches, by plugin, and for each in the order of its triggers.
+    fn in_order(&self, event: &Event) -> Vec<&Listed> {
+        let mut matching: Vec<&Listed> = self.matching(event).collect();
+        matching.sort_unstable_by_key(|listed| (listed.plugin, listed.position));
+        matching
     }
 
     fn matching(&self, event: &Event) -> impl Iterator<Item = &Listed> {
@@ -184,11 +182,40 @@ impl TriggerIndex {
     }
 }
 
-/// The order that an event's run belongs to; none if the value is missing or null,
-/// or the body is not JSON.
-fn order_of(event: &Event, pointer: &Pointer) -> Option<OrderKey> {
-    let value = json::pick_any(&event.body, pointer).ok()??;
-    Some(OrderKey::of(&value))
+/// The orders that an event's runs belong to, each read once.
+struct Orders<'a> {
+    event: &'a Event,
+    read: Vec<(&'a Pointer, Option<OrderKey>)>,
+}
+
+impl<'a> Orders<'a> {
+    fn of(event: &'a Event) -> Self {
+        let read = Vec::new();
+        Self { event, read }
+    }
+
+    /// That of the first trigger whose value is there; a trigger without ordering key
+    /// that comes before it means none.
+    fn first(&mut self, triggers: &[&'a Listed]) -> Option<OrderKey> {
+        for trigger in triggers {
+            let pointer = trigger.ordering_key.as_ref()?;
+            if let Some(order) = self.at(pointer) {
+                return Some(order);
+            }
+        }
+        None
+    }
+
+    /// None if the value is missing or null, or the body is not JSON.
+    fn at(&mut self, pointer: &'a Pointer) -> Option<OrderKey> {
+        if let Some((_, order)) = self.read.iter().find(|(known, _)| *known == pointer) {
+            return *order;
+        }
+        let value = json::pick_any(&self.event.body, pointer).ok().flatten();
+        let order = value.map(|value| OrderKey::of(&value));
+        self.read.push((pointer, order));
+        order
+    }
 }
 
 #[cfg(test)]
@@ -230,8 +257,8 @@ mod tests {
         }
     }
 
-    /// Plugin 2 orders by `/id`, plugin 1 by its first matching trigger, plugin 3
-    /// not at all; plugin 4 listens elsewhere.
+    /// Plugin 2 orders by `/id`, plugin 1 by the first of its matching triggers whose
+    /// value is there, plugin 3 not at all; plugin 4 listens elsewhere.
     fn index() -> TriggerIndex {
         let mut index = TriggerIndex::default();
         index.insert(PluginId(2), &[of_source("order.*", Some("/id"))]);
@@ -284,11 +311,12 @@ mod tests {
 
     #[test]
     fn runs_have_the_order_of_their_value() {
-        for (body, by_id, by_customer) in [
+        for (body, by_id, by_customer_or_id) in [
             (r#"{"id":"a","customer":7}"#, Some("a"), Some("7")),
             (r#"{"id":true,"customer":1.0}"#, Some("true"), Some("1.0")),
             (r#"{"id":[1, 2],"customer":{ }}"#, Some("[1,2]"), Some("{}")),
-            (r#"{"id":"","customer":null}"#, Some(""), None),
+            (r#"{"id":"","customer":null}"#, Some(""), Some("")),
+            (r#"{"id":"a"}"#, Some("a"), Some("a")),
             (r#"{"customer":"c"}"#, None, Some("c")),
             (r#"["id"]"#, None, None),
             ("id=a", None, None),
@@ -297,7 +325,7 @@ mod tests {
         ] {
             let event = event("order.made", body);
             let order = |value: Option<&str>| value.map(OrderKey::of);
-            let expected = [(1, order(by_customer)), (2, order(by_id)), (3, None)];
+            let expected = [(1, order(by_customer_or_id)), (2, order(by_id)), (3, None)];
             let expected = expected.map(|(plugin, order)| NewRun {
                 plugin: PluginId(plugin),
                 order,

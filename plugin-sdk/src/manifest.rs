@@ -177,7 +177,8 @@ impl Trigger {
 
     /// Runs whose bodies hold the same value at this JSON Pointer (RFC 6901)
     /// execute one at a time, in the order in which their events were stored.
-    /// A body without the value is unordered.
+    /// A body without the value is unordered, unless a later trigger that matches
+    /// finds one in another place.
     pub fn ordered_by(mut self, pointer: impl Into<String>) -> Self {
         self.ordering_key = Some(pointer.into());
         self
