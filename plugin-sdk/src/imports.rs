@@ -1,6 +1,6 @@
 //! The one door to the host: what the modules for authors call.
 //!
-//! In a component these are the contract's imports, and WASI's clock. Natively there is
+//! In a component these are the contract's imports, and WASI's clocks. Natively there is
 //! no host, and the test kit answers, with the same names and signatures.
 
 #[cfg(target_arch = "wasm32")]
@@ -13,7 +13,7 @@ pub(crate) use crate::testing::imports::{clock, config, crypto, events, http, kv
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) mod clock {
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
     // Not `expect`: where authors have a copy of this crate, nothing forbids it.
     #[allow(
@@ -22,5 +22,9 @@ pub(crate) mod clock {
     )]
     pub(crate) fn now() -> SystemTime {
         SystemTime::now()
+    }
+
+    pub(crate) fn sleep(time: Duration) {
+        std::thread::sleep(time);
     }
 }

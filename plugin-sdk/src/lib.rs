@@ -27,8 +27,8 @@
 //!
 //! The pieces, in the order in which a webhook meets them: [`Manifest`] says which
 //! events the plugin wants, [`Plugin::handle`] gets an [`Event`] and a [`Run`],
-//! asks the host through [`config`], [`kv`], [`http`], [`crypto`], [`events`] and
-//! [`log`], and answers with a [`Success`] or a [`Failure`]. What a plugin needs from
+//! asks the host through [`config`], [`kv`], [`http`], [`crypto`], [`events`], [`clock`]
+//! and [`log`], and answers with a [`Success`] or a [`Failure`]. What a plugin needs from
 //! the operator, endpoints, secrets and configuration, it names in its manifest; texts
 //! that the operator writes are [`template`]s. The contract itself is in `wit/`;
 //! `component` converts between it and the types here.
@@ -38,6 +38,7 @@
 
 #[doc(hidden)]
 pub mod bindings;
+pub mod clock;
 mod component;
 pub mod config;
 pub mod crypto;

@@ -199,8 +199,9 @@ impl Host {
         self
     }
 
-    /// Sets the host's clock, which dates in `Retry-After` are compared with, to
-    /// milliseconds since 1970. Without it, it shows when [`event`](fn@event) was received.
+    /// Sets the host's clock to milliseconds since 1970. Without it, it shows when
+    /// [`event`](fn@event) was received. It stands still, but for a plugin that
+    /// [sleeps](crate::clock::sleep).
     #[must_use]
     pub fn with_now_ms(mut self, now_ms: u64) -> Self {
         self.now_ms = now_ms;
@@ -245,6 +246,13 @@ impl Host {
         let answers: VecDeque<_> = answers.into_iter().collect();
         let answers = Answers::Listed(Rc::new(RefCell::new(answers)));
         self.routes.add(endpoint, method, path, answers);
+    }
+
+    /// Answers every request to an endpoint, whatever its method and path, as a service
+    /// of the test's own would. [`Host::on`] and [`Host::answer`] still count after it.
+    pub fn serve(&mut self, endpoint: &str, answer: impl FnMut(&Request) -> Answer + 'static) {
+        let answers = Answers::Asked(Rc::new(RefCell::new(answer)));
+        self.routes.add_all(endpoint, answers);
     }
 
     /// Makes the first attempt of a run for this event.

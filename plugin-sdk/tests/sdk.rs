@@ -1,10 +1,13 @@
 //! What authors rely on, each through a plugin of a few lines on the fake host.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use hookbay_plugin::{
     ConfigWant, EndpointWant, Event, Failure, Header, Manifest, Origin, Plugin, Run, SecretWant,
-    Success, Trigger, config, kv, log, manifest, testing,
+    Success, Trigger, clock, config, kv, log, manifest, testing,
 };
 use serde::{Deserialize, Serialize};
 
@@ -284,6 +287,25 @@ fn each_request_of_a_run_has_a_uuid_of_its_own() {
     assert_eq!(run.uuid("page"), "98ab09bf-a643-80cd-8428-1e03ef7f5b85");
     assert_eq!(run.uuid("page"), testing::run(2).uuid("page"));
     assert_ne!(run.uuid("page"), run.uuid("line"));
+}
+
+#[test]
+fn the_clock_moves_only_while_the_plugin_sleeps() {
+    fn since_1970() -> Duration {
+        let since = clock::now().duration_since(UNIX_EPOCH);
+        since.expect("the clock shows a time after 1970")
+    }
+    let mut host = testing::Host::new().with_now_ms(5_000);
+    attempt!(host, |_, _| {
+        assert_eq!(since_1970(), Duration::from_secs(5));
+        clock::sleep(Duration::from_millis(1_500));
+        assert_eq!(since_1970(), Duration::from_millis(6_500));
+        ok()
+    });
+    attempt!(host, |_, _| {
+        assert_eq!(since_1970(), Duration::from_millis(6_500));
+        ok()
+    });
 }
 
 #[test]

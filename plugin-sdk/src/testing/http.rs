@@ -155,8 +155,8 @@ pub(super) struct Routes(Vec<Route>);
 #[derive(Debug)]
 struct Route {
     endpoint: String,
-    method: String,
-    path: String,
+    /// Method and path; none takes every request to the endpoint.
+    only: Option<(String, String)>,
     answers: Answers,
 }
 
@@ -176,8 +176,15 @@ impl Routes {
     pub(super) fn add(&mut self, endpoint: &str, method: &str, path: &str, answers: Answers) {
         self.0.push(Route {
             endpoint: endpoint.to_owned(),
-            method: method.to_owned(),
-            path: path.to_owned(),
+            only: Some((method.to_owned(), path.to_owned())),
+            answers,
+        });
+    }
+
+    pub(super) fn add_all(&mut self, endpoint: &str, answers: Answers) {
+        self.0.push(Route {
+            endpoint: endpoint.to_owned(),
+            only: None,
             answers,
         });
     }
@@ -207,13 +214,12 @@ impl Routes {
                 true => " (each answer was given once)",
                 false => "",
             };
-            let Route {
-                endpoint,
-                method,
-                path,
-                ..
-            } = route;
-            text.push_str(&format!("  {method} {endpoint} {path}{note}\n"));
+            let endpoint = &route.endpoint;
+            let line = match &route.only {
+                Some((method, path)) => format!("{method} {endpoint} {path}"),
+                None => format!("everything to {endpoint}"),
+            };
+            text.push_str(&format!("  {line}{note}\n"));
         }
         text.push_str(&format!(
             "add `host.on({endpoint:?}, {method:?}, {path:?}, |request| …)`"
@@ -225,11 +231,17 @@ impl Routes {
 impl Route {
     /// A route without a query takes any.
     fn fits(&self, request: &Request) -> bool {
-        let path = match self.path.contains('?') {
-            true => request.path.as_str(),
-            false => request.path.split('?').next().unwrap_or_default(),
+        let is_asked = match &self.only {
+            None => true,
+            Some((method, path)) => {
+                let asked = match path.contains('?') {
+                    true => request.path.as_str(),
+                    false => request.path.split('?').next().unwrap_or_default(),
+                };
+                *method == request.method && path == asked
+            }
         };
-        self.endpoint == request.endpoint && self.method == request.method && self.path == path
+        self.endpoint == request.endpoint && is_asked
     }
 }
 

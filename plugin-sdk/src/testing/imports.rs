@@ -88,4 +88,9 @@ pub(crate) mod clock {
         let now_ms = with_sandbox("the clock", |sandbox| sandbox.host.now_ms);
         SystemTime::UNIX_EPOCH + Duration::from_millis(now_ms)
     }
+
+    pub(crate) fn sleep(time: Duration) {
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        with_sandbox("clock::sleep", |sandbox| sandbox.host.now_ms += ms);
+    }
 }

@@ -17,6 +17,7 @@ macro_rules! sdk {
 /// What the SDK's folder holds beside its manifest.
 pub(super) const SDK: &[(&str, &str)] = sdk![
     "src/bindings.rs",
+    "src/clock.rs",
     "src/component.rs",
     "src/config.rs",
     "src/crypto.rs",
