@@ -79,11 +79,12 @@ impl Kind {
                 "body failed validation: {place} is not valid, instead was `{value}`."
             ));
         }
-        match value["name"].as_str() {
-            Some(option) if option.contains(',') => Err(format!(
+        match (value["name"].as_str(), value["start"].as_str()) {
+            (Some(option), _) if option.contains(',') => Err(format!(
                 "Invalid select option, commas not allowed: {option}"
             )),
-            _ => Ok(value.clone()),
+            (_, Some(start)) => Ok(json!({ "start": as_kept(start), "end": null })),
+            (_, None) => Ok(whole(value)),
         }
     }
 
@@ -93,6 +94,22 @@ impl Kind {
             Self::Title | Self::RichText => json!([]),
             Self::Number | Self::Select | Self::Date | Self::Url => Value::Null,
         }
+    }
+}
+
+/// A time as Notion gives it back: it keeps no seconds. A day stays one.
+fn as_kept(start: &str) -> String {
+    match start.get(..16) {
+        Some(minute) => format!("{minute}:00.000+00:00"),
+        None => start.to_owned(),
+    }
+}
+
+/// A number as JavaScript writes it: 119, not 119.0.
+fn whole(value: &Value) -> Value {
+    match value.as_f64() {
+        Some(number) if number.fract() == 0.0 && number.abs() < 1e15 => json!(number as i64),
+        _ => value.clone(),
     }
 }
 

@@ -43,6 +43,8 @@ fn a_page(id: &str) -> Value {
             "Name": { "title": [{ "text": { "content": "Invoice" } }] },
             "Stripe ID": { "rich_text": [{ "text": { "content": id } }] },
             "Amount": { "number": 10.99 },
+            "Due": { "date": { "start": "2026-03-16" } },
+            "Updated": { "date": { "start": "2026-03-02T08:14:52Z" } },
         },
     })
 }
@@ -60,6 +62,9 @@ fn a_page_is_made_found_read_and_changed() {
     assert_eq!((status, &made["object"]), (200, &json!("page")), "{made}");
     assert_eq!(made["properties"]["Amount"]["number"], 10.99);
     assert_eq!(made["properties"]["Status"]["select"], Value::Null);
+    let start = |name: &str| made["properties"][name]["date"]["start"].clone();
+    assert_eq!(start("Due"), "2026-03-16");
+    assert_eq!(start("Updated"), "2026-03-02T08:14:00.000+00:00");
 
     let (_, found) = ask(notion, 0, "POST", QUERY, by_id("in_1"));
     assert_eq!(found["results"][0]["id"], made["id"], "{found}");
