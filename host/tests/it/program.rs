@@ -163,6 +163,18 @@ impl Program {
             .await
     }
 
+    /// The same with headers.
+    pub(crate) async fn send_with(
+        &self,
+        source: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let url = format!("http://{}/webhooks/{source}", self.public);
+        let body = body.to_owned();
+        self.client.ask(Method::POST, &url, headers, body).await
+    }
+
     /// Sends bytes as they are.
     pub(crate) async fn send_bytes(&self, source: &str, body: Vec<u8>) -> Answer {
         let url = format!("http://{}/webhooks/{source}", self.public);
