@@ -26,6 +26,8 @@ const READY_WITHIN: Duration = Duration::from_secs(120);
 pub(crate) struct Announcement {
     /// Where the host listens.
     pub(crate) addresses: Addresses,
+    /// Where the stand-in for outside services is.
+    pub(crate) stand_in: Option<SocketAddr>,
     /// The host's binary.
     pub(crate) host: PathBuf,
     /// The host's configuration file.
@@ -46,6 +48,9 @@ impl Announcement {
             .arg("--public")
             .arg(self.addresses.public.to_string());
         command.arg("--admin").arg(self.addresses.admin.to_string());
+        if let Some(stand_in) = self.stand_in {
+            command.arg("--stand-in").arg(stand_in.to_string());
+        }
         command.arg("--host").arg(&self.host);
         command.arg("--config").arg(&self.config);
         command.arg("--process").arg(host_process.to_string());
@@ -79,6 +84,15 @@ impl Announcement {
              Plugins run from {}; `cargo xtask plugins` builds them. Ctrl-C stops.\n",
             short(&self.config.with_file_name("plugins.d")),
         );
+        if let Some(stand_in) = self.stand_in {
+            println!(
+                "What plugins write to Notion and others goes to a stand-in: look at\n\
+                 http://{stand_in} and here, after\n\
+                 \n\
+                 \x20 {hookbay} send stripe invoice.paid\n\
+                 \x20 {hookbay} send generic order.paid\n"
+            );
+        }
     }
 }
 
@@ -90,6 +104,10 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
             public: arguments.required("--public")?.parse()?,
             admin: arguments.required("--admin")?.parse()?,
         },
+        stand_in: arguments
+            .value("--stand-in")?
+            .map(|address| address.parse())
+            .transpose()?,
         host: arguments.required("--host")?.into(),
         config: arguments.required("--config")?.into(),
     };

@@ -9,6 +9,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::stand_in;
+
 /// The host's two addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Addresses {
@@ -27,9 +29,7 @@ impl Addresses {
 
     /// Reads the top-level `listen` and `admin_listen` lines; another form of writing them
     /// counts as the default.
-    pub(crate) fn read(file: &Path) -> Result<Self> {
-        let text =
-            fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    pub(crate) fn read(text: &str) -> Self {
         let top_level = text
             .lines()
             .take_while(|line| !line.trim_start().starts_with('['));
@@ -47,7 +47,7 @@ impl Addresses {
                 _ => {}
             }
         }
-        Ok(found)
+        found
     }
 }
 
@@ -94,6 +94,7 @@ pub(crate) fn random_secret() -> Result<String> {
 /// The configuration that `serve` writes on first use.
 pub(crate) fn development() -> Result<String> {
     let github = random_secret()?;
+    let stripe = format!("whsec_{}", random_secret()?);
     let generic = random_secret()?;
     let mut text = String::from(
         "# Written by `cargo xtask serve` on first use, and yours from then on: it is never\n\
@@ -101,8 +102,11 @@ pub(crate) fn development() -> Result<String> {
     );
     text.push_str(&top_level(Addresses::DEFAULT, &Database::sqlite()));
     text.push_str(&source("github", "github", &github));
+    text.push_str(&source("stripe", "stripe", &stripe));
     text.push_str(&source("generic", "generic", &generic));
     text.push_str("kind_header = \"x-event-type\"\nid_header = \"x-delivery-id\"\n");
+    // 64 hexadecimal digits are base64 of 48 bytes too.
+    text.push_str(&stand_in::grants(&random_secret()?));
     Ok(text)
 }
 
@@ -151,10 +155,7 @@ mod tests {
     use super::*;
 
     fn check_addresses(text: &str, public: &str, admin: &str) {
-        let file = std::env::temp_dir().join(format!("xtask-config-{}.toml", std::process::id()));
-        fs::write(&file, text).expect("the temporary directory is writable");
-        let found = Addresses::read(&file).expect("the file was just written");
-        fs::remove_file(&file).expect("the file was just written");
+        let found = Addresses::read(text);
         assert_eq!(found.public.to_string(), public, "{text}");
         assert_eq!(found.admin.to_string(), admin, "{text}");
     }
@@ -167,6 +168,14 @@ mod tests {
         let text = throw_away(Addresses::DEFAULT, &database, "secret");
         assert!(text.contains("database = \"postgres://u:p@127.0.0.1:5/d\"\n"));
         assert!(text.contains("pooler = true\nlease = \"1s\"\n\n[sources.github]"));
+    }
+
+    #[test]
+    fn a_new_configuration_asks_for_the_stand_in() {
+        let text = development().expect("there is randomness");
+        assert!(text.contains("[sources.stripe]\nprovider = \"stripe\"\nsecret = \"whsec_"));
+        assert!(text.contains("[plugins.stripe-invoice-notion]\nhttp.notion"));
+        assert!(text.contains(&format!("origin = \"http://{}\"", stand_in::ADDRESS)));
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod oracles;
 mod postgres;
 mod sender;
 mod serve;
+mod stand_in;
 mod test;
 mod workspace;
 
@@ -47,6 +48,8 @@ cargo xtask <command>
                                         sign, and we what they sign
   test --browser                        drive the dashboard in headless Chromium, which is
                                         installed where that is safe; needs Node.js with npm
+  stand-in [--listen ADDR]              stand in for Notion and the other services that plugins
+                                        call; `serve` starts it where dev/ names it
   plugins [--test-guests]               build every plugin to target/plugins/<name>.wasm
   bench [ingest|end-to-end|plugin|all] [--requests N]
   bench store [--sqlite|--postgres] [--quick]
@@ -90,6 +93,7 @@ fn run(command: &str, arguments: Arguments) -> Result<()> {
         "fuzz" => fuzz::run(arguments),
         "load" => load::run(arguments),
         "verify-acked" => acked::run(arguments),
+        stand_in::COMMAND => stand_in::run(arguments),
         announce::COMMAND => announce::run(arguments),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");

@@ -4,8 +4,10 @@
 //! The host takes this process's place, so that Ctrl-C, SIGTERM and the exit status are the
 //! host's own; what to do next is printed by [`crate::announce`] once the host is ready. The
 //! host inherits the cluster's lifeline as its standard input, which it does not read: the
-//! cluster stops after it, however it ends.
+//! cluster stops after it, however it ends. So does the stand-in for the services that plugins
+//! call, which sees that its parent has gone.
 
+use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -17,6 +19,7 @@ use crate::arguments::{Arguments, Usage};
 use crate::config::{self, Addresses};
 use crate::guests;
 use crate::postgres::{Cluster, Durability};
+use crate::stand_in;
 use crate::workspace::{Profile, Workspace};
 
 /// The database on a throw-away cluster.
@@ -44,12 +47,16 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
 
     let config = workspace.root.join("dev/hookbay.toml");
     prepare(&workspace, &config)?;
+    let text =
+        fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
+    let addresses = addresses(&text, &extra)?;
+    let cluster = is_on_postgres.then(start_cluster).transpose()?;
     let announcement = Announcement {
-        addresses: addresses(&config, &extra)?,
+        addresses,
+        stand_in: stand_in::start(&own_program, &text)?,
         host: workspace.binary(profile, "hookbay"),
         config,
     };
-    let cluster = is_on_postgres.then(start_cluster).transpose()?;
     announcement.start(&own_program)?;
     become_host(&announcement, &extra, cluster)
 }
@@ -78,8 +85,8 @@ fn prepare(workspace: &Workspace, config: &Path) -> Result<()> {
 }
 
 /// The configuration's addresses, unless the words for the host say otherwise.
-fn addresses(config: &Path, extra: &[String]) -> Result<Addresses> {
-    let mut found = Addresses::read(config)?;
+fn addresses(config: &str, extra: &[String]) -> Result<Addresses> {
+    let mut found = Addresses::read(config);
     let mut words = Arguments::new(extra.iter().cloned());
     for (name, address) in [
         ("--listen", &mut found.public),

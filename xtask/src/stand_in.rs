@@ -1,0 +1,90 @@
+//! The stand-in for the services that plugins call, beside the host that `serve` becomes; the
+//! command `stand-in` runs it alone.
+//!
+//! A configuration asks for it by naming its address. Each plugin's grants for it are in
+//! [`grants`]; what it stands in for is the crate's business.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::{CommandExt, parent_id};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use hookbay_stand_in::{Options, StandIn, notion};
+
+use crate::arguments::Arguments;
+
+/// The command's name.
+pub(crate) const COMMAND: &str = "stand-in";
+
+/// Where it is unless it is told otherwise: next to the host's own two.
+pub(crate) const ADDRESS: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8082);
+
+/// Ends with the host, but not with the terminal's Ctrl-C, for which the host takes its time.
+const WITH_PARENT: &str = "--with-parent";
+
+/// `cargo xtask stand-in`: runs it until it is stopped.
+pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
+    let is_with_parent = arguments.flag(WITH_PARENT);
+    let listen = arguments.number("--listen", ADDRESS)?;
+    arguments.finish_without_extra()?;
+    let parent = parent_id();
+    let stand_in = StandIn::start(Options::lifelike(listen))
+        .with_context(|| format!("cannot listen on {listen}"))?;
+    if !is_with_parent {
+        println!("The stand-in is at {}. Ctrl-C stops.", stand_in.origin());
+    }
+    while !is_with_parent || parent_id() == parent {
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    Ok(())
+}
+
+/// Starts it beside the host that this process is about to become, if its configuration asks
+/// for it; where it is.
+pub(crate) fn start(own_program: &Path, config: &str) -> Result<Option<SocketAddr>> {
+    if !config.contains(&origin()) {
+        return Ok(None);
+    }
+    if TcpListener::bind(ADDRESS).is_err() {
+        println!("{ADDRESS} is taken: the stand-in for Notion and others is not started.");
+        return Ok(None);
+    }
+    Command::new(own_program)
+        .arg(COMMAND)
+        .arg(WITH_PARENT)
+        .stdin(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .context("cannot start the stand-in")?;
+    Ok(Some(ADDRESS))
+}
+
+/// The tables of a new configuration that let plugins use the stand-in. `signing_key` is base64.
+pub(crate) fn grants(signing_key: &str) -> String {
+    let (origin, token, database) = (origin(), notion::TOKEN, notion::DATABASE);
+    format!(
+        "\n\
+         # These plugins write to a stand-in for Notion and others, which `cargo xtask serve`\n\
+         # starts and shows at {origin} for as long as this file names that address.\n\
+         # For the real Notion: origin = \"https://api.notion.com\" without `private`, the token\n\
+         # of an integration, and the id in the address of a database that is shared with it.\n\
+         \n\
+         [plugins.stripe-invoice-notion]\n\
+         http.notion = {{ origin = \"{origin}\", secrets = [\"NOTION_TOKEN\"], private = true }}\n\
+         secrets.NOTION_TOKEN = \"{token}\"\n\
+         config.database_id = \"{database}\"\n\
+         \n\
+         [plugins.forward]\n\
+         triggers = [{{ source = \"generic\", kind = \"**\" }}]\n\
+         http.target = {{ origin = \"{origin}\", private = true }}\n\
+         secrets.FORWARD_SECRET = \"whsec_{signing_key}\"\n\
+         config.path = \"/sink/orders\"\n"
+    )
+}
+
+fn origin() -> String {
+    format!("http://{ADDRESS}")
+}
