@@ -86,10 +86,11 @@ impl Announcement {
         );
         if let Some(stand_in) = self.stand_in {
             println!(
-                "What plugins write to Notion and others goes to a stand-in: look at\n\
+                "What plugins write to Notion, Slack and others goes to a stand-in: look at\n\
                  http://{stand_in} and here, after\n\
                  \n\
                  \x20 {hookbay} send stripe invoice.paid\n\
+                 \x20 {hookbay} send github pull_request\n\
                  \x20 {hookbay} send generic order.paid\n"
             );
         }

@@ -174,7 +174,10 @@ mod tests {
     fn a_new_configuration_asks_for_the_stand_in() {
         let text = development().expect("there is randomness");
         assert!(text.contains("[sources.stripe]\nprovider = \"stripe\"\nsecret = \"whsec_"));
-        assert!(text.contains("[plugins.stripe-invoice-notion]\nhttp.notion"));
+        assert!(
+            text.contains("\n[plugins.stripe-invoice-notion]\nhttp.notion = { origin = \"http://")
+        );
+        assert!(text.contains("\n[plugins.email]\nhttp.mail"));
         assert!(text.contains(&format!("origin = \"http://{}\"", stand_in::ADDRESS)));
     }
 

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use hookbay_stand_in::{Options, StandIn, notion};
+use hookbay_stand_in::{Options, StandIn, discord, mail, notion, slack};
 
 use crate::arguments::Arguments;
 
@@ -62,26 +62,61 @@ pub(crate) fn start(own_program: &Path, config: &str) -> Result<Option<SocketAdd
     Ok(Some(ADDRESS))
 }
 
+/// What a new configuration says above the plugins' tables.
+const NOTE: &str = "
+# These plugins write to a stand-in for Notion, Slack and others, which `cargo xtask serve`
+# starts for as long as this file names its address. For the real ones: their origin, as in
+# `https://api.notion.com`, without `private`, a token of yours, and your database or channel.
+";
+
 /// The tables of a new configuration that let plugins use the stand-in. `signing_key` is base64.
 pub(crate) fn grants(signing_key: &str) -> String {
-    let (origin, token, database) = (origin(), notion::TOKEN, notion::DATABASE);
-    format!(
-        "\n\
-         # These plugins write to a stand-in for Notion and others, which `cargo xtask serve`\n\
-         # starts and shows at {origin} for as long as this file names that address.\n\
-         # For the real Notion: origin = \"https://api.notion.com\" without `private`, the token\n\
-         # of an integration, and the id in the address of a database that is shared with it.\n\
-         \n\
-         [plugins.stripe-invoice-notion]\n\
-         http.notion = {{ origin = \"{origin}\", secrets = [\"NOTION_TOKEN\"], private = true }}\n\
-         secrets.NOTION_TOKEN = \"{token}\"\n\
-         config.database_id = \"{database}\"\n\
-         \n\
-         [plugins.forward]\n\
-         triggers = [{{ source = \"generic\", kind = \"**\" }}]\n\
-         http.target = {{ origin = \"{origin}\", private = true }}\n\
+    let database = format!("config.database_id = \"{}\"\n", notion::DATABASE);
+    let in_slack = format!("config.channel = \"{}\"\n", slack::CHANNEL);
+    let in_discord = format!(
+        "triggers = [{{ source = \"generic\", kind = \"order.*\" }}]\n\
+         config.channel_id = \"{}\"\n",
+        discord::CHANNEL
+    );
+    let by_mail = "triggers = [{ source = \"generic\", kind = \"order.*\" }]\n\
+                   config.from = \"Hookbay <hookbay@example.com>\"\n\
+                   config.to = \"you@example.com\"\n";
+    let relayed = format!(
+        "triggers = [{{ source = \"generic\", kind = \"**\" }}]\n\
+         http.target = {{ origin = \"{}\", private = true }}\n\
          secrets.FORWARD_SECRET = \"whsec_{signing_key}\"\n\
-         config.path = \"/sink/orders\"\n"
+         config.path = \"/sink/orders\"\n",
+        origin()
+    );
+    let slack_token = ("slack", "SLACK_TOKEN", slack::TOKEN);
+    [
+        NOTE.to_owned(),
+        table(
+            "stripe-invoice-notion",
+            ("notion", "NOTION_TOKEN", notion::TOKEN),
+            &database,
+        ),
+        table("stripe-checkout", slack_token, &in_slack),
+        table("github-to-slack", slack_token, &in_slack),
+        table(
+            "discord-notify",
+            ("discord", "DISCORD_TOKEN", discord::TOKEN),
+            &in_discord,
+        ),
+        table("email", ("mail", "MAIL_TOKEN", mail::TOKEN), by_mail),
+        format!("\n[plugins.forward]\n{relayed}"),
+    ]
+    .concat()
+}
+
+/// A plugin's table: an endpoint with its secret and that one's value, and what else it needs.
+fn table(plugin: &str, (endpoint, secret, value): (&str, &str, &str), more: &str) -> String {
+    let origin = origin();
+    format!(
+        "\n[plugins.{plugin}]\n\
+         http.{endpoint} = {{ origin = \"{origin}\", secrets = [\"{secret}\"], private = true }}\n\
+         secrets.{secret} = \"{value}\"\n\
+         {more}"
     )
 }
 
