@@ -14,12 +14,13 @@ use axum::http::{Response, StatusCode, header};
 use axum::middleware;
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, watch};
 
 use crate::clock::{Clock, Timestamp};
+use crate::config::Config;
 use crate::dispatch::{ControlError, Controls, SharedBoard, Shelf, Wakeup};
 use crate::http::Problem;
-use crate::ingest::Sources;
+use crate::ingest::{Release, Sources};
 use crate::metrics::{Depth, Metrics};
 use crate::plugin::Rescan;
 use crate::store::{Store, StoreError};
@@ -34,6 +35,7 @@ mod journals;
 mod operations;
 mod page;
 mod plugins;
+pub(crate) mod quarantine;
 mod runs;
 mod samples;
 mod sources;
@@ -45,6 +47,8 @@ pub use access::Access;
 pub(crate) use access::Caller;
 pub(crate) use backup::SHA256_HEADER as BACKUP_SHA256;
 pub use stream::Streams;
+
+use quarantine::ReasonJson;
 
 /// What the admin API answers with.
 pub struct Admin {
@@ -62,6 +66,10 @@ pub struct Admin {
     pub registry_changed: Arc<Notify>,
     /// Rung when an operation has begun.
     pub operation_begun: Arc<Notify>,
+    /// What becomes of refused requests.
+    pub release: Release,
+    /// What is in force.
+    pub config: watch::Receiver<Arc<Config>>,
     /// Asks for a scan of the plugins directory.
     pub rescan: Rescan,
     /// Asks plugins for other versions, or to be gone.
@@ -88,13 +96,15 @@ pub struct Admin {
 
 /// Why a request of an operator is not answered as asked.
 #[derive(Debug, thiserror::Error)]
-enum AdminError {
+pub(crate) enum AdminError {
     #[error("there is no {what} `{id}`")]
     Unknown { what: &'static str, id: String },
     #[error("{0}")]
     Invalid(String),
     #[error("{0}")]
     NotNow(String),
+    #[error("it is refused still: {}{}", .0.message, hint(.0))]
+    Refused(ReasonJson),
     #[error("{0}")]
     TooMany(String),
     #[error("{0}")]
@@ -155,7 +165,10 @@ pub(crate) fn routes(admin: Arc<Admin>) -> Router {
         .route("/audit", reveals(get(audit::list)))
         .route("/backup", administers("backup", post(backup::make)));
     Routes::new()
-        .nest("/api/v1", plugin_routes(source_routes(api)))
+        .nest(
+            "/api/v1",
+            plugin_routes(source_routes(quarantine_routes(api))),
+        )
         .route("/metrics", reads(get(metrics)))
         .into_router()
         .layer(middleware::from_fn_with_state(
@@ -163,6 +176,21 @@ pub(crate) fn routes(admin: Arc<Admin>) -> Router {
             access::authenticate,
         ))
         .with_state(admin)
+}
+
+fn quarantine_routes(routes: Routes<Arc<Admin>>) -> Routes<Arc<Admin>> {
+    routes
+        .route("/quarantine", reads(get(quarantine::list)))
+        .route(
+            "/quarantine/release",
+            operates("quarantine.release", post(quarantine::release_all)),
+        )
+        .route("/quarantine/{id}", reads(get(quarantine::show)))
+        .route("/quarantine/{id}/body", reads(get(quarantine::body)))
+        .route(
+            "/quarantine/{id}/release",
+            operates("quarantine.release", post(quarantine::release)),
+        )
 }
 
 fn source_routes(routes: Routes<Arc<Admin>>) -> Routes<Arc<Admin>> {
@@ -180,6 +208,10 @@ fn source_routes(routes: Routes<Arc<Admin>>) -> Routes<Arc<Admin>> {
         .route(
             "/sources/{name}/samples",
             operates("sources.sample", post(samples::send)),
+        )
+        .route(
+            "/sources/{name}/secrets/forget",
+            administers("sources.forget_secret", post(sources::forget_secret)),
         )
 }
 
@@ -242,6 +274,12 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Result<Response<Body>, Admi
     Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
 }
 
+/// The hint as the end of a sentence.
+fn hint(reason: &ReasonJson) -> String {
+    let hint = reason.hint.as_ref();
+    hint.map_or_else(String::new, |hint| format!("; {hint}"))
+}
+
 impl From<ControlError> for AdminError {
     fn from(error: ControlError) -> Self {
         match error {
@@ -270,10 +308,18 @@ impl IntoResponse for AdminError {
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "bad request"),
             Self::NotNow(_) => (StatusCode::CONFLICT, "not possible now"),
             Self::TooMany(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many"),
+            Self::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "refused still"),
             Self::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
             Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         };
         let problem = Problem::new(status, title);
+        if let Self::Refused(reason) = &self {
+            let reason = serde_json::json!({ "reason": reason });
+            return problem
+                .detail(self.to_string())
+                .with(reason)
+                .into_response();
+        }
         if let Self::Failed(error) = &self {
             tracing::error!(%error, "the admin API cannot do what it was asked");
         }

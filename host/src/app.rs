@@ -6,28 +6,26 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio_util::sync::CancellationToken;
 
-use crate::admin::{Access, Admin, Streams};
 use crate::clock::Clock;
-use crate::config::{Config, Secret};
+use crate::config::Config;
 use crate::dispatch::upkeep::Heartbeat;
 use crate::dispatch::{
     Alerts, Controls, Dispatcher, LeaseHolds, Operations, Policy, Presence, Retention, SharedBoard,
     Shelf, Wakeup, neighbours, upkeep,
 };
-use crate::http::{Public, Seen, admin_routes, headers, public_routes, serve};
-use crate::ingest::{Batcher, BatcherTask, Budget, Door, Sources, pauses};
+use crate::ingest::{BatcherTask, Fetch, Fetched, Hints, QuarantineTask, Sources, learnt, pauses};
 use crate::metrics::Metrics;
 use crate::plugin::egress::Network;
 use crate::plugin::{Directory, EngineError, PluginHost, Rescan};
 use crate::store::{Settings, Store, StoreError};
 
+mod addresses;
 mod certificates;
 mod data_dir;
+mod outside;
 pub(crate) mod permissions;
 mod reload;
 mod stage;
@@ -35,12 +33,10 @@ pub(crate) mod verifiers;
 
 use certificates::Certificates;
 use data_dir::DataDir;
+use outside::Outside;
 use reload::Reload;
 use stage::Stage;
-use verifiers::ActiveVerifiers;
 
-/// Memory for bodies that are being received or wait for their commit.
-const BODIES_BYTES: u64 = 512 << 20;
 /// What a scan may find before it waits for us.
 const FOUND: usize = 16;
 
@@ -80,6 +76,7 @@ pub struct App {
     reload: Arc<Notify>,
     addresses: Stage,
     batcher: BatcherTask,
+    quarantine: QuarantineTask,
     dispatch: Stage,
     upkeep: Stage,
     presence: Stage,
@@ -96,6 +93,22 @@ impl App {
         config: Config,
         listeners: Listeners,
         clock: Clock,
+    ) -> Result<Self, StartError> {
+        let network = Network::system();
+        let fetch = Arc::new(Outside(network.clone()));
+        Self::start_fetching(config, listeners, clock, network, fetch).await
+    }
+
+    /// The same with something else for what the door fetches from the internet.
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub async fn start_fetching(
+        config: Config,
+        listeners: Listeners,
+        clock: Clock,
+        network: Network,
+        fetch: Arc<dyn Fetch>,
     ) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let store = Store::open(&Settings::of(&config), clock).await?;
@@ -126,13 +139,16 @@ impl App {
             board: SharedBoard::default(),
             wakeup: Arc::default(),
             metrics: Arc::new(Metrics::new()),
-            network: Network::system(),
+            network,
+            hints: Arc::default(),
+            fetched: Arc::new(Fetched::new(fetch, clock.clone())),
             clock,
             host_name: host_name().into(),
             registry_changed: Arc::default(),
             operation_begun: Arc::default(),
         };
         pauses::read(&shared.store, &shared.sources).await?;
+        learnt::read(&shared.store, &shared.sources).await?;
         let (presence, plugins) = shared.start_presence().await?;
         for open in permissions::too_open(&config) {
             tracing::warn!("{open}");
@@ -146,15 +162,16 @@ impl App {
         );
         let (upkeep, lease) = shared.start_upkeep(reloading);
         let dispatch = shared.start_dispatch(lease);
-        let (batcher, batcher_task) = Batcher::start(store.clone(), Arc::clone(&shared.wakeup));
-        let token = data_dir.token.clone();
-        let addresses = shared.serve((listeners, certificates), batcher, plugins, token);
+        let (intake, (batcher, quarantine)) = shared.start_intake();
+        let listeners = (listeners, certificates);
+        let addresses = shared.serve(listeners, intake, plugins, data_dir.token.clone());
         Ok(Self {
             store,
             config,
             reload,
             addresses,
-            batcher: batcher_task,
+            batcher,
+            quarantine,
             dispatch,
             upkeep,
             presence,
@@ -177,6 +194,7 @@ impl App {
     pub async fn stop(self) {
         self.addresses.end().await;
         self.batcher.end().await;
+        self.quarantine.end().await;
         self.dispatch.end().await;
         self.upkeep.end().await;
         self.presence.end().await;
@@ -197,6 +215,8 @@ struct Shared {
     wakeup: Arc<Wakeup>,
     metrics: Arc<Metrics>,
     network: Network,
+    hints: Arc<Hints>,
+    fetched: Arc<Fetched>,
     clock: Clock,
     host_name: Arc<str>,
     /// Rung when an operator or another host has changed the registry.
@@ -289,6 +309,7 @@ impl Shared {
             Arc::clone(&self.board),
             wakeup(),
             Arc::clone(&self.operation_begun),
+            Arc::new(self.release()),
             clock.clone(),
         );
         let policy = Policy::of(&self.config);
@@ -303,90 +324,13 @@ impl Shared {
                 tokio::spawn(alerts.run(stop.clone())),
                 tokio::spawn(retention.run()),
                 tokio::spawn(upkeep::run(store(), metrics, clock, stop.clone())),
+                tokio::spawn(learnt::follow(store(), Arc::clone(&sources), stop.clone())),
                 tokio::spawn(pauses::follow(store(), sources, stop.clone())),
                 tokio::spawn(neighbours::tell(store(), wakeup(), stop.clone())),
                 tokio::spawn(neighbours::hear(store(), wakeup(), registry, stop)),
             ]
         });
         (stage, lease)
-    }
-
-    /// Both addresses.
-    fn serve(
-        &self,
-        (listeners, certificates): (Listeners, Certificates),
-        batcher: Batcher,
-        plugins: (Rescan, Controls),
-        token: Secret,
-    ) -> Stage {
-        let door = Door {
-            sources: Arc::clone(&self.sources),
-            batcher,
-            board: Arc::clone(&self.board),
-            metrics: Arc::clone(&self.metrics),
-            clock: self.clock.clone(),
-            budget: Budget::new(BODIES_BYTES),
-            verifiers: Arc::new(ActiveVerifiers {
-                board: Arc::clone(&self.board),
-                host: Arc::clone(&self.host),
-            }),
-        };
-        let public = Public {
-            door,
-            store: self.store.clone(),
-            board: Arc::clone(&self.board),
-        };
-        let Certificates {
-            public: tls,
-            admin: admin_tls,
-        } = certificates;
-        let seen = Seen {
-            public_url: self.config.public_url.clone().unwrap_or_else(|| {
-                let address = listeners.public.local_addr().unwrap_or(self.config.listen);
-                format!("http://{address}")
-            }),
-            is_tls: admin_tls.is_some(),
-        };
-        let public = headers::public(public_routes(Arc::new(public)), tls.is_some());
-        Stage::of(|stop| {
-            let admin = self.admin(plugins, token, public.clone(), stop.clone());
-            let admin = admin_routes(Arc::new(admin), seen);
-            let admin = headers::private(admin, admin_tls.is_some());
-            vec![
-                tokio::spawn(serve(listeners.public, public, tls, stop.clone())),
-                tokio::spawn(serve(listeners.admin, admin, admin_tls, stop)),
-            ]
-        })
-    }
-
-    /// What the admin API answers with.
-    fn admin(
-        &self,
-        (rescan, controls): (Rescan, Controls),
-        token: Secret,
-        public: Router,
-        stop: CancellationToken,
-    ) -> Admin {
-        Admin {
-            store: self.store.clone(),
-            board: Arc::clone(&self.board),
-            sources: Arc::clone(&self.sources),
-            metrics: Arc::clone(&self.metrics),
-            wakeup: Arc::clone(&self.wakeup),
-            registry_changed: Arc::clone(&self.registry_changed),
-            operation_begun: Arc::clone(&self.operation_begun),
-            rescan,
-            controls,
-            shelf: Shelf::new(&self.config.data_dir),
-            access: Access::new(token, self.store.clone(), self.clock.clone()),
-            clock: self.clock.clone(),
-            metrics_open: self.config.metrics_open,
-            host_name: Arc::clone(&self.host_name),
-            data_dir: self.config.data_dir.clone(),
-            backup_turn: Arc::default(),
-            streams: Streams::new(stop),
-            public,
-        }
     }
 }
 

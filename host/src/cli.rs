@@ -1,7 +1,7 @@
 //! The command line: the tree of commands, their runtime, and their exit codes.
 //!
 //! `serve`, `check`, `verify`, `plugin` and `migrate` work on this machine's configuration and files;
-//! `events`, `runs`, `operations`, `sources`, `plugins`, `tokens`, `audit` and `backup` ask a
+//! `events`, `runs`, `quarantine`, `operations`, `sources`, `plugins`, `tokens`, `audit` and `backup` ask a
 //! running host over its admin API (`client`) and print what it answers (`table`, `text`).
 //!
 //! Exit codes: 0 good, 1 the thing asked about is bad, 2 usage (clap's own), 64 bad
@@ -29,6 +29,7 @@ mod migrate;
 mod operations;
 mod plugin;
 mod plugins;
+mod quarantine;
 mod runs;
 mod send;
 mod serve;
@@ -71,7 +72,10 @@ enum Command {
     /// Runs of a running host: one event for one plugin
     #[command(subcommand)]
     Runs(runs::Command),
-    /// Bulk replays and retries of a running host
+    /// Refused requests that a running host has set aside
+    #[command(subcommand)]
+    Quarantine(quarantine::Command),
+    /// Bulk replays, retries and releases of a running host
     #[command(subcommand)]
     Operations(operations::Command),
     /// Sources of a running host
@@ -151,6 +155,7 @@ fn dispatch(config_path: Option<&Path>, command: Command) -> Result<(), CommandE
         Command::Verify(args) => on_this_thread(verify::run(config_path, args)),
         Command::Events(command) => on_this_thread(events::run(config_path, command)),
         Command::Runs(command) => on_this_thread(runs::run(config_path, command)),
+        Command::Quarantine(command) => on_this_thread(quarantine::run(config_path, command)),
         Command::Operations(command) => on_this_thread(operations::run(config_path, command)),
         Command::Sources(command) => on_this_thread(sources::run(config_path, command)),
         Command::Plugins(command) => on_this_thread(plugins::run(config_path, command)),

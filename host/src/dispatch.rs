@@ -40,7 +40,7 @@ pub use alerts::Alerts;
 pub use board::{Board, Candidate, Entry, PluginState, SharedBoard};
 pub use breaker::{Breaker, Trip};
 pub use lease::LeaseHolds;
-pub use operations::{Operations, new_runs};
+pub use operations::{Operations, Prove, new_runs};
 pub use presence::{ControlError, Controls, Presence};
 pub use retention::{Policy, Retention};
 pub use shelf::Shelf;

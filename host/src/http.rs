@@ -130,6 +130,9 @@ pub struct Problem {
     status: u16,
     detail: String,
     request_id: String,
+    /// Members of its own kind (RFC 9457 section 3.2).
+    #[serde(flatten, skip_serializing_if = "serde_json::Value::is_null")]
+    more: serde_json::Value,
     #[serde(skip)]
     retry_after: Option<Duration>,
     #[serde(skip)]
@@ -145,6 +148,7 @@ impl Problem {
             status: status.as_u16(),
             detail: String::new(),
             request_id: String::new(),
+            more: serde_json::Value::Null,
             retry_after: None,
             allow: None,
         }
@@ -153,6 +157,11 @@ impl Problem {
     /// What it is this time.
     pub fn detail(self, detail: String) -> Self {
         Self { detail, ..self }
+    }
+
+    /// Members of its own kind: an object.
+    pub fn with(self, more: serde_json::Value) -> Self {
+        Self { more, ..self }
     }
 
     /// When it is worth another try.

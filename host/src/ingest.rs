@@ -25,17 +25,29 @@ mod batch;
 mod body;
 pub(crate) mod delivery;
 mod examine;
+mod fetched;
 pub mod forwarded;
 pub mod handshake;
+mod hint;
+pub mod learnt;
 pub mod pauses;
+mod quarantine;
 mod refusal;
+mod release;
 pub(crate) mod sample;
 pub mod scheme;
+mod shown;
 mod source;
 pub mod verifier;
 pub mod verify;
 
 pub use batch::{Batcher, BatcherTask};
+pub use fetched::{Fetch, Fetched, NotFetched};
+pub use hint::Hints;
+pub use learnt::Learnt;
+pub use quarantine::{Quarantine, QuarantineTask};
+pub use release::{Reason, Release, ReleaseError, Released};
+pub use shown::{shown_body, shown_headers};
 pub use source::{Source, Sources};
 
 use admit::{Admitted, admit};
@@ -43,7 +55,9 @@ use answer::Receipt;
 pub use body::Budget;
 use body::ReadBody;
 use refusal::Refusal;
-use verifier::Verifiers;
+use scheme::key::Keyring;
+use verifier::{Said, Verifiers};
+use verify::Rejection;
 
 /// From this size on, a body is looked at off the async threads.
 const LARGE: usize = 256 << 10;
@@ -64,6 +78,12 @@ pub struct Door {
     pub budget: Budget,
     /// What checks the proofs that plugins check.
     pub verifiers: Arc<dyn Verifiers>,
+    /// What becomes of refused requests.
+    pub quarantine: Quarantine,
+    /// Certificates that senders name.
+    pub fetched: Arc<Fetched>,
+    /// Secrets that senders bring.
+    pub learnt: Learnt,
 }
 
 /// A request that has arrived whole, of which nothing is proven.
@@ -76,14 +96,12 @@ struct Arrived {
     /// When the last byte was read: what follows does not age it.
     received_at: Timestamp,
     /// The address it came from.
-    #[expect(dead_code, reason = "quarantine will keep it")]
     remote: IpAddr,
 }
 
 /// A request that is not taken, with all that came of it.
 struct Refused {
     refusal: Refusal,
-    #[expect(dead_code, reason = "quarantine will keep it")]
     arrived: Arrived,
 }
 
@@ -107,29 +125,90 @@ pub async fn receive(
         Err(refusal) => return receipt.refuse(&refusal),
     };
     let arrived = Arrived::new(source, &head, body, door.clock.now(), remote);
-    let said = verifier::ask(door.verifiers.as_ref(), source, &arrived).await;
-    let admitted = if arrived.body.bytes.len() < LARGE {
-        admit(&door.board, source, arrived, said)
-    } else {
-        let (board, source) = (Arc::clone(&door.board), Arc::clone(source));
-        let admit = move || admit(&board, &source, arrived, said);
-        match tokio::task::spawn_blocking(admit).await {
-            Ok(admitted) => admitted,
-            Err(_) => return receipt.refuse(&Refusal::Overloaded("the host is stopping")),
-        }
-    };
-    let (new, part) = match admitted {
-        Ok(Admitted::Event { new, part, about }) => {
+    let (new, part) = match proven(door, source, arrived).await {
+        Ok(Admitted::Event {
+            new,
+            part,
+            about,
+            confirm,
+        }) => {
+            if let Some(url) = confirm
+                && let Err(error) = door.fetched.visit(&url).await
+            {
+                return receipt.refuse(&Refusal::Unconfirmed(error));
+            }
             receipt.is_about(about);
             (*new, part)
         }
         Ok(Admitted::Question(answer)) => return receipt.answer_question(answer),
-        Err(refused) => return receipt.refuse(&refused.refusal),
+        Ok(Admitted::Secret(secret, answer)) => {
+            return match door.learnt.learn(source, &secret).await {
+                Ok(()) => receipt.answer_question(answer),
+                Err(refusal) => receipt.refuse(&refusal),
+            };
+        }
+        Err(Unproven::Refused(refused)) => {
+            let answer = receipt.refuse(&refused.refusal);
+            door.quarantine.offer(source, id, *refused);
+            return answer;
+        }
+        Err(Unproven::NotNow(refusal)) => return receipt.refuse(&refusal),
     };
     match door.batcher.store(new, part).await {
         Ok(ingested) => receipt.acknowledge(ingested),
         Err(refusal) => receipt.refuse(&refusal),
     }
+}
+
+/// Why nothing becomes of a request.
+enum Unproven {
+    /// It is refused.
+    Refused(Box<Refused>),
+    /// What it takes to say so is not at hand.
+    NotNow(Refusal),
+}
+
+/// Examines a request; once more where that takes a certificate which has to be fetched, or
+/// a secret which another host has learnt.
+async fn proven(door: &Door, source: &Arc<Source>, arrived: Arrived) -> Result<Admitted, Unproven> {
+    let keys = source.keys();
+    let verifiers = door.verifiers.as_ref();
+    let (request, body) = (arrived.request(), arrived.body.bytes.clone());
+    let said = verifier::ask(verifiers, source, request, body, arrived.received_at).await;
+    let refused = match examined(door, source, &keys, arrived, said).await? {
+        Ok(admitted) => return Ok(admitted),
+        Err(refused) => refused,
+    };
+    let keys = match &refused.refusal {
+        Refusal::NotGenuine(Rejection::NeedsKey(url)) => match door.fetched.key(url).await {
+            Some(key) => keys.with_key(url, key),
+            None => return Err(Unproven::Refused(refused)),
+        },
+        Refusal::NotGenuine(_) => match door.learnt.look_up(source).await {
+            Ok(true) => source.keys(),
+            Ok(false) => return Err(Unproven::Refused(refused)),
+            Err(refusal) => return Err(Unproven::NotNow(refusal)),
+        },
+        _ => return Err(Unproven::Refused(refused)),
+    };
+    let again = examined(door, source, &keys, refused.arrived, None).await?;
+    again.map_err(Unproven::Refused)
+}
+
+async fn examined(
+    door: &Door,
+    source: &Arc<Source>,
+    keys: &Keyring,
+    arrived: Arrived,
+    said: Option<Said>,
+) -> Result<Result<Admitted, Box<Refused>>, Unproven> {
+    if arrived.body.bytes.len() < LARGE {
+        return Ok(admit(&door.board, source, keys, arrived, said));
+    }
+    let (board, source, keys) = (Arc::clone(&door.board), Arc::clone(source), keys.clone());
+    let admit = move || admit(&board, &source, &keys, arrived, said);
+    let admitted = tokio::task::spawn_blocking(admit).await;
+    admitted.map_err(|_| Unproven::NotNow(Refusal::Overloaded("the host is stopping")))
 }
 
 /// What is checked before the body is read.

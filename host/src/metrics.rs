@@ -21,12 +21,14 @@ use crate::run::{AttemptRecord, Outcome};
 
 mod labels;
 mod minutes;
+mod proof;
 
 use labels::{
     DepthLabels, EgressLabels, OutcomeLabels, PluginLabel, ReasonLabels, ReceivedLabels,
     ResultLabel, RunLabels, SourceLabel, StateLabel,
 };
 pub use minutes::{Latencies, Minutes};
+pub use proof::{Proofs, SetAside};
 
 /// Distinct kinds per source before all others are `other`.
 const KINDS_MAX: usize = 100;
@@ -81,6 +83,8 @@ pub struct Metrics {
     failures: Mutex<Failures>,
     /// The same per minute, for charts.
     pub minutes: Minutes,
+    /// What is counted of proofs.
+    pub proofs: Proofs,
 }
 
 /// What has failed since the start, for whoever watches.
@@ -124,6 +128,7 @@ impl Metrics {
             kinds: Mutex::default(),
             failures: Mutex::default(),
             minutes: Minutes::default(),
+            proofs: Proofs::default(),
         };
         metrics.register();
         metrics
@@ -131,6 +136,7 @@ impl Metrics {
 
     fn register(&mut self) {
         let registry = &mut self.registry;
+        self.proofs.register(registry);
         registry.register(
             "webhooks_received",
             "Requests to sources, by what became of them",

@@ -30,6 +30,8 @@ mod operations;
 mod order;
 mod pauses;
 mod postgres;
+mod proofs;
+mod quarantine;
 mod refusal;
 mod registry;
 mod request;
@@ -66,6 +68,10 @@ pub use operations::{
     Request,
 };
 pub use postgres::{Wake, WakeListener};
+pub use proofs::{LearntRow, MatchRow};
+pub use quarantine::{
+    NewQuarantined, QuarantineBounds, QuarantineFilter, QuarantinedRow, RawRequest,
+};
 pub use registry::{PluginRow, PluginRuns, RegisterPlugin};
 pub use request::DamagedRequest;
 pub use retention::{EventSlice, Removed, Stream};
@@ -194,6 +200,7 @@ struct Statements {
     rollups: rollups::Statements,
     slices: slices::Statements,
     postgres: postgres::Statements,
+    quarantine: quarantine::Statements,
 }
 
 impl Statements {
@@ -212,6 +219,7 @@ impl Statements {
             rollups: rollups::Statements::new(),
             slices: slices::Statements::new(),
             postgres: postgres::Statements::new(),
+            quarantine: quarantine::Statements::new(),
         }
     }
 }

@@ -57,6 +57,8 @@ struct EventAbout {
     content_type: Option<String>,
     handshake: bool,
     dedup_conflict: bool,
+    /// Released from quarantine without proof.
+    forced: bool,
 }
 
 /// `POST events/{id}/replay`.
@@ -261,6 +263,7 @@ fn about(row: EventRow) -> EventAbout {
         content_type: row.content_type,
         handshake: row.is_handshake,
         dedup_conflict: row.dedup_conflict,
+        forced: row.is_forced,
     }
 }
 

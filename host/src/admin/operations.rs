@@ -53,7 +53,7 @@ pub(super) struct BegunJson {
 }
 
 /// The same, with what the audit log is to say of it.
-type BegunAnswer = (StatusCode, Extension<Target>, Json<BegunJson>);
+pub(super) type BegunAnswer = (StatusCode, Extension<Target>, Json<BegunJson>);
 
 /// `POST events/replay {filter, "plugin"?, "dry_run"?}`: new runs for every stored
 /// event that fits, oldest first.
@@ -103,7 +103,8 @@ pub(super) async fn retry(
     begin(&admin, &headers, Request::Retry { filter }, bulk.dry_run).await
 }
 
-async fn begin(
+/// Begins an operation, once for each idempotency key.
+pub(super) async fn begin(
     admin: &Admin,
     headers: &HeaderMap,
     request: Request,

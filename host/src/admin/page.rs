@@ -20,11 +20,11 @@ const LIMIT_DEFAULT: u32 = 50;
 const LIMIT_MAX: u32 = 1000;
 
 /// One page.
-#[derive(Serialize)]
-pub(super) struct Page<T> {
-    items: Vec<T>,
+#[derive(Debug, Serialize)]
+pub(crate) struct Page<T> {
+    pub(crate) items: Vec<T>,
     /// Given back as `cursor`, continues behind the last item; null at the end.
-    next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// The parameters of a request.

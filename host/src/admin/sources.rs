@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::ingest::scheme::{Coverage, Proof};
-use crate::ingest::{Source, pauses};
-use crate::store::SourceMinute;
+use crate::ingest::{Source, learnt, pauses};
+use crate::store::{LearntRow, MatchRow, SourceMinute};
 
 use super::page::{Page, Parameters};
 use super::stats::minutes;
@@ -36,7 +36,33 @@ pub(super) struct SourceJson {
 struct SecretJson {
     /// Which one, from 1 in the order of the configuration.
     n: usize,
+    /// On whatever host.
     last_matched_at: Option<Timestamp>,
+    /// Where it came from, if the sender brought it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learnt: Option<LearntJson>,
+}
+
+/// A secret that the sender brought, for whoever compares it with the sender's settings.
+#[derive(Serialize)]
+struct LearntJson {
+    /// The first 8 hexadecimal digits of its SHA-256.
+    fingerprint: String,
+    learnt_at: Timestamp,
+    /// The last other one that came and was refused.
+    refused: Option<RefusedJson>,
+}
+
+#[derive(Serialize)]
+struct RefusedJson {
+    fingerprint: String,
+    refused_at: Timestamp,
+}
+
+/// What the store has of sources' secrets.
+struct Shared {
+    matches: Vec<MatchRow>,
+    learnt: Vec<LearntRow>,
 }
 
 /// `GET sources`: all of them, by name.
@@ -49,6 +75,10 @@ pub(super) async fn list(
     parameters.finish()?;
     let since = admin.clock.now().minus(Duration::from_hours(1));
     let (minutes, _) = minutes(&admin, since).await?;
+    let shared = Shared {
+        matches: admin.store.secret_matches().await?,
+        learnt: admin.store.learnt_secrets().await?,
+    };
     let mut items = Vec::new();
     for source in admin.sources.all() {
         if after
@@ -57,7 +87,7 @@ pub(super) async fn list(
         {
             continue;
         }
-        items.push(source_json(&admin, &source, &minutes).await?);
+        items.push(source_json(&admin, &source, &minutes, &shared).await?);
     }
     Ok(Page::new(items, limit, |source: &SourceJson| source.name.clone()).json())
 }
@@ -79,6 +109,23 @@ pub(super) async fn resume(
     set_paused(&admin, &name, false).await
 }
 
+/// `POST sources/{name}/secrets/forget`: what its sender brought is its secret no more; the
+/// next one that comes is.
+pub(super) async fn forget_secret(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, AdminError> {
+    if !admin.store.forget_secret(&name).await? {
+        return Err(AdminError::unknown(
+            "secret that a sender brought to source",
+            name,
+        ));
+    }
+    // Here at once; other hosts look every other second.
+    learnt::read(&admin.store, &admin.sources).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 async fn set_paused(admin: &Admin, name: &str, is_paused: bool) -> Result<StatusCode, AdminError> {
     if admin.sources.named(name).is_none() {
         return Err(AdminError::unknown("source", name));
@@ -93,6 +140,7 @@ async fn source_json(
     admin: &Admin,
     source: &Source,
     minutes: &[SourceMinute],
+    shared: &Shared,
 ) -> Result<SourceJson, AdminError> {
     let config = &source.config;
     let name = config.name.as_str();
@@ -101,7 +149,6 @@ async fn source_json(
         received_1h += minute.received + minute.duplicates;
         rejected_1h += minute.rejected;
     }
-    let secrets = source.secrets_matched().into_iter().enumerate();
     Ok(SourceJson {
         name: name.to_owned(),
         paths: std::iter::once(format!("/webhooks/{name}"))
@@ -113,12 +160,7 @@ async fn source_json(
         last_event_at: admin.store.last_event_at(name).await?,
         received_1h,
         rejected_1h,
-        secrets: secrets
-            .map(|(index, last_matched_at)| SecretJson {
-                n: index + 1,
-                last_matched_at,
-            })
-            .collect(),
+        secrets: secrets(source, shared),
     })
 }
 
@@ -132,4 +174,40 @@ fn covers_body(admin: &Admin, proof: &Proof) -> bool {
     let manifest = entry.and_then(|entry| entry.manifest.as_ref());
     let said = manifest.and_then(|manifest| manifest.verifies.as_ref());
     said.is_some_and(|said| said.covers_body)
+}
+
+fn secrets(source: &Source, shared: &Shared) -> Vec<SecretJson> {
+    let name = source.config.name.as_str();
+    let learnt = shared.learnt.iter().find(|row| row.source == name);
+    let secret = |(index, (fingerprint, here)): (usize, (String, Option<Timestamp>))| {
+        let of_this = |one: &&MatchRow| one.source == name && one.fingerprint == fingerprint;
+        let elsewhere = shared
+            .matches
+            .iter()
+            .find(of_this)
+            .map(|one| one.matched_at);
+        SecretJson {
+            n: index + 1,
+            last_matched_at: here.max(elsewhere),
+            learnt: learnt
+                .filter(|_| source.config.secrets.is_empty())
+                .map(|row| LearntJson {
+                    fingerprint: row.secret.fingerprint(),
+                    learnt_at: row.learnt_at,
+                    refused: row
+                        .refused
+                        .clone()
+                        .map(|(fingerprint, refused_at)| RefusedJson {
+                            fingerprint,
+                            refused_at,
+                        }),
+                }),
+        }
+    };
+    source
+        .secrets()
+        .into_iter()
+        .enumerate()
+        .map(secret)
+        .collect()
 }

@@ -111,6 +111,7 @@ struct Event<R> {
     content_type: Option<String>,
     handshake: bool,
     dedup_conflict: bool,
+    forced: bool,
     runs: R,
     headers: Vec<(String, String)>,
     no_run_reason: Option<String>,
@@ -247,6 +248,9 @@ fn summary(event: &Event<Vec<Run>>, screen: &Screen) -> String {
     if event.handshake {
         notes.push("a handshake: it matches no trigger");
     }
+    if event.forced {
+        notes.push("released from quarantine without proof");
+    }
     if event.dedup_conflict {
         notes.push("an earlier event has the same delivery id and another body");
     }
@@ -289,7 +293,8 @@ async fn replay(config_path: Option<&Path>, args: &ReplayArgs) -> Result<(), Com
             ("since", since.as_deref()),
             ("until", until.as_deref()),
         ];
-        let (path, plugin) = (["events", "replay"], args.plugin.as_deref());
+        let plugin = args.plugin.as_deref().map(|name| ("plugin", name.into()));
+        let path = ["events", "replay"];
         let is_json = args.admin.json;
         return operations::begin(&client, &path, &filter, plugin, &args.bulk, is_json).await;
     };

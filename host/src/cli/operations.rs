@@ -89,7 +89,8 @@ pub(crate) async fn run(config_path: Option<&Path>, command: Command) -> Result<
     }
 }
 
-/// Begins bulk work over what a filter names, and follows it if that is wanted.
+/// Begins bulk work over what a filter names, with one more wish, and follows it if that
+/// is wanted.
 ///
 /// # Errors
 /// [`CommandError::Failed`] if it cannot begin, or does not succeed while it is followed.
@@ -97,7 +98,7 @@ pub(crate) async fn begin(
     client: &AdminClient,
     path: &[&str],
     filter: &[(&'static str, Option<&str>)],
-    plugin: Option<&str>,
+    more: Option<(&'static str, Value)>,
     args: &BulkArgs,
     is_json: bool,
 ) -> Result<(), CommandError> {
@@ -113,8 +114,8 @@ pub(crate) async fn begin(
         ));
     }
     let mut wish = json!({ "filter": filter, "dry_run": args.dry_run });
-    if let Some(plugin) = plugin {
-        wish["plugin"] = plugin.into();
+    if let Some((name, value)) = more {
+        wish[name] = value;
     }
     let answer: Value = client.post_json(path, &wish).await?;
     if args.dry_run {

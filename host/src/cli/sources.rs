@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Pause(OneArgs),
     /// Take a source's webhooks again
     Resume(OneArgs),
+    /// Forget the secret that a source's sender brought, so that the next one is learnt
+    ForgetSecret(OneArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -42,6 +44,30 @@ struct Source {
     last_event_at: Option<String>,
     received_1h: u64,
     rejected_1h: u64,
+    secrets: Vec<SourceSecret>,
+}
+
+/// A source's secret: which, and when it last proved a request.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct SourceSecret {
+    n: u64,
+    last_matched_at: Option<String>,
+    learnt: Option<Learnt>,
+}
+
+/// A secret that the sender brought.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Learnt {
+    fingerprint: String,
+    refused: Option<Refused>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Refused {
+    fingerprint: String,
 }
 
 pub(crate) async fn run(config_path: Option<&Path>, command: Command) -> Result<(), CommandError> {
@@ -49,6 +75,10 @@ pub(crate) async fn run(config_path: Option<&Path>, command: Command) -> Result<
         Command::List { admin } => list(config_path, &admin).await,
         Command::Pause(args) => steer(config_path, &args, "pause", "is paused").await,
         Command::Resume(args) => steer(config_path, &args, "resume", "takes webhooks").await,
+        Command::ForgetSecret(args) => {
+            let outcome = "learns the next secret that its sender brings";
+            steer(config_path, &args, "secrets/forget", outcome).await
+        }
     }
 }
 
@@ -59,7 +89,8 @@ async fn steer(
     outcome: &str,
 ) -> Result<(), CommandError> {
     let client = AdminClient::new(config_path, &args.admin)?;
-    let path = ["sources", args.name.as_str(), action];
+    let mut path = vec!["sources", args.name.as_str()];
+    path.extend(action.split('/'));
     let answer: Value = client.post_json(&path, &json!({})).await?;
     if args.admin.json {
         print_json(&answer)?;
@@ -97,6 +128,7 @@ async fn list(config_path: Option<&Path>, admin: &AdminArgs) -> Result<(), Comma
             "LAST EVENT",
             "RECEIVED 1H",
             "REJECTED 1H",
+            "SECRETS MATCHED",
             "PATHS",
         ],
         &rows,
@@ -117,6 +149,23 @@ fn row(source: &Source, screen: &Screen) -> Vec<String> {
         text::relative(source.last_event_at.as_deref(), screen.now),
         source.received_1h.to_string(),
         source.rejected_1h.to_string(),
+        secrets(source, screen),
         text::or_dash(Some(&source.paths.join(" "))),
     ]
+}
+
+/// `1: 2 min ago, 2: -`; of one that the sender brought also by what it is recognised.
+fn secrets(source: &Source, screen: &Screen) -> String {
+    let one = |secret: &SourceSecret| {
+        let matched = text::relative(secret.last_matched_at.as_deref(), screen.now);
+        let Some(learnt) = &secret.learnt else {
+            return format!("{}: {matched}", secret.n);
+        };
+        let refused = learnt.refused.as_ref().map_or_else(String::new, |refused| {
+            format!(", {} was refused", refused.fingerprint)
+        });
+        format!("learnt {}: {matched}{refused}", learnt.fingerprint)
+    };
+    let all: Vec<String> = source.secrets.iter().map(one).collect();
+    text::or_dash(Some(&all.join(", ")))
 }

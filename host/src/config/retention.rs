@@ -23,6 +23,8 @@ pub struct Retention {
     pub quarantine: Duration,
     /// What operators changed.
     pub audit: Duration,
+    /// How many bytes of these are kept, before more are not; 1 MiB to 1 TiB.
+    pub quarantine_max_bytes: u64,
     /// How large the store may be, in bytes, before what is oldest goes earlier;
     /// 1 MiB to 1024 TiB.
     pub max_bytes: u64,
@@ -35,8 +37,16 @@ impl Default for Retention {
             history: 30 * DAY,
             quarantine: 7 * DAY,
             audit: 365 * DAY,
+            quarantine_max_bytes: 1 << 30,
             max_bytes: 50 << 30,
         }
+    }
+}
+
+impl Retention {
+    /// What refused requests may take: never so much that events had to go for them.
+    pub fn quarantine_bytes(&self) -> u64 {
+        self.quarantine_max_bytes.min(self.max_bytes / 10)
     }
 }
 
@@ -56,6 +66,9 @@ pub(super) fn read(table: Option<Table<'_>>) -> Retention {
             .duration("quarantine", bounds())
             .unwrap_or(default.quarantine),
         audit: table.duration("audit", bounds()).unwrap_or(default.audit),
+        quarantine_max_bytes: table
+            .size("quarantine_max_bytes", 1 << 20..=1 << 40)
+            .unwrap_or(default.quarantine_max_bytes),
         max_bytes: table
             .size("max_bytes", 1 << 20..=1 << 50)
             .unwrap_or(default.max_bytes),

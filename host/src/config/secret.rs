@@ -4,6 +4,8 @@ use std::fmt;
 
 use toml::Value;
 
+use crate::hash::Hash;
+
 use super::reader::Reading;
 
 /// A secret's bytes; never printed.
@@ -14,6 +16,13 @@ impl Secret {
     /// A secret of these bytes.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
         Self(bytes.into())
+    }
+
+    /// What it is recognised by, without telling it: the first 8 hexadecimal digits of its
+    /// SHA-256.
+    pub fn fingerprint(&self) -> String {
+        let hash = Hash::Sha256.plain(std::iter::once(self.0.as_slice()));
+        hex::encode(&hash[..4])
     }
 
     /// The bytes, for whoever signs or verifies with them.

@@ -137,7 +137,7 @@ pub(super) fn read(name: &str, mut table: Table<'_>, common: &Common<'_>) -> Opt
 /// Notes what a source lacks to check its provider's proof, or has for nothing.
 fn check_proof(provider: &Provider, has_secret: bool, public_url: &str, table: &Table<'_>) {
     match provider.proof.needs_secret() {
-        true if !has_secret => table.problem(
+        true if !has_secret && !provider.learns() => table.problem(
             "secret",
             "is missing; a source without one must say `provider = \"none\"`",
         ),

@@ -41,6 +41,7 @@ fn nothing_set_means_the_documented_defaults() {
         events: 30 * DAY,
         history: 30 * DAY,
         quarantine: 7 * DAY,
+        quarantine_max_bytes: 1 << 30,
         audit: 365 * DAY,
         max_bytes: 50 << 30,
     };
@@ -84,6 +85,7 @@ fn what_concerns_the_store_is_read() {
         events: Duration::from_hours(1),
         history: 3650 * DAY,
         quarantine: DAY,
+        quarantine_max_bytes: 1 << 30,
         audit: 400 * DAY,
         max_bytes: 2 << 40,
     };

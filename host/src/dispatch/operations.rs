@@ -20,9 +20,11 @@ use super::{Board, SharedBoard, Wakeup};
 
 mod catch_up;
 mod forget;
+mod release;
 mod selection;
 
 pub(super) use catch_up::begin_catch_up;
+pub use release::Prove;
 pub use selection::new_runs;
 
 use selection::Selection;
@@ -56,6 +58,8 @@ pub struct Operations {
     wakeup: Arc<Wakeup>,
     /// Rung when one has begun.
     begun: Arc<Notify>,
+    /// What becomes of requests that were set aside.
+    prove: Arc<dyn Prove>,
     /// The time.
     clock: Clock,
     /// Those that are being counted: behind which item, how many so far. Counted
@@ -70,6 +74,7 @@ impl Operations {
         board: SharedBoard,
         wakeup: Arc<Wakeup>,
         begun: Arc<Notify>,
+        prove: Arc<dyn Prove>,
         clock: Clock,
     ) -> Self {
         Self {
@@ -77,6 +82,7 @@ impl Operations {
             board,
             wakeup,
             begun,
+            prove,
             clock,
             counts: HashMap::new(),
         }
@@ -151,6 +157,9 @@ impl Operations {
                 let until = &operation.position.until;
                 let selection = Selection::replay(filter, *plugin, until);
                 self.replay(operation, &selection, &board).await
+            }
+            Some(Request::Release { filter, is_forced }) => {
+                self.release(operation, filter, *is_forced).await
             }
             Some(Request::CatchUp { plugin, since }) => {
                 let Some(plugin) = catch_up::plugin(&board, plugin) else {

@@ -21,6 +21,7 @@ use crate::store::{EventSlice, Store, StoreError, Stream};
 use super::Wakeup;
 
 mod audit;
+mod quarantine;
 
 /// Between looks for what is over.
 const EVERY: Duration = Duration::from_mins(1);
@@ -42,6 +43,8 @@ pub struct Policy {
     pub history: Duration,
     /// What operators changed.
     pub audit: Duration,
+    /// Requests that were refused and set aside.
+    pub quarantine: Duration,
     /// How large the store may be, in bytes.
     pub max_bytes: u64,
     /// How old the event of a run may be that has not finished.
@@ -60,6 +63,7 @@ impl Policy {
             by_source: by_source.collect(),
             history: kept.history,
             audit: kept.audit,
+            quarantine: kept.quarantine,
             max_bytes: kept.max_bytes,
             max_pending_age: config.max_pending_age,
         }
@@ -189,6 +193,9 @@ impl Retention {
         }
         if let Err(error) = self.remove_audit(now).await {
             complain(&error, "the audit log");
+        }
+        if let Err(error) = self.remove_quarantine(now).await {
+            complain(&error, "refused requests that are over");
         }
         if let Err(error) = self.make_room(now).await {
             complain(&error, "what is too much");

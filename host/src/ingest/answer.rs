@@ -25,6 +25,8 @@ pub(super) struct About {
     pub(super) is_handshake: bool,
     /// What its sender expects, if it is a question.
     pub(super) answer: Option<Answer>,
+    /// Position of the secret that proved it.
+    pub(super) secret: Option<usize>,
 }
 
 /// One request on its way to an answer; logs and counts it when it has one, or
@@ -60,6 +62,10 @@ impl<'a> Receipt<'a> {
 
     /// Notes what a genuine request is about.
     pub(super) fn is_about(&mut self, about: About) {
+        if let Some(position) = about.secret {
+            let source = self.source.config.name.as_str();
+            self.metrics.proofs.secret_matched(source, position);
+        }
         self.about = Some(about);
     }
 

@@ -3,13 +3,17 @@
 //! Pure: no waiting, nothing kept, so that the same request can be examined again later
 //! as of its receipt.
 
+use url::Url;
+
 use crate::clock::Timestamp;
+use crate::config::Secret;
 use crate::json;
 
 use super::handshake::{self, Answer, Outcome, Stage};
 use super::refusal::Refusal;
-use super::scheme::Provider;
+use super::scheme::key::Keyring;
 use super::scheme::selector::{Place, Selector};
+use super::scheme::{self, Proof, Provider};
 use super::source::Source;
 use super::verifier::{Said, Statement};
 use super::verify::{self, Request};
@@ -23,6 +27,9 @@ pub(super) enum Finding {
     Genuine(Genuine),
     /// A question that proves nothing: it is answered and not stored.
     Question(Answer),
+    /// The secret that its sender will sign with, which is not the source's now, and what is
+    /// answered if it is to be.
+    Secret(Secret, Answer),
 }
 
 /// What a genuine request says.
@@ -33,6 +40,10 @@ pub(super) struct Genuine {
     pub(super) answer: Option<Answer>,
     /// Headers that a verifier calls credentials, beside the provider's.
     pub(super) credential_headers: Vec<String>,
+    /// Position of the secret that proved it.
+    pub(super) secret: Option<usize>,
+    /// The sender's address that is to be visited before it is stored.
+    pub(super) confirm: Option<Url>,
 }
 
 /// Goes through the checks in their order, at the request's time of receipt; `said` is the
@@ -42,13 +53,15 @@ pub(super) struct Genuine {
 /// The first [`Refusal`].
 pub(super) fn examine(
     source: &Source,
+    keys: &Keyring,
     request: &Request<'_>,
     received_at: Timestamp,
     said: Option<Said>,
 ) -> Result<Finding, Refusal> {
-    let (provider, keys) = (&source.config.provider, &source.config.keys);
+    let provider = &source.config.provider;
     match handshake::challenge(provider, keys, request, Stage::Unproven) {
         Some(Outcome::Answer(answer)) => return Ok(Finding::Question(answer)),
+        Some(Outcome::Secret(secret, answer)) => return Ok(Finding::Secret(secret, answer)),
         Some(Outcome::WrongToken) => return Err(Refusal::WrongToken),
         None if !provider.takes(request.method) => {
             // Nothing but a handshake comes by this method.
@@ -65,7 +78,8 @@ pub(super) fn examine(
     let answer = match handshake::challenge(provider, keys, request, stage) {
         Some(Outcome::Answer(answer)) => Some(answer),
         Some(Outcome::WrongToken) => return Err(Refusal::WrongToken),
-        None => None,
+        // Only unsigned ones bring a secret.
+        Some(Outcome::Secret(..)) | None => None,
     };
     let (kind, delivery_id) = read(provider, request)?;
     Ok(Finding::Genuine(Genuine {
@@ -73,11 +87,16 @@ pub(super) fn examine(
         delivery_id: delivery_id.or(said.delivery_id),
         answer,
         credential_headers: said.credential_headers,
+        secret: said.verified.secret,
+        confirm: match provider.proof {
+            Proof::AwsSns => scheme::subscribe_url(request),
+            _ => None,
+        },
     }))
 }
 
 /// Kind and delivery id; checks that the body is JSON where it must be.
-fn read(
+pub(super) fn read(
     provider: &Provider,
     request: &Request<'_>,
 ) -> Result<(Option<String>, Option<String>), Refusal> {

@@ -7,10 +7,11 @@
 
 use std::str::FromStr;
 
-use super::scheme::key::Keyring;
+use super::scheme::key::{Key, Keyring};
 use super::scheme::selector::Selector;
 use super::scheme::{Provider, SchemeError, braintree};
 use super::verify::Request;
+use crate::config::Secret;
 use crate::hash::{Encoding, Hash, is_same};
 
 /// Longest value that is given back; real ones have under 200 bytes.
@@ -111,6 +112,9 @@ pub enum Stage {
 pub enum Outcome {
     /// It has an answer.
     Answer(Answer),
+    /// It brings the secret that its sender will sign with, which is none of the source's,
+    /// and has this answer if it is taken.
+    Secret(Secret, Answer),
     /// It named another token than the secret's, or the secret names none.
     WrongToken,
 }
@@ -134,7 +138,8 @@ pub fn challenge(
 impl Handshake {
     fn is_asked(&self, keys: &Keyring, request: &Request<'_>, json: Option<&[u8]>) -> bool {
         self.methods.iter().any(|method| method == request.method)
-            && (!self.is_first_only || keys.keys().is_empty())
+            // One that brings a secret is never an event, whatever the source has.
+            && (self.learns.is_some() || !self.is_first_only || keys.keys().is_empty())
             && self
                 .conditions
                 .iter()
@@ -185,12 +190,26 @@ impl Handshake {
             Some(name) => Some((name.clone(), request.headers.text(name)?.to_owned())),
             None => None,
         };
-        Some(Outcome::Answer(Answer {
+        let answer = Answer {
             status: self.status,
             body,
             content_type: content_type.to_owned(),
             header,
-        }))
+        };
+        let Some(selector) = &self.learns else {
+            return Some(Outcome::Answer(answer));
+        };
+        let given = value(selector, request, json)?;
+        let is_known = |key: &Key| {
+            key.shared()
+                .is_some_and(|key| is_same(key, given.as_bytes()))
+        };
+        // All are compared, so that the time says nothing of which it is.
+        let known = keys.keys().iter().filter(|key| is_known(key)).count();
+        Some(match known {
+            0 => Outcome::Secret(Secret::new(given), answer),
+            _ => Outcome::Answer(answer),
+        })
     }
 }
 

@@ -13,6 +13,7 @@ use crate::http::Problem;
 use crate::json::NotJson;
 use crate::metrics::Received;
 
+use super::fetched::NotFetched;
 use super::source::Source;
 use super::verify::Rejection;
 
@@ -35,6 +36,10 @@ pub(super) enum Refusal {
     Disconnected,
     #[error("the handshake's token is not the `verify_token` of the source's secret")]
     WrongToken,
+    #[error("the handshake brings another secret than the source has")]
+    OtherSecret,
+    #[error("the subscription cannot be confirmed: {0}")]
+    Unconfirmed(NotFetched),
     #[error(transparent)]
     NotGenuine(Rejection),
     #[error("the body is not JSON: {0}")]
@@ -57,6 +62,8 @@ impl Refusal {
             Self::SlowBody(_) => "slow_body",
             Self::Disconnected => "disconnected",
             Self::WrongToken => "wrong_verify_token",
+            Self::OtherSecret => "other_secret",
+            Self::Unconfirmed(_) => "unconfirmed",
             Self::NotGenuine(rejection) => rejection.code(),
             Self::NotJson(_) => "not_json",
             Self::Overloaded(_) => "overloaded",
@@ -101,6 +108,11 @@ impl Refusal {
             }
             Self::WrongToken => Problem::new(StatusCode::FORBIDDEN, "not verified")
                 .detail("the token is not the one that was agreed".to_owned()),
+            Self::OtherSecret => Problem::new(StatusCode::FORBIDDEN, "not verified")
+                .detail("the secret is not the one that was agreed".to_owned()),
+            Self::Unconfirmed(_) => Problem::new(overloaded, "unavailable")
+                .detail("the subscription cannot be confirmed now; send it again later".to_owned())
+                .retry_after(Duration::from_secs(5)),
             // Neither genuine nor not: the sender is asked to come again.
             Self::NotGenuine(rejection) if !rejection.is_verdict() => {
                 Problem::new(overloaded, "unavailable")
@@ -126,13 +138,16 @@ impl Refusal {
     pub(super) const fn received(&self) -> Received {
         match self {
             Self::NotGenuine(rejection) if !rejection.is_verdict() => Received::Unavailable,
-            Self::Overloaded(_) | Self::StoreAway | Self::Paused => Received::Unavailable,
+            Self::Unconfirmed(_) | Self::Overloaded(_) | Self::StoreAway | Self::Paused => {
+                Received::Unavailable
+            }
             Self::WrongMethod(_)
             | Self::AddressNotAllowed(_)
             | Self::TooLarge { .. }
             | Self::SlowBody(_)
             | Self::Disconnected
             | Self::WrongToken
+            | Self::OtherSecret
             | Self::NotGenuine(_)
             | Self::NotJson(_) => Received::Rejected,
         }

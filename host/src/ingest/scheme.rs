@@ -38,7 +38,7 @@ pub use declared::{Algorithm, Requirement, SignatureScheme};
 pub use jws::{JwsBinding, JwsScheme};
 pub use token::TokenScheme;
 
-pub(super) use aws_sns::verify as verify_aws_sns;
+pub(super) use aws_sns::{subscribe_url, verify as verify_aws_sns};
 pub(super) use braintree::verify as verify_braintree;
 pub(super) use contentful::verify as verify_contentful;
 pub(super) use paypal::verify as verify_paypal;
@@ -226,6 +226,13 @@ impl Provider {
             }
             Some(_) | None => Some(request.body.into()),
         }
+    }
+
+    /// Whether a sender brings the secret that it signs with.
+    pub fn learns(&self) -> bool {
+        self.handshakes
+            .iter()
+            .any(|handshake| handshake.learns.is_some())
     }
 
     /// Whether events come by this method.

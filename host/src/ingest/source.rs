@@ -5,22 +5,40 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use axum::http::HeaderMap;
 
 use crate::clock::Timestamp;
-use crate::config::{Config, SourceConfig};
+use crate::config::{Config, Secret, SourceConfig};
+use crate::store::{LearntRow, MatchRow};
 
 use super::address::Networks;
 use super::forwarded;
+use super::scheme::key::{Credential, Keyring};
 
 /// One inbound address, and what has been seen of it since the start.
 pub struct Source {
     /// What the operator set.
     pub config: SourceConfig,
-    /// When each secret last matched, in milliseconds since 1970; 0 is never.
-    matched_ms: Vec<AtomicI64>,
+    /// By what each secret is recognised, and when it last matched, in milliseconds since
+    /// 1970; 0 is never.
+    matched: Vec<Matched>,
+    /// The secret that its sender has brought, if the configuration has none.
+    learnt: ArcSwapOption<Learnt>,
+}
+
+struct Matched {
+    fingerprint: String,
+    last_ms: AtomicI64,
+}
+
+/// A secret that a sender has brought.
+pub struct Learnt {
+    /// By what it is recognised.
+    pub fingerprint: String,
+    keys: Keyring,
+    last_ms: AtomicI64,
 }
 
 /// All sources, as they are configured now.
@@ -41,8 +59,60 @@ struct Configured {
 
 impl Source {
     fn new(config: SourceConfig) -> Self {
-        let matched_ms = config.secrets.iter().map(|_| AtomicI64::new(0)).collect();
-        Self { config, matched_ms }
+        let matched = |secret: &Credential| Matched {
+            fingerprint: secret.fingerprint(),
+            last_ms: AtomicI64::new(0),
+        };
+        Self {
+            matched: config.secrets.iter().map(matched).collect(),
+            learnt: ArcSwapOption::empty(),
+            config,
+        }
+    }
+
+    /// Whether its secret is the one that its sender brings.
+    pub(super) fn learns(&self) -> bool {
+        self.config.secrets.is_empty() && self.config.provider.learns()
+    }
+
+    /// The secret that its sender has brought.
+    pub fn learnt(&self) -> Option<Arc<Learnt>> {
+        self.learnt.load_full()
+    }
+
+    /// What its requests are proven by now.
+    pub(super) fn keys(&self) -> Keyring {
+        match &*self.learnt.load() {
+            Some(learnt) => learnt.keys.clone(),
+            None => self.config.keys.clone(),
+        }
+    }
+
+    /// Whether the scheme can use a secret.
+    pub(super) fn can_use(&self, secret: &Secret) -> bool {
+        self.keyring(secret).is_some()
+    }
+
+    /// Takes over which secret its sender has brought, if any.
+    pub(super) fn has_learnt(&self, row: Option<&LearntRow>) {
+        let fingerprint = row.map(|row| row.secret.fingerprint());
+        let known = self.learnt.load();
+        if known.as_ref().map(|known| &known.fingerprint) == fingerprint.as_ref() {
+            return;
+        }
+        let learnt = row.and_then(|row| {
+            Some(Arc::new(Learnt {
+                fingerprint: fingerprint?,
+                keys: self.keyring(&row.secret)?,
+                last_ms: AtomicI64::new(0),
+            }))
+        });
+        self.learnt.store(learnt);
+    }
+
+    fn keyring(&self, secret: &Secret) -> Option<Keyring> {
+        let credential = Credential::Text(secret.clone());
+        Keyring::new(&self.config.provider.secret, &[credential]).ok()
     }
 
     /// Whether anything can come by this method: events, or what comes before them.
@@ -62,18 +132,54 @@ impl Source {
 
     /// Notes which secret proved a request.
     pub(super) fn secret_matched(&self, secret: Option<usize>, now: Timestamp) {
-        if let Some(matched) = secret.and_then(|position| self.matched_ms.get(position)) {
-            matched.store(now.millis(), Ordering::Relaxed);
+        let learnt = self.learnt.load();
+        let last_ms = match (&*learnt, secret) {
+            (Some(learnt), Some(_)) => Some(&learnt.last_ms),
+            (None, Some(position)) => self.matched.get(position).map(|one| &one.last_ms),
+            (_, None) => None,
+        };
+        if let Some(last_ms) = last_ms {
+            last_ms.fetch_max(now.millis(), Ordering::Relaxed);
         }
     }
 
-    /// When each secret last matched.
-    pub fn secrets_matched(&self) -> Vec<Option<Timestamp>> {
-        let read = |matched: &AtomicI64| match matched.load(Ordering::Relaxed) {
+    /// By what each of its secrets is recognised, in order, and when it last matched here.
+    pub fn secrets(&self) -> Vec<(String, Option<Timestamp>)> {
+        let read = |last_ms: &AtomicI64| match last_ms.load(Ordering::Relaxed) {
             0 => None,
             ms => Some(Timestamp::from_millis(ms)),
         };
-        self.matched_ms.iter().map(read).collect()
+        let configured = self.matched.iter();
+        let configured = configured.map(|one| (one.fingerprint.clone(), read(&one.last_ms)));
+        let learnt = self.learnt();
+        let learnt = learnt
+            .iter()
+            .map(|one| (one.fingerprint.clone(), read(&one.last_ms)));
+        configured.chain(learnt).collect()
+    }
+
+    /// Those that have matched here.
+    pub(super) fn matches(&self) -> Vec<MatchRow> {
+        let source = self.config.name.as_str();
+        let row = |(fingerprint, matched_at): (String, Option<Timestamp>)| {
+            Some(MatchRow {
+                source: source.to_owned(),
+                fingerprint,
+                matched_at: matched_at?,
+            })
+        };
+        self.secrets().into_iter().filter_map(row).collect()
+    }
+
+    /// Goes on where the same secrets were before, under another configuration.
+    fn carry_on(&self, before: &Self) {
+        for one in &self.matched {
+            let mut same = before.matched.iter();
+            if let Some(was) = same.find(|was| was.fingerprint == one.fingerprint) {
+                let last_ms = was.last_ms.load(Ordering::Relaxed);
+                one.last_ms.fetch_max(last_ms, Ordering::Relaxed);
+            }
+        }
     }
 }
 
@@ -95,9 +201,15 @@ impl Sources {
         };
         for config in &config.sources {
             let known = before.by_name.get(config.name.as_str());
-            let source = match known.filter(|known| known.config == *config) {
-                Some(same) => Arc::clone(same),
-                None => Arc::new(Source::new(config.clone())),
+            let source = match known {
+                Some(same) if same.config == *config => Arc::clone(same),
+                known => {
+                    let source = Source::new(config.clone());
+                    if let Some(before) = known {
+                        source.carry_on(before);
+                    }
+                    Arc::new(source)
+                }
             };
             if let Some(path) = &config.path {
                 now.by_path.insert(path.clone(), Arc::clone(&source));

@@ -10,7 +10,6 @@ use futures_util::future::BoxFuture;
 use crate::clock::Timestamp;
 use crate::name::{PluginName, SourceName};
 
-use super::Arrived;
 use super::scheme::key::Credential;
 use super::scheme::timestamp::Tolerance;
 use super::scheme::{Coverage, Proof};
@@ -69,7 +68,9 @@ pub(super) type Said = Result<Statement, Rejection>;
 pub(super) async fn ask(
     verifiers: &dyn Verifiers,
     source: &Source,
-    arrived: &Arrived,
+    request: Request<'_>,
+    body: Bytes,
+    received_at: Timestamp,
 ) -> Option<Said> {
     let Proof::Verifier(by) = &source.config.provider.proof else {
         return None;
@@ -78,9 +79,9 @@ pub(super) async fn ask(
         verifier: &by.verifier,
         source: &source.config.name,
         secrets: &source.config.secrets,
-        request: arrived.request(),
-        body: arrived.body.bytes.clone(),
-        received_at: arrived.received_at,
+        request,
+        body,
+        received_at,
     };
     Some(by.ask(verifiers, ask).await)
 }

@@ -25,6 +25,7 @@ use super::secrets::Secrets;
 mod address;
 mod client;
 mod exchange;
+mod get;
 mod request;
 mod resolve;
 

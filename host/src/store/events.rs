@@ -21,7 +21,7 @@ use super::{Store, StoreError};
 
 /// What an [`EventRow`] is read from.
 pub(super) const COLUMNS: &str = "id, source, provider, kind, received_ms, delivery_id, content_type, size_bytes, \
-                       is_handshake, dedup_conflict, no_run_reason";
+                       is_handshake, dedup_conflict, no_run_reason, is_forced";
 
 /// What stands about an event beside its request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct EventRow {
     pub dedup_conflict: bool,
     /// Why it started no run, as a code.
     pub no_run_reason: Option<String>,
+    /// Released from quarantine without proof.
+    pub is_forced: bool,
 }
 
 /// Which events to list.
@@ -94,7 +96,7 @@ impl Statements {
                 "with wanted (id, size_max) as (",
                 &[Kind::Bytes, Kind::Int],
                 ") select e.id, source, provider, kind, received_ms, delivery_id, content_type, size_bytes, \
-                 is_handshake, dedup_conflict, no_run_reason, encoding, header_bytes, request \
+                 is_handshake, dedup_conflict, no_run_reason, is_forced, encoding, header_bytes, request \
                  from wanted w cross join events e on e.id = w.id and e.size_bytes <= w.size_max",
             ),
             counts: ManyRows::new(
@@ -298,11 +300,8 @@ impl Store {
             limit: 1,
             ..EventFilter::default()
         };
-        Ok(self
-            .events(&newest)
-            .await?
-            .first()
-            .map(|event| event.received_at))
+        let newest = self.events(&newest).await?;
+        Ok(newest.first().map(|event| event.received_at))
     }
 
     /// Starts new runs of a stored event; they go last. None, if it was removed
@@ -401,6 +400,7 @@ impl EventRow {
             is_handshake: row.flag("is_handshake")?,
             dedup_conflict: row.flag("dedup_conflict")?,
             no_run_reason: row.text_or_none("no_run_reason")?,
+            is_forced: row.flag("is_forced")?,
         })
     }
 }

@@ -28,6 +28,8 @@ pub struct NewEvent {
     body_sha256: [u8; 32],
     delivery_key: Option<DedupKey>,
     body_key: Option<DedupKey>,
+    release_key: Option<DedupKey>,
+    is_forced: bool,
     window: Duration,
     runs: Vec<NewRun>,
     no_run_reason: Option<&'static str>,
@@ -72,6 +74,8 @@ impl NewEvent {
             request: keep(&event.headers, &event.body),
             delivery_key: key.map(DedupKey::of_delivery),
             body_key: by_body.then(|| DedupKey::of_body(&body_sha256)),
+            release_key: None,
+            is_forced: false,
             body_sha256,
             window,
             runs,
@@ -83,6 +87,18 @@ impl NewEvent {
                 body: Bytes::new(),
                 ..event
             },
+        }
+    }
+
+    /// The same, released from a request that was set aside: one event however often, as
+    /// long as that is kept. `is_forced` says that nothing proves it.
+    pub fn released_from(self, request: EventId, kept: Duration, is_forced: bool) -> Self {
+        Self {
+            release_key: Some(DedupKey::of_release(request)),
+            // A key that is forgotten before the request would let it be released again.
+            window: self.window.max(kept),
+            is_forced,
+            ..self
         }
     }
 
@@ -98,10 +114,12 @@ impl NewEvent {
 
     /// The keys that it is known by.
     pub(super) fn keys(&self) -> impl Iterator<Item = DedupKey> {
-        self.delivery_key.into_iter().chain(self.body_key)
+        let keys = [self.delivery_key, self.body_key, self.release_key];
+        keys.into_iter().flatten()
     }
 
-    pub(super) fn id(&self) -> EventId {
+    /// The id that it has if it is new.
+    pub fn id(&self) -> EventId {
         self.event.id
     }
 
@@ -292,9 +310,11 @@ impl Statements {
         Self {
             events: ManyRows::new(
                 "insert into events (id, source, provider, kind, received_ms, delivery_id, content_type, \
-                 size_bytes, is_handshake, dedup_conflict, no_run_reason, encoding, header_bytes, request)",
+                 size_bytes, is_handshake, dedup_conflict, no_run_reason, encoding, header_bytes, request, \
+                 is_forced)",
                 &[
                     BYTES, TEXT, TEXT, TEXT, INT, TEXT, TEXT, INT, INT, INT, TEXT, INT, INT, BYTES,
+                    INT,
                 ],
                 "",
             ),
@@ -355,7 +375,7 @@ impl super::Statements {
 
 impl NewEvent {
     /// The columns of `events`, in order.
-    pub(super) fn row(&self, is_conflict: bool) -> [Value<'_>; 14] {
+    pub(super) fn row(&self, is_conflict: bool) -> [Value<'_>; 15] {
         let event = &self.event;
         let reason = if is_conflict {
             Some("dedup_conflict")
@@ -377,6 +397,7 @@ impl NewEvent {
             self.request.encoding.into(),
             self.request.header_bytes.into(),
             self.request.bytes.as_slice().into(),
+            self.is_forced.into(),
         ]
     }
 }

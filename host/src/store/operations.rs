@@ -72,7 +72,7 @@ pub enum Begun {
 pub struct OperationRow {
     /// Its name.
     pub id: OperationId,
-    /// `replay`, `retry`, `catch_up` or `forget`.
+    /// `replay`, `retry`, `release`, `catch_up` or `forget`.
     pub what: String,
     /// How it stands.
     pub state: OperationState,

@@ -61,7 +61,8 @@ impl Statements {
                 "with wanted (id) as (",
                 &[Kind::Bytes],
                 ") select e.id, source, provider, kind, received_ms, delivery_id, content_type, size_bytes, \
-                 is_handshake, dedup_conflict, no_run_reason from wanted w cross join events e on e.id = w.id",
+                 is_handshake, dedup_conflict, no_run_reason, is_forced \
+                 from wanted w cross join events e on e.id = w.id",
             ),
             has_run: ManyRows::new(
                 "with wanted (event_id, plugin_id) as (",

@@ -11,7 +11,8 @@ use super::{Engine, Store, StoreError};
 
 /// The tables that are not partitioned.
 const TABLES: &str = "'dedup', 'dedup_conflicts', 'plugins', 'digests', 'plugin_counts', 'hosts', 'runs', \
-    'order_blocks', 'rates', 'kv', 'kv_usage', 'source_minutes', 'plugin_minutes', 'queue_minutes', 'operations', 'hookbay_migrations'";
+    'order_blocks', 'rates', 'kv', 'kv_usage', 'source_minutes', 'plugin_minutes', 'queue_minutes', 'operations', \
+    'quarantine', 'quarantine_usage', 'learnt_secrets', 'secret_matches', 'hookbay_migrations'";
 /// Events from which the size of the others is guessed.
 const SAMPLE: u32 = 200;
 

@@ -12,9 +12,11 @@ use std::time::Duration;
 use hookbay::app::{App, Listeners, StartError};
 use hookbay::clock::Clock;
 use hookbay::config::{Config, Environment, Overrides};
+use hookbay::ingest::Fetch;
+use hookbay::plugin::egress::Network;
 use hookbay::store::Store;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -22,6 +24,8 @@ use crate::components::{self, Component};
 use crate::database::{Engine, TestDatabase};
 use crate::http::{Answer, Client};
 use crate::signing::{self, Headers, borrowed};
+
+pub(crate) use crate::bodies::push_body;
 
 /// The admin token of every host.
 pub(crate) const TOKEN: &str = "token-for-tests";
@@ -39,6 +43,8 @@ pub(crate) struct Folder {
     pub(crate) database: Arc<TestDatabase>,
     /// What its hosts go by.
     pub(crate) clock: Clock,
+    /// What stands for the internet, where a test has one.
+    pub(crate) internet: Option<Arc<dyn Fetch>>,
 }
 
 /// A host that runs.
@@ -88,6 +94,7 @@ impl Folder {
             files: TempDir::with_prefix("hookbay-it-").unwrap(),
             database,
             clock: Clock::system(),
+            internet: None,
         };
         let database = folder.database.toml();
         fs::write(
@@ -136,7 +143,13 @@ impl Folder {
         };
         let public = listeners.public.local_addr().unwrap();
         let admin = listeners.admin.local_addr().unwrap();
-        let app = App::start(self.config(), listeners, self.clock.clone()).await?;
+        let (config, clock) = (self.config(), self.clock.clone());
+        let app = match self.internet.clone() {
+            None => App::start(config, listeners, clock).await?,
+            Some(internet) => {
+                App::start_fetching(config, listeners, clock, Network::system(), internet).await?
+            }
+        };
         Ok((app, public, admin))
     }
 
@@ -393,22 +406,4 @@ pub(crate) fn outcomes(run: &Value) -> Vec<&str> {
         .iter()
         .map(|attempt| attempt["outcome"].as_str().unwrap())
         .collect()
-}
-
-/// A push of so many commits to `main`, as GitHub writes it.
-pub(crate) fn push_body(repository: &str, commits: usize) -> Vec<u8> {
-    let commit = |n: usize| json!({ "id": format!("{n:040x}"), "message": format!("Commit {n}") });
-    let commits: Vec<Value> = (0..commits).map(commit).collect();
-    let push = json!({
-        "ref": "refs/heads/main",
-        "before": "6113728f27ae82c7b1a177c8d03f9e96e0adf246",
-        "after": "59b20b8d5c6ff8d09518454d4dd8b7b30f095ab5",
-        "repository": { "id": 186853002, "full_name": repository },
-        "pusher": { "name": "Codertocat", "email": "codertocat@example.com" },
-        "sender": { "login": "Codertocat" },
-        "created": false, "deleted": false, "forced": false,
-        "compare": "https://github.com/compare/6113728f27ae...59b20b8d5c6f",
-        "commits": commits,
-    });
-    push.to_string().into_bytes()
 }

@@ -51,6 +51,7 @@ fn policy() -> Policy {
     Policy {
         events: 30 * DAY,
         by_source: HashMap::new(),
+        quarantine: DAY,
         history: 30 * DAY,
         audit: 60 * DAY,
         max_bytes: 1 << 40,

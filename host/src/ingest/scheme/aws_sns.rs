@@ -76,6 +76,15 @@ pub(crate) fn verify(keys: &Keyring, request: &Request<'_>) -> Result<Verified, 
     })
 }
 
+/// The address that confirms a subscription, if the message asks for that. Whoever visits
+/// it must have proven the message.
+pub(crate) fn subscribe_url(request: &Request<'_>) -> Option<Url> {
+    let kind = field(request, "Type").ok()??;
+    let url = field(request, "SubscribeURL").ok()??;
+    let url = Url::parse(&url).ok()?;
+    (kind == "SubscriptionConfirmation" && is_of_sns(&url)).then_some(url)
+}
+
 fn canonical(request: &Request<'_>) -> Result<String, Rejection> {
     let names: &[&str] = match &*needed(request, "Type")? {
         "Notification" => &OF_NOTIFICATION,
@@ -110,6 +119,12 @@ fn needed(request: &Request<'_>, name: &str) -> Result<String, Rejection> {
 
 /// Whether a certificate may be fetched from there: a `.pem` on a host of SNS itself.
 fn is_amazons(url: &str) -> bool {
+    let is_pem = |url: &Url| url.path().ends_with(".pem") && url.query().is_none();
+    Url::parse(url).is_ok_and(|url| is_pem(&url) && is_of_sns(&url))
+}
+
+/// Whether an address is one of SNS itself.
+fn is_of_sns(url: &Url) -> bool {
     let is_region = |region: &str| {
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         region.len() >= 3 && region.bytes().all(is_part)
@@ -121,15 +136,11 @@ fn is_amazons(url: &str) -> bool {
             .and_then(|rest| rest.strip_suffix(".amazonaws.com"));
         region.is_some_and(is_region)
     };
-    Url::parse(url).is_ok_and(|url| {
-        url.scheme() == "https"
-            && url.host_str().is_some_and(is_host)
-            && url.path().ends_with(".pem")
-            && url.query().is_none()
-            && url.port().is_none()
-            && url.username().is_empty()
-            && url.password().is_none()
-    })
+    url.scheme() == "https"
+        && url.host_str().is_some_and(is_host)
+        && url.port().is_none()
+        && url.username().is_empty()
+        && url.password().is_none()
 }
 
 #[cfg(test)]

@@ -192,6 +192,21 @@ impl KeyForm {
     }
 }
 
+impl Credential {
+    /// What it is recognised by, without telling it ([`Secret::fingerprint`]).
+    pub fn fingerprint(&self) -> String {
+        match self {
+            Self::Text(secret) => secret.fingerprint(),
+            Self::Named(values) => {
+                let one =
+                    |(name, value): (&String, &Self)| format!("{name}={};", value.fingerprint());
+                let all: String = values.iter().map(one).collect();
+                Secret::new(all).fingerprint()
+            }
+        }
+    }
+}
+
 impl KeyShape {
     /// A secret with one value.
     pub const fn plain(form: KeyForm) -> Self {
@@ -351,6 +366,16 @@ impl Keyring {
             keys: Arc::clone(&self.keys),
             certificates: Arc::new(certificates),
         })
+    }
+
+    /// The same with the key of the certificate at `url`.
+    pub(crate) fn with_key(&self, url: &str, key: PublicKey) -> Self {
+        let mut certificates = (*self.certificates).clone();
+        certificates.insert(url.to_owned(), key);
+        Self {
+            keys: Arc::clone(&self.keys),
+            certificates: Arc::new(certificates),
+        }
     }
 
     /// The keys in the order of the configuration.

@@ -9,7 +9,7 @@ use crate::run::{PluginId, RunState};
 
 use super::super::sql::sql;
 use super::super::tx::Tx;
-use super::super::{EventFilter, RunFilter, StoreError};
+use super::super::{EventFilter, QuarantineFilter, RunFilter, StoreError};
 use super::Position;
 
 /// What is to be done, to what.
@@ -28,6 +28,14 @@ pub enum Request {
     Retry {
         /// Which runs.
         filter: RunFilter,
+    },
+    /// Events of the requests that were set aside, fit, and are genuine now; `before` and
+    /// `limit` of the filter do not count.
+    Release {
+        /// Which requests.
+        filter: QuarantineFilter,
+        /// Whether those too that nothing proves.
+        is_forced: bool,
     },
     /// Runs of a new plugin for the events that were there before it.
     CatchUp {
@@ -62,6 +70,13 @@ pub(super) enum KeptRequest {
         since_ms: Option<i64>,
         until_ms: Option<i64>,
     },
+    Release {
+        source: Option<String>,
+        reason: Option<String>,
+        since_ms: Option<i64>,
+        until_ms: Option<i64>,
+        forced: bool,
+    },
     CatchUp {
         plugin: String,
         since_ms: i64,
@@ -74,16 +89,8 @@ pub(super) enum KeptRequest {
 /// Where an operation begins, and up to what it goes: what is stored now.
 pub(super) async fn first_position(tx: &mut Tx, request: &Request) -> Result<Position, StoreError> {
     let until = match request {
-        Request::Replay { .. } => {
-            let newest = sql("select id from events order by id desc limit 1");
-            let row = tx.fetch_optional(newest).await?;
-            let newest = row.map(|row| row.bytes("id")).transpose()?;
-            let newest = newest.as_deref().and_then(EventId::from_bytes);
-            // Before every event: there are none.
-            newest
-                .unwrap_or(EventId::lower_bound(Timestamp::default()))
-                .to_string()
-        }
+        Request::Replay { .. } => newest(tx, "events").await?.to_string(),
+        Request::Release { .. } => newest(tx, "quarantine").await?.to_string(),
         Request::Retry { .. } => {
             let newest = sql(
                 "select run_id from (select * from (select run_id from runs order by run_id desc limit 1) l \
@@ -104,12 +111,22 @@ pub(super) async fn first_position(tx: &mut Tx, request: &Request) -> Result<Pos
     })
 }
 
+/// The newest id in a table; where there is none, one before all.
+async fn newest(tx: &mut Tx, table: &'static str) -> Result<EventId, StoreError> {
+    let newest = sql(format!("select id from {table} order by id desc limit 1"));
+    let row = tx.fetch_optional(newest).await?;
+    let newest = row.map(|row| row.bytes("id")).transpose()?;
+    let newest = newest.as_deref().and_then(EventId::from_bytes);
+    Ok(newest.unwrap_or(EventId::lower_bound(Timestamp::default())))
+}
+
 impl Request {
     /// The word for it.
     pub const fn what(&self) -> &'static str {
         match self {
             Self::Replay { .. } => "replay",
             Self::Retry { .. } => "retry",
+            Self::Release { .. } => "release",
             Self::CatchUp { .. } => "catch_up",
             Self::Forget { .. } => "forget",
         }
@@ -138,6 +155,13 @@ impl KeptRequest {
                 event: filter.event.as_ref().map(ToString::to_string),
                 since_ms: ms(filter.since),
                 until_ms: ms(filter.until),
+            },
+            Request::Release { filter, is_forced } => Self::Release {
+                source: filter.source.clone(),
+                reason: filter.reason.clone(),
+                since_ms: ms(filter.since),
+                until_ms: ms(filter.until),
+                forced: *is_forced,
             },
             Request::CatchUp { plugin, since } => Self::CatchUp {
                 plugin: plugin.clone(),
@@ -182,6 +206,22 @@ impl KeptRequest {
                     until: time(until_ms),
                     ..RunFilter::default()
                 },
+            },
+            Self::Release {
+                source,
+                reason,
+                since_ms,
+                until_ms,
+                forced,
+            } => Request::Release {
+                filter: QuarantineFilter {
+                    source,
+                    reason,
+                    since: time(since_ms),
+                    until: time(until_ms),
+                    ..QuarantineFilter::default()
+                },
+                is_forced: forced,
             },
             Self::CatchUp { plugin, since_ms } => Request::CatchUp {
                 plugin,

@@ -1,0 +1,254 @@
+//! Certificates that senders name, fetched from the senders' own hosts.
+//!
+//! A scheme says which address it needs, and has checked that it is of the sender's hosts;
+//! what is fetched from there is kept for a day. One fetch serves all who wait for it. What
+//! cannot be had is not asked for again for a while, and few fetches go on at once: whoever
+//! names addresses that lead nowhere costs nobody else anything, since what is known stays.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::sync::OnceCell;
+use url::Url;
+
+use crate::clock::{Clock, Timestamp};
+use crate::public_key::PublicKey;
+
+/// Addresses that are remembered.
+const KNOWN_MAX: usize = 128;
+/// Fetches at once.
+const AT_ONCE: usize = 8;
+/// How long a certificate is used before it is fetched again.
+const FRESH: Duration = Duration::from_hours(24);
+/// How long an address is left alone that had none.
+const LEFT_ALONE: Duration = Duration::from_secs(20);
+
+/// Gets things from the internet, guarded: no private address, no redirect, bounded in size
+/// and time.
+pub trait Fetch: Send + Sync {
+    /// The body of a successful answer to GET.
+    fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Bytes, NotFetched>>;
+}
+
+/// Why there is nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotFetched(pub String);
+
+/// What was fetched.
+pub struct Fetched {
+    fetch: Arc<dyn Fetch>,
+    clock: Clock,
+    known: Mutex<HashMap<String, Arc<Entry>>>,
+}
+
+struct Entry {
+    began: Timestamp,
+    /// None if there is none; empty while it is fetched.
+    found: OnceCell<Option<PublicKey>>,
+}
+
+impl Fetched {
+    /// Nothing yet.
+    pub fn new(fetch: Arc<dyn Fetch>, clock: Clock) -> Self {
+        Self {
+            fetch,
+            clock,
+            known: Mutex::default(),
+        }
+    }
+
+    /// The key of the certificate at an address that a scheme approves of; none if it cannot
+    /// be had now.
+    pub(super) async fn key(&self, url: &str) -> Option<PublicKey> {
+        let entry = self.entry(url)?;
+        let found = entry.found.get_or_init(|| async {
+            match self.fetch_key(url).await {
+                Ok(key) => Some(key),
+                Err(error) => {
+                    tracing::warn!(url, %error, "a sender's certificate cannot be had now");
+                    None
+                }
+            }
+        });
+        found.await.clone()
+    }
+
+    /// Asks an address for something, whatever the answer's body is.
+    pub(super) async fn visit(&self, url: &Url) -> Result<(), NotFetched> {
+        self.fetch.get(url).await.map(drop)
+    }
+
+    async fn fetch_key(&self, url: &str) -> Result<PublicKey, NotFetched> {
+        let parsed = Url::parse(url).map_err(|error| NotFetched(error.to_string()))?;
+        let pem = self.fetch.get(&parsed).await?;
+        let pem = std::str::from_utf8(&pem).ok();
+        pem.and_then(PublicKey::of_certificate)
+            .ok_or_else(|| NotFetched("it is no certificate with a key of a known kind".to_owned()))
+    }
+
+    /// What is known of an address, or will be once its fetch has ended; none if too many
+    /// are fetched.
+    fn entry(&self, url: &str) -> Option<Arc<Entry>> {
+        let now = self.clock.now();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = known.get(url)
+            && !entry.is_over(now)
+        {
+            return Some(Arc::clone(entry));
+        }
+        let fetching = known.values().filter(|entry| entry.found.get().is_none());
+        if fetching.count() >= AT_ONCE {
+            return None;
+        }
+        if known.len() >= KNOWN_MAX {
+            known.retain(|_, entry| !entry.is_over(now));
+        }
+        if known.len() >= KNOWN_MAX {
+            // What was found goes last.
+            let least = known
+                .iter()
+                .filter(|(_, entry)| entry.found.get().is_some())
+                .min_by_key(|(_, entry)| (entry.is_found(), entry.began));
+            let least = least.map(|(url, _)| url.clone())?;
+            known.remove(&least);
+        }
+        let entry = Arc::new(Entry {
+            began: now,
+            found: OnceCell::new(),
+        });
+        known.insert(url.to_owned(), Arc::clone(&entry));
+        Some(entry)
+    }
+}
+
+impl Entry {
+    fn is_found(&self) -> bool {
+        matches!(self.found.get(), Some(Some(_)))
+    }
+
+    fn is_over(&self, now: Timestamp) -> bool {
+        match self.found.get() {
+            None => false,
+            Some(Some(_)) => now.since(self.began) >= FRESH,
+            Some(None) => now.since(self.began) >= LEFT_ALONE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+    use tokio::sync::Semaphore;
+
+    use super::{AT_ONCE, KNOWN_MAX};
+    use super::{Arc, BoxFuture, Bytes, Clock, Fetch, Fetched, NotFetched, Timestamp, Url};
+
+    /// Answers once it may; a certificate where the path ends in `good`.
+    struct Outside {
+        may: Semaphore,
+        asked: AtomicUsize,
+        pem: String,
+    }
+
+    impl Fetch for Outside {
+        fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Bytes, NotFetched>> {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            Box::pin(async move {
+                let permit = self.may.acquire().await.unwrap();
+                permit.forget();
+                match url.path().ends_with("good") {
+                    true => Ok(self.pem.clone().into()),
+                    false => Err(NotFetched("nothing is there".to_owned())),
+                }
+            })
+        }
+    }
+
+    /// What is fetched, from where, and the milliseconds that its clock shows.
+    fn fetched(may: usize) -> (Arc<Fetched>, Arc<Outside>, Arc<AtomicI64>) {
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/fixtures/providers/vectors.json"))
+                .unwrap();
+        let paypal = vectors.as_array().unwrap().iter();
+        let paypal = paypal.clone().find(|one| one["provider"] == "paypal");
+        let certs = paypal.unwrap()["secrets"][0]["certs"].as_object().unwrap();
+        let outside = Arc::new(Outside {
+            may: Semaphore::new(may),
+            asked: AtomicUsize::new(0),
+            pem: certs.values().next().unwrap().as_str().unwrap().to_owned(),
+        });
+        let ms = Arc::new(AtomicI64::new(1_700_000_000_000));
+        let shown = Arc::clone(&ms);
+        let clock = Clock::from_fn(move || Timestamp::from_millis(shown.load(Ordering::SeqCst)));
+        let fetch: Arc<dyn Fetch> = Arc::clone(&outside) as Arc<dyn Fetch>;
+        (Arc::new(Fetched::new(fetch, clock)), outside, ms)
+    }
+
+    #[tokio::test]
+    async fn one_fetch_serves_all_and_lasts_a_day() {
+        let (fetched, outside, ms) = fetched(0);
+        let waiting: Vec<_> = (0..10)
+            .map(|_| {
+                let fetched = Arc::clone(&fetched);
+                tokio::spawn(async move { fetched.key("https://h/good").await })
+            })
+            .collect();
+        outside.may.add_permits(1);
+        for one in waiting {
+            assert!(one.await.unwrap().is_some());
+        }
+        assert_eq!(outside.asked.load(Ordering::SeqCst), 1);
+        ms.fetch_add(24 * 3_600_000 - 1, Ordering::SeqCst);
+        assert!(fetched.key("https://h/good").await.is_some());
+        assert_eq!(outside.asked.load(Ordering::SeqCst), 1);
+        ms.fetch_add(1, Ordering::SeqCst);
+        outside.may.add_permits(1);
+        assert!(fetched.key("https://h/good").await.is_some());
+        assert_eq!(outside.asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_left_alone_and_displaces_nothing() {
+        let (fetched, outside, ms) = fetched(10_000);
+        assert!(fetched.key("https://h/good").await.is_some());
+        for _ in 0..3 {
+            assert!(fetched.key("https://h/bad").await.is_none());
+        }
+        assert_eq!(outside.asked.load(Ordering::SeqCst), 2);
+        ms.fetch_add(20_000, Ordering::SeqCst);
+        assert!(fetched.key("https://h/bad").await.is_none());
+        assert_eq!(outside.asked.load(Ordering::SeqCst), 3);
+        for n in 0..2 * KNOWN_MAX {
+            assert!(fetched.key(&format!("https://h/{n}")).await.is_none());
+        }
+        let asked = outside.asked.load(Ordering::SeqCst);
+        assert!(fetched.key("https://h/good").await.is_some());
+        assert_eq!(outside.asked.load(Ordering::SeqCst), asked);
+        assert!(fetched.known.lock().unwrap().len() <= KNOWN_MAX);
+    }
+
+    #[tokio::test]
+    async fn few_are_fetched_at_once() {
+        let (fetched, outside, _) = fetched(0);
+        let waiting: Vec<_> = (0..AT_ONCE)
+            .map(|n| {
+                let fetched = Arc::clone(&fetched);
+                tokio::spawn(async move { fetched.key(&format!("https://h/{n}/good")).await })
+            })
+            .collect();
+        while outside.asked.load(Ordering::SeqCst) < AT_ONCE {
+            tokio::task::yield_now().await;
+        }
+        assert!(fetched.key("https://h/good").await.is_none());
+        outside.may.add_permits(AT_ONCE + 1);
+        for one in waiting {
+            assert!(one.await.unwrap().is_some());
+        }
+        assert!(fetched.key("https://h/good").await.is_some());
+    }
+}

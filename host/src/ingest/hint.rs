@@ -1,0 +1,54 @@
+//! What has probably happened to a request that was refused, for its operator: the diagnosis
+//! of `hookbay verify`. Slow beside the door; nobody waits for it there.
+
+use std::sync::OnceLock;
+
+use crate::clock::Timestamp;
+use crate::config::provider;
+
+use super::refusal::Refusal;
+use super::scheme::Provider;
+use super::source::Source;
+use super::verify::diagnosis::{Case, explain};
+use super::verify::{Rejection, Request};
+
+/// Largest body that is looked at: each accident is tried on all of it.
+const BODY_BYTES_MAX: usize = 1 << 20;
+const NOT_JSON: &str = "the provider's bodies are JSON: this one was cut or encoded anew on the way, or it \
+                        has another content type, which the sender's settings say";
+
+/// Knows the other providers that there are.
+#[derive(Default)]
+pub struct Hints {
+    siblings: OnceLock<Vec<Provider>>,
+}
+
+impl Hints {
+    /// What has probably happened; none where that cannot be told.
+    pub(super) fn hint(
+        &self,
+        source: &Source,
+        request: &Request<'_>,
+        received_at: Timestamp,
+        refusal: &Refusal,
+    ) -> Option<String> {
+        match refusal {
+            // What a plugin found is its own words.
+            Refusal::NotGenuine(Rejection::ByVerifier { .. }) => None,
+            Refusal::NotGenuine(rejection) if request.body.len() <= BODY_BYTES_MAX => {
+                let siblings = self
+                    .siblings
+                    .get_or_init(|| provider::names().filter_map(provider::named).collect());
+                let case = Case {
+                    provider: &source.config.provider,
+                    credentials: &source.config.secrets,
+                    request,
+                    now: received_at,
+                };
+                Some(explain(&case, rejection, siblings))
+            }
+            Refusal::NotJson(_) => Some(NOT_JSON.to_owned()),
+            _ => None,
+        }
+    }
+}
