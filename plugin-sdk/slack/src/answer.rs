@@ -43,13 +43,11 @@ struct Metadata {
 }
 
 impl Error {
-    /// Whether the message, or the thread to answer in, is not there any more.
+    /// Whether the message is not there any more.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         match self {
-            Self::Refused { code, .. } => {
-                matches!(code.as_str(), "message_not_found" | "thread_not_found")
-            }
+            Self::Refused { code, .. } => code == "message_not_found",
             Self::Http(_) => false,
         }
     }
