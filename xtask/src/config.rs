@@ -103,6 +103,7 @@ pub(crate) fn development() -> Result<String> {
     text.push_str(&top_level(Addresses::DEFAULT, &Database::sqlite()));
     text.push_str(&source("github", "github", &github));
     text.push_str(&source("stripe", "stripe", &stripe));
+    text.push_str(&source("shopify", "shopify", &random_secret()?));
     text.push_str(&source("generic", "generic", &generic));
     text.push_str("kind_header = \"x-event-type\"\nid_header = \"x-delivery-id\"\n");
     // 64 hexadecimal digits are base64 of 48 bytes too.

@@ -69,18 +69,32 @@ const NOTE: &str = "
 # `https://api.notion.com`, without `private`, a token of yours, and your database or channel.
 ";
 
+/// All that `github-to-slack` takes of itself but pushes.
+const NO_PUSHES: &str = r#"# Its own triggers have pushes too; `cargo xtask load` sends thousands of them.
+triggers = [
+    { source = "github", kind = "pull_request.*", ordering_key = "/pull_request/id" },
+    { source = "github", kind = "issues.*" },
+    { source = "github", kind = "release.published" },
+    { source = "github", kind = "workflow_run.completed" },
+]
+"#;
+
 /// The tables of a new configuration that let plugins use the stand-in. `signing_key` is base64.
 pub(crate) fn grants(signing_key: &str) -> String {
     let database = format!("config.database_id = \"{}\"\n", notion::DATABASE);
-    let in_slack = format!("config.channel = \"{}\"\n", slack::CHANNEL);
+    // Slack's own rate: more would only be refused.
+    let in_slack = format!("config.channel = \"{}\"\nrate = \"1/s\"\n", slack::CHANNEL);
+    let of_orders = "triggers = [{ source = \"generic\", kind = \"order.*\" }]\n";
+    let worded = "config.text = \"Order {/order/id} of {/customer/name}: {/order/total}\"\n";
     let in_discord = format!(
-        "triggers = [{{ source = \"generic\", kind = \"order.*\" }}]\n\
-         config.channel_id = \"{}\"\n",
+        "{of_orders}{worded}config.channel_id = \"{}\"\nrate = \"1/s\"\n",
         discord::CHANNEL
     );
-    let by_mail = "triggers = [{ source = \"generic\", kind = \"order.*\" }]\n\
-                   config.from = \"Hookbay <hookbay@example.com>\"\n\
-                   config.to = \"you@example.com\"\n";
+    let by_mail = format!(
+        "{of_orders}{worded}\
+         config.from = \"Hookbay <hookbay@example.com>\"\n\
+         config.to = \"you@example.com\"\n"
+    );
     let relayed = format!(
         "triggers = [{{ source = \"generic\", kind = \"**\" }}]\n\
          http.target = {{ origin = \"{}\", private = true }}\n\
@@ -97,13 +111,23 @@ pub(crate) fn grants(signing_key: &str) -> String {
             &database,
         ),
         table("stripe-checkout", slack_token, &in_slack),
-        table("github-to-slack", slack_token, &in_slack),
+        table("shopify-order", slack_token, &in_slack),
+        table(
+            "slack-notify",
+            slack_token,
+            &format!("{of_orders}{worded}{in_slack}"),
+        ),
+        table(
+            "github-to-slack",
+            slack_token,
+            &format!("{NO_PUSHES}{in_slack}"),
+        ),
         table(
             "discord-notify",
             ("discord", "DISCORD_TOKEN", discord::TOKEN),
             &in_discord,
         ),
-        table("email", ("mail", "MAIL_TOKEN", mail::TOKEN), by_mail),
+        table("email", ("mail", "MAIL_TOKEN", mail::TOKEN), &by_mail),
         format!("\n[plugins.forward]\n{relayed}"),
     ]
     .concat()
