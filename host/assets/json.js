@@ -9,8 +9,8 @@ const DEPTH_MAX = 200;
 const TEXT_MAX = 2000;
 // Most members shown at once.
 const MEMBERS_MAX = 200;
-// Larger bodies are not fetched into a page.
-const FETCH_MAX = 8 << 20;
+// Larger bodies are not read into a page.
+const TEXT_BYTES_MAX = 16 << 20;
 
 // Reads JSON into {type, text} and {type, members: [[name, value]]}; throws where it is none.
 function parse(text) {
@@ -193,7 +193,7 @@ function look() {
       show(box, pre.textContent);
       continue;
     }
-    if (Number(box.dataset.size) > FETCH_MAX || box.querySelector(".json-load")) continue;
+    if (box.querySelector(".json-load")) continue;
     const load = element("button", "button json-load", "Show all of it");
     load.type = "button";
     load.hookbay = true;
@@ -202,6 +202,10 @@ function look() {
       try {
         const answer = await fetch(box.dataset.json);
         if (!answer.ok) throw new Error(answer.statusText);
+        if (Number(answer.headers.get("content-length")) > TEXT_BYTES_MAX) {
+          load.textContent = "It is too large to be shown; download it";
+          return;
+        }
         const text = await answer.text();
         load.remove();
         if (!show(box, text)) pre.textContent = text;

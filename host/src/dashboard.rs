@@ -20,6 +20,7 @@ use crate::clock::Clock;
 
 mod api;
 mod assets;
+mod body;
 mod chart;
 mod compare;
 mod events;
@@ -30,6 +31,7 @@ mod journal;
 mod operations;
 mod overview;
 mod plugins;
+mod quarantine;
 mod runs;
 mod send;
 mod session;
@@ -94,6 +96,14 @@ pub(crate) fn routes(dashboard: Dashboard) -> Router {
         .route("/plugins/{name}/{action}", post(plugins::act))
         .route("/sources", get(sources::list))
         .route("/sources/{name}/{action}", post(sources::act))
+        .route("/quarantine", get(quarantine::list))
+        .route(
+            "/quarantine/release",
+            get(quarantine::ask_release).post(quarantine::release_all),
+        )
+        .route("/quarantine/{id}", get(quarantine::show))
+        .route("/quarantine/{id}/body", get(quarantine::body))
+        .route("/quarantine/{id}/release", post(quarantine::release))
         .route("/operations", get(operations::list))
         .route("/operations/{id}/cancel", post(operations::cancel))
         .route("/send", get(send::show).post(send::send))

@@ -215,6 +215,42 @@ export async function pausingASource(browser, host) {
   await visitor.leave();
 }
 
+/** A secret is corrected, and what was refused for it is released. */
+export async function releasing(browser, host) {
+  const visitor = await browser.visitor(host);
+  const { page } = visitor;
+  const secret = "what orders are signed with since today";
+  const refused = await host.order("order.paid", JSON.stringify({ id: "o-1" }), { secret });
+  assert.equal(refused.status, 401);
+  await visitor.signIn();
+  await page.goto("/quarantine?source=orders");
+  await page.locator(".row-link").first().click();
+  await page.waitForURL("**/quarantine/*");
+  await visitor.press("Release");
+  // Not yet: nothing proves it still.
+  await page.locator(".notice.bad[role=alert]").waitFor();
+  assert.equal((await host.items("events?source=orders")).length, 0);
+  host.configure({ ordersSecret: secret });
+  await until("the secret is in force", async () => {
+    const taken = await host.order("order.other", JSON.stringify({ id: "o-2" }), { secret });
+    return taken.status === 202;
+  });
+  await visitor.press("Release");
+  await page.waitForURL("**/events/*");
+  const event = await host.get(`events/${page.url().split("/").at(-1)}`);
+  assert.equal(event.kind, "order.paid");
+  assert.equal((await host.items("quarantine?source=orders")).some(({ id }) => id === event.id), false);
+
+  await host.order("order.late", JSON.stringify({ id: "o-3" }), { secret: "what orders were signed with" });
+  await page.goto("/quarantine?source=orders");
+  await page.getByRole("link", { name: "Release in bulk…" }).click();
+  await visitor.press("Only count them");
+  await page.waitForURL("**/operations");
+  const [operation] = await host.items("operations");
+  assert.match(operation.what, /release/);
+  await visitor.leave();
+}
+
 /** A sample, changed before it is sent. */
 export async function sendingASample(browser, host) {
   const visitor = await browser.visitor(host);

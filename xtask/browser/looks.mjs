@@ -3,7 +3,7 @@
 
 const SCHEMES = ["light", "dark"];
 const WIDTHS = [360, 1920];
-const PAGES = ["/", "/events", "/events/replay", "/runs", "/runs/retry", "/plugins", "/sources", "/operations", "/send"];
+const PAGES = ["/", "/events", "/events/replay", "/runs", "/runs/retry", "/plugins", "/sources", "/quarantine", "/quarantine/release", "/operations", "/send"];
 
 /** Fills a host with an ordinary day. */
 export async function fill(host) {
@@ -52,7 +52,8 @@ async function details(host) {
   const runs = await host.items("runs?limit=100");
   const states = new Map(runs.map(({ id, state, plugin }) => [`${state} ${plugin}`, `/runs/${id}`]));
   const plugins = (await host.items("plugins")).map(({ name }) => `/plugins/${name}`);
-  return [...kinds.values(), ...states.values(), ...plugins];
+  const kept = (await host.items("quarantine?limit=1")).map(({ id }) => `/quarantine/${id}`);
+  return [...kinds.values(), ...states.values(), ...plugins, ...kept];
 }
 
 /** Every page of a host, in every look. */

@@ -33,6 +33,7 @@ try {
     journeys.pausing,
     journeys.rollingBack,
     journeys.pausingASource,
+    journeys.releasing,
     journeys.sendingASample,
     journeys.byKeyboard,
     journeys.withoutScript,

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::api::{Begun, Items, segment, with_query};
+use super::body::Shown;
 use super::failure::Failure;
 use super::form::Form;
 use super::frame::{self, Frame, Visit};
@@ -18,10 +19,6 @@ use super::runs::Run;
 use super::shown;
 use super::sources::Source;
 
-/// As much of a body as stands in a page; the rest is fetched when somebody wants it.
-const SHOWN_BYTES: usize = 64 << 10;
-/// As much of a body that is no text.
-const SHOWN_HEX: usize = 512;
 /// What selects events, in a list and in bulk.
 const FILTERS: [&str; 5] = ["source", "kind", "since", "until", "q"];
 
@@ -44,18 +41,6 @@ pub(super) struct Event<R = BTreeMap<String, i64>> {
     pub(super) no_run_reason: Option<String>,
 }
 
-/// A body as it stands in a page.
-enum Shown {
-    /// Text from its beginning, and whether that is all.
-    Text {
-        text: String,
-        is_whole: bool,
-    },
-    /// The first bytes of what is no text.
-    Bytes(String),
-    Empty,
-}
-
 #[derive(Template)]
 #[template(path = "events.html")]
 struct EventsPage {
@@ -74,6 +59,7 @@ struct EventPage {
     frame: Frame,
     event: Event<Vec<Run>>,
     body: Shown,
+    body_address: String,
     plugins: Vec<String>,
 }
 
@@ -187,14 +173,12 @@ pub(super) fn listed<T>(
 pub(super) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response<Body>, Failure> {
     let path = format!("events/{}", segment(&id));
     let event: Event<Vec<Run>> = visit.get(&path).await?;
-    let body = visit.open(&format!("{path}/body")).await?;
-    let body = axum::body::to_bytes(body.into_body(), usize::MAX)
-        .await
-        .map_err(|error| Failure::Broken(format!("the body of event {id}: {error}")))?;
+    let body = Shown::at(&visit, &format!("{path}/body")).await?;
     frame::page(&EventPage {
         frame: visit.frame("events", format!("Event {}", event.kind)),
         plugins: plugin_names(&visit).await?,
-        body: Shown::of(&body),
+        body_address: format!("{}/body", event.address()),
+        body,
         event,
     })
 }
@@ -324,63 +308,5 @@ impl<R> Event<R> {
     /// Its page.
     pub(super) fn address(&self) -> String {
         format!("/events/{}", segment(&self.id))
-    }
-}
-
-impl Shown {
-    fn of(body: &[u8]) -> Self {
-        if body.is_empty() {
-            return Self::Empty;
-        }
-        let start = &body[..body.len().min(SHOWN_BYTES)];
-        let text = match std::str::from_utf8(start) {
-            Ok(text) => Some(text),
-            // Cut in the middle of a character.
-            Err(error) if error.error_len().is_none() && start.len() < body.len() => {
-                std::str::from_utf8(&start[..error.valid_up_to()]).ok()
-            }
-            Err(_) => None,
-        };
-        match text.filter(|text| !text.contains('\0')) {
-            Some(text) => Self::Text {
-                text: text.to_owned(),
-                is_whole: text.len() == body.len(),
-            },
-            None => Self::Bytes(hex_lines(&body[..body.len().min(SHOWN_HEX)])),
-        }
-    }
-}
-
-/// Bytes as hexadecimal numbers, sixteen in a line.
-fn hex_lines(bytes: &[u8]) -> String {
-    let line = |bytes: &[u8]| {
-        let numbers: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        numbers.join(" ")
-    };
-    let lines: Vec<String> = bytes.chunks(16).map(line).collect();
-    lines.join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{SHOWN_BYTES, Shown};
-
-    #[test]
-    fn a_body_is_cut_between_characters_and_bytes_are_shown_as_such() {
-        let Shown::Text { text, is_whole } = Shown::of("{\"näme\":1}".as_bytes()) else {
-            panic!("a text");
-        };
-        assert_eq!((text.as_str(), is_whole), ("{\"näme\":1}", true));
-    }
-
-    #[test]
-    fn a_long_text_is_shown_from_its_beginning() {
-        let long = format!("a{}", "ä".repeat(SHOWN_BYTES));
-        let Shown::Text { text, is_whole } = Shown::of(long.as_bytes()) else {
-            panic!("a text");
-        };
-        assert!(!is_whole && long.starts_with(&text) && text.len() > SHOWN_BYTES - 3);
-        assert!(matches!(Shown::of(&[0xff, 0xfe, 0]), Shown::Bytes(hex) if hex == "ff fe 00"));
-        assert!(matches!(Shown::of(b""), Shown::Empty));
     }
 }

@@ -81,12 +81,13 @@ pub(super) struct Entry {
 }
 
 /// The menu, in its order.
-pub(super) const MENU: [Entry; 7] = [
+pub(super) const MENU: [Entry; 8] = [
     Entry::new("overview", "Overview", "/"),
     Entry::new("events", "Events", "/events"),
     Entry::new("runs", "Runs", "/runs"),
     Entry::new("plugins", "Plugins", "/plugins"),
     Entry::new("sources", "Sources", "/sources"),
+    Entry::new("quarantine", "Quarantine", "/quarantine"),
     Entry::new("operations", "Operations", "/operations"),
     Entry::new("send", "Send a sample", "/send"),
 ];

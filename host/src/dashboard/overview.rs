@@ -180,7 +180,7 @@ fn of_source(source: &Source) -> Option<Concern> {
             shown::count(rejected),
             shown::count(source.received_1h)
         ),
-        address: "/sources".to_owned(),
+        address: with_query("/quarantine", &[("source", Some(&source.name))]),
     })
 }
 

@@ -12,6 +12,7 @@ use super::events::told;
 use super::failure::Failure;
 use super::form::Form;
 use super::frame::{self, Frame, Visit};
+use super::quarantine::Entry;
 
 /// An inbound address.
 #[derive(Deserialize)]
@@ -39,16 +40,27 @@ struct SourcesPage {
     frame: Frame,
     /// Before each path; empty where it is not known.
     public_url: String,
-    sources: Vec<Source>,
+    sources: Vec<(Source, Vec<Entry>)>,
 }
 
-/// `GET /sources`.
+/// `GET /sources`: each with its last failures.
 pub(super) async fn list(visit: Visit) -> Result<Response<Body>, Failure> {
     let sources: Items<Source> = visit.get("sources?limit=1000").await?;
+    let mut shown = Vec::with_capacity(sources.items.len());
+    for source in sources.items {
+        let failures = if source.rejected_1h > 0 {
+            let pairs = [("source", Some(source.name.as_str())), ("limit", Some("3"))];
+            let failures: Items<Entry> = visit.get(&with_query("quarantine", &pairs)).await?;
+            failures.items
+        } else {
+            Vec::new()
+        };
+        shown.push((source, failures));
+    }
     frame::page(&SourcesPage {
         frame: visit.frame("sources", "Sources"),
         public_url: visit.desk.dashboard.public_url.clone(),
-        sources: sources.items,
+        sources: shown,
     })
 }
 
@@ -80,6 +92,10 @@ impl Source {
 
     fn events(&self) -> String {
         with_query("/events", &[("source", Some(&self.name))])
+    }
+
+    fn quarantine(&self) -> String {
+        with_query("/quarantine", &[("source", Some(&self.name))])
     }
 
     fn send(&self) -> String {

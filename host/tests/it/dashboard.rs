@@ -14,7 +14,7 @@ kind_pointer = "/kind"
 "#;
 
 /// Every page that needs no id.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 11] = [
     "/",
     "/events",
     "/events/replay",
@@ -22,6 +22,8 @@ const PAGES: [&str; 9] = [
     "/runs/retry",
     "/plugins",
     "/sources",
+    "/quarantine",
+    "/quarantine/release",
     "/operations",
     "/send",
 ];
