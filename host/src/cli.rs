@@ -46,7 +46,7 @@ const EXIT_CONFIG: u8 = 64;
 /// A webhook engine: it receives webhooks, proves who sent them, keeps them, and runs them
 /// through sandboxed WebAssembly plugins.
 #[derive(Debug, Parser)]
-#[command(name = "hookbay", version, about, max_term_width = 100)]
+#[command(name = "hookbay", version = env!("HOOKBAY_VERSION"), about, max_term_width = 100)]
 struct Cli {
     /// The configuration file [default: hookbay.toml, where there is one]
     #[arg(long, global = true, value_name = "FILE")]

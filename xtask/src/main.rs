@@ -13,6 +13,7 @@ mod browser;
 mod config;
 mod debian;
 mod delivery;
+mod dist;
 mod faults;
 mod fuzz;
 mod guests;
@@ -51,6 +52,8 @@ cargo xtask <command>
   stand-in [--listen ADDR]              stand in for Notion and the other services that plugins
                                         call; `serve` starts it where dev/ names it
   plugins [--test-guests]               build every plugin to target/plugins/<name>.wasm
+  dist                                  build a release with plugins, unit and documentation, and
+                                        pack it to target/dist/hookbay-VERSION-TARGET.tar.gz
   bench [ingest|end-to-end|plugin|all] [--requests N]
   bench store [--sqlite|--postgres] [--quick]
                                         measure a release build, print Markdown tables
@@ -90,6 +93,7 @@ fn run(command: &str, arguments: Arguments) -> Result<()> {
         "plugins" => guests::run(arguments),
         "bench" => bench::run(arguments),
         "faults" => faults::run(arguments),
+        "dist" => dist::run(arguments),
         "fuzz" => fuzz::run(arguments),
         "load" => load::run(arguments),
         "verify-acked" => acked::run(arguments),
