@@ -325,6 +325,9 @@ impl IntoResponse for AdminError {
         }
         if let Self::Store(error) = &self {
             tracing::error!(%error, "the admin API cannot answer");
+            if let StoreError::MissingKey(_) = error {
+                return problem.detail(error.to_string()).into_response();
+            }
             return problem
                 .detail("the database does not answer".to_owned())
                 .retry_after(Duration::from_secs(5))

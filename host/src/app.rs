@@ -30,6 +30,7 @@ pub(crate) mod permissions;
 mod reload;
 mod stage;
 pub(crate) mod verifiers;
+mod warnings;
 
 use certificates::Certificates;
 use data_dir::DataDir;
@@ -119,6 +120,7 @@ impl App {
                 return Err(error);
             }
         };
+        warnings::say(&config, &store).await?;
         if let Some(epoch) = data_dir.replace_epoch(store.epoch())? {
             // The start before this one is over: nobody need wait for its lease.
             store.end_lease(epoch).await?;
@@ -150,9 +152,6 @@ impl App {
         pauses::read(&shared.store, &shared.sources).await?;
         learnt::read(&shared.store, &shared.sources).await?;
         let (presence, plugins) = shared.start_presence().await?;
-        for open in permissions::too_open(&config) {
-            tracing::warn!("{open}");
-        }
         let certificates = Certificates::of(&config);
         let reloading = Reload::new(
             in_force,

@@ -21,6 +21,7 @@ mod alerts;
 mod change;
 mod credential;
 mod database;
+mod encryption;
 mod environment;
 mod grants;
 mod origin;
@@ -39,6 +40,7 @@ pub(crate) use access::TOKEN_FILE;
 pub use alerts::{AlertFormat, AlertTarget, AlertsConfig};
 pub use change::Change;
 pub use database::{Database, PoolConfig, PostgresUrl, PostgresUrlError};
+pub use encryption::EncryptionKeys;
 pub use environment::Environment;
 pub use grants::{EndpointGrant, HttpOrigin, OriginError};
 pub use origin::{DEFAULT_FILE, Origin, Overrides, Read};
@@ -95,6 +97,8 @@ pub struct Config {
     pub admin_token: Option<Secret>,
     /// Who is told when something is wrong; none is nobody.
     pub alerts: Option<AlertsConfig>,
+    /// What stored requests are encrypted with.
+    pub encryption: EncryptionKeys,
     /// Who must have signed a plugin; none is everybody.
     pub trusted_keys: TrustedKeys,
     /// The address of `listen` as senders know it, without a slash at its end.
@@ -198,6 +202,7 @@ impl Config {
             metrics_open: table.boolean("metrics_open").unwrap_or(false),
             admin_token: token.map(Secret::new),
             alerts: alerts::read(table.table("alerts")),
+            encryption: encryption::read(table.table("encryption")),
             trusted_keys: trusted_keys(&mut table),
             trusted_proxies: public::trusted_proxies(&mut table),
             sources: sources(

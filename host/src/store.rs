@@ -11,7 +11,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::clock::{Clock, Timestamp};
-use crate::config::{Config, Database, PoolConfig};
+use crate::config::{Config, Database, EncryptionKeys, PoolConfig};
 use crate::run::Epoch;
 
 mod alerts;
@@ -39,6 +39,7 @@ mod retention;
 mod rollups;
 mod rows;
 mod runs;
+mod seal;
 mod slices;
 mod space;
 mod sql;
@@ -110,6 +111,11 @@ pub enum StoreError {
     /// A statement failed; it was rolled back.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
+    /// What is stored is encrypted with a key that is not there.
+    #[error(
+        "a stored request is encrypted with the key `{0}`, which `encryption.keys` does not have"
+    )]
+    MissingKey(String),
     /// What is stored cannot be read.
     #[error(transparent)]
     Damaged(#[from] DamagedRequest),
@@ -134,6 +140,8 @@ pub struct Settings {
     pub is_pooled: bool,
     /// Whether a server that does not write to disk is good enough.
     pub allow_unsafe: bool,
+    /// What stored requests are encrypted with.
+    pub keys: EncryptionKeys,
     /// How many of the newest deliveries are gathered, on SQLite, before their keys are
     /// put in order: about 30 bytes of memory each, and the time of a start to read them.
     pub deliveries_gathered: usize,
@@ -147,6 +155,7 @@ impl Settings {
             pool: PoolConfig::default(),
             is_pooled: false,
             allow_unsafe: false,
+            keys: EncryptionKeys::default(),
             deliveries_gathered: DELIVERIES_GATHERED,
         }
     }
@@ -158,6 +167,7 @@ impl Settings {
             pool: config.pool,
             is_pooled: config.pooler,
             allow_unsafe: config.allow_unsafe_database,
+            keys: config.encryption.clone(),
             deliveries_gathered: DELIVERIES_GATHERED,
         }
     }
@@ -177,6 +187,8 @@ struct Inner {
     epoch: Epoch,
     clock: Clock,
     statements: Arc<Statements>,
+    /// What requests are encrypted with.
+    keyring: seal::Keyring,
 }
 
 /// The database behind it.
@@ -231,6 +243,7 @@ impl Store {
     /// [`StoreError::InUse`], [`StoreError::Open`] or [`StoreError::Migrate`].
     pub async fn open(settings: &Settings, clock: Clock) -> Result<Self, StoreError> {
         let statements = Arc::new(Statements::new());
+        let keyring = seal::Keyring::new(settings.keys.expose());
         let inner = match &settings.database {
             Database::Sqlite(path) => {
                 let opened = sqlite::open(path).await?;
@@ -253,6 +266,7 @@ impl Store {
                     epoch: Epoch(rand::random::<i64>()),
                     clock,
                     statements,
+                    keyring,
                 }
             }
             Database::Postgres(url) => {
@@ -269,6 +283,7 @@ impl Store {
                     epoch: Epoch(rand::random::<i64>()),
                     clock: opened.clock,
                     statements,
+                    keyring,
                 }
             }
         };

@@ -40,6 +40,7 @@ impl Config {
             metrics_open: _,
             admin_token: _,
             alerts,
+            encryption: _,
             trusted_keys: _,
             trusted_proxies,
             public_url,
@@ -97,6 +98,7 @@ impl Config {
             ("admin_insecure", self.admin_insecure == read.admin_insecure),
             ("metrics_open", self.metrics_open == read.metrics_open),
             ("admin_token", self.admin_token == read.admin_token),
+            ("encryption", self.encryption == read.encryption),
             ("trusted_keys", self.trusted_keys == read.trusted_keys),
         ];
         let differing = are_same.into_iter().filter(|(_, is_same)| !is_same);

@@ -240,7 +240,8 @@ impl Executor {
             let event = event.emits(plugin, kind, body, self.clock.now());
             let runs = board.triggers.runs_for(&event);
             // It comes once, with its run's success: there is nothing to compare it with.
-            NewEvent::new(event, None, false, Duration::ZERO, runs)
+            let new = NewEvent::new(event, None, false, Duration::ZERO, runs);
+            self.store.sealed(new)
         };
         emitted.into_iter().map(new_event).collect()
     }

@@ -6,18 +6,20 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::event::{Event, EventId};
-use crate::name::SourceName;
 use crate::run::{NewRun, PluginId, RunId, RunState};
 use crate::trigger::KindPattern;
-use bytes::Bytes;
 
 use super::order;
-use super::request::{KeptRequest, is_damage, read};
+use super::request::is_damage;
 use super::retention;
 use super::rows::{Kind, ManyRows};
 use super::sql::{Builder, Dialect, Row, sql};
 use super::tx::Tx;
 use super::{Store, StoreError};
+
+mod loaded;
+
+use loaded::Loaded;
 
 /// What an [`EventRow`] is read from.
 pub(super) const COLUMNS: &str = "id, source, provider, kind, received_ms, delivery_id, content_type, size_bytes, \
@@ -211,10 +213,10 @@ impl Store {
             .readers()
             .fetch_optional(one.bind(id.as_bytes()))
             .await?;
-        let loaded = row.map(|row| Loaded::read(&row)).transpose()?;
-        loaded
-            .map(|row| Ok((row.about.clone(), Arc::new(row.into_event()?))))
-            .transpose()
+        let Some(row) = row else { return Ok(None) };
+        let loaded = Loaded::read(&row)?;
+        let about = loaded.about.clone();
+        Ok(Some((about, Arc::new(loaded.into_event(&self.0.keyring)?))))
     }
 
     /// An event that a run needs.
@@ -250,7 +252,7 @@ impl Store {
         let load = self.0.statements.events.load.with(rows);
         for statement in load.statements(self.run_readers().dialect()) {
             for row in self.run_readers().fetch_all(statement).await? {
-                let event = Loaded::read(&row)?.into_event()?;
+                let event = Loaded::read(&row)?.into_event(&self.0.keyring)?;
                 events.insert(event.id, Arc::new(event));
             }
         }
@@ -358,32 +360,6 @@ impl super::Statements {
     }
 }
 
-/// An event's row with its request.
-struct Loaded {
-    about: EventRow,
-    request: KeptRequest,
-}
-
-impl Loaded {
-    fn into_event(self) -> Result<Event, StoreError> {
-        let (headers, body): (_, Bytes) = read(self.request)?;
-        let about = self.about;
-        let damaged = |_| super::DamagedRequest::new("the source's name is not a name");
-        Ok(Event {
-            id: about.id,
-            source: SourceName::of_events(&about.source).map_err(damaged)?,
-            provider: about.provider,
-            kind: about.kind,
-            delivery_id: about.delivery_id,
-            received_at: about.received_at,
-            content_type: about.content_type,
-            headers,
-            body,
-            is_handshake: about.is_handshake,
-        })
-    }
-}
-
 impl EventRow {
     pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
         let id = EventId::from_bytes(&row.bytes("id")?)
@@ -401,19 +377,6 @@ impl EventRow {
             dedup_conflict: row.flag("dedup_conflict")?,
             no_run_reason: row.text_or_none("no_run_reason")?,
             is_forced: row.flag("is_forced")?,
-        })
-    }
-}
-
-impl Loaded {
-    fn read(row: &Row) -> Result<Self, StoreError> {
-        Ok(Self {
-            about: EventRow::read(row)?,
-            request: KeptRequest {
-                encoding: row.int("encoding")?,
-                header_bytes: row.int("header_bytes")?,
-                bytes: row.bytes("request")?,
-            },
         })
     }
 }

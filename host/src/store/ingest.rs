@@ -153,6 +153,15 @@ fn printable(text: String) -> String {
 }
 
 impl Store {
+    /// The event with its request encrypted, if there are keys: to be done before it is
+    /// stored, and once only.
+    pub fn sealed(&self, mut new: NewEvent) -> NewEvent {
+        self.0
+            .keyring
+            .seal(new.event.id.as_bytes(), &mut new.request);
+        new
+    }
+
     /// Stores a batch; the answer has one entry for each event, in order, and comes after
     /// the commit: none for an event that the database refuses although it takes the
     /// others.
@@ -161,6 +170,7 @@ impl Store {
     /// [`StoreError`] if it is not known of any event whether it was stored; each is
     /// stored whole or not at all, and the batch may be sent again.
     pub async fn ingest(&self, batch: Vec<NewEvent>) -> Result<Vec<Option<Ingested>>, StoreError> {
+        let batch: Vec<NewEvent> = batch.into_iter().map(|new| self.sealed(new)).collect();
         match &self.0.engine {
             Engine::Sqlite(engine) => {
                 let submit = |reply| Work::Ingest(batch, reply);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hookbay::config::{Database, Environment};
 use hookbay::store::Settings;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row};
 
 /// A database that nobody else uses; it is gone when this is dropped.
 pub(crate) struct TestDatabase {
@@ -163,6 +163,20 @@ impl TestDatabase {
         let mut connection = self.connect().await;
         let row = sqlx::query(query).fetch_one(&mut connection).await;
         row.unwrap().get(0)
+    }
+
+    /// A number, on either engine; a file lies in `folder`.
+    pub(crate) async fn number_in(&self, folder: &Path, query: String) -> i64 {
+        if self.engine != Engine::Sqlite {
+            let mut connection = self.connect().await;
+            let row = sqlx::query(AssertSqlSafe(query));
+            return row.fetch_one(&mut connection).await.unwrap().get(0);
+        }
+        let file = folder.join("hookbay.db");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+        let mut connection = options.read_only(true).connect().await.unwrap();
+        let row = sqlx::query(AssertSqlSafe(query));
+        row.fetch_one(&mut connection).await.unwrap().get(0)
     }
 
     async fn count(&self, which: &str) -> i64 {

@@ -30,6 +30,7 @@ mod diagnosis;
 mod door;
 mod egress;
 mod emit;
+mod encryption;
 mod forward;
 mod full_disk;
 mod grants;
