@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::plugin::egress::Network;
 use crate::plugin::{Directory, EngineError, PluginHost, Rescan};
 use crate::store::{Settings, Store, StoreError};
+use crate::traces::export::{self, Exporter};
 
 mod addresses;
 mod certificates;
@@ -132,6 +133,8 @@ impl App {
         let host = host.trusting(config.trusted_keys.clone());
         let reload = Arc::<Notify>::default();
         let (in_force, follows) = watch::channel(Arc::clone(&config));
+        let host_name = Arc::<str>::from(host_name());
+        let (traces, exporter) = export::of(config.otlp.as_ref(), &clock, &network, &host_name);
         let shared = Shared {
             config: Arc::clone(&config),
             follows,
@@ -140,12 +143,12 @@ impl App {
             host: Arc::new(host),
             board: SharedBoard::default(),
             wakeup: Arc::default(),
-            metrics: Arc::new(Metrics::new()),
+            metrics: Arc::new(Metrics::new().tracing(traces)),
             network,
             hints: Arc::default(),
             fetched: Arc::new(Fetched::new(fetch, clock.clone())),
             clock,
-            host_name: host_name().into(),
+            host_name,
             registry_changed: Arc::default(),
             operation_begun: Arc::default(),
         };
@@ -159,7 +162,7 @@ impl App {
             certificates.clone(),
             Arc::clone(&reload),
         );
-        let (upkeep, lease) = shared.start_upkeep(reloading);
+        let (upkeep, lease) = shared.start_upkeep(reloading, exporter);
         let dispatch = shared.start_dispatch(lease);
         let (intake, (batcher, quarantine)) = shared.start_intake();
         let listeners = (listeners, certificates);
@@ -290,7 +293,7 @@ impl Shared {
         }
     }
 
-    fn start_upkeep(&self, reload: Reload) -> (Stage, LeaseHolds) {
+    fn start_upkeep(&self, reload: Reload, exporter: Option<Exporter>) -> (Stage, LeaseHolds) {
         let (heartbeat, lease) = Heartbeat::new(
             self.store.clone(),
             Arc::clone(&self.board),
@@ -316,7 +319,8 @@ impl Shared {
         let stage = Stage::of(|stop| {
             let retention = Retention::new(store(), policy, wakeup(), stop.clone());
             let retention = retention.following(self.follows.clone());
-            vec![
+            let exporting = exporter.map(|exporter| tokio::spawn(exporter.run(stop.clone())));
+            let mut tasks = vec![
                 tokio::spawn(reload.run(stop.clone())),
                 tokio::spawn(heartbeat.run(stop.clone())),
                 tokio::spawn(operations.run(stop.clone())),
@@ -327,7 +331,9 @@ impl Shared {
                 tokio::spawn(pauses::follow(store(), sources, stop.clone())),
                 tokio::spawn(neighbours::tell(store(), wakeup(), stop.clone())),
                 tokio::spawn(neighbours::hear(store(), wakeup(), registry, stop)),
-            ]
+            ];
+            tasks.extend(exporting);
+            tasks
         });
         (stage, lease)
     }

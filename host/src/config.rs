@@ -25,6 +25,7 @@ mod encryption;
 mod environment;
 mod grants;
 mod origin;
+mod otlp;
 mod plugin;
 pub mod provider;
 mod public;
@@ -44,6 +45,7 @@ pub use encryption::EncryptionKeys;
 pub use environment::Environment;
 pub use grants::{EndpointGrant, HttpOrigin, OriginError};
 pub use origin::{DEFAULT_FILE, Origin, Overrides, Read};
+pub use otlp::OtlpConfig;
 pub use plugin::{JournalPolicy, Limits, Maxima, PluginConfig};
 pub use retention::Retention;
 pub use secret::Secret;
@@ -97,6 +99,8 @@ pub struct Config {
     pub admin_token: Option<Secret>,
     /// Who is told when something is wrong; none is nobody.
     pub alerts: Option<AlertsConfig>,
+    /// The collector that spans are sent to.
+    pub otlp: Option<OtlpConfig>,
     /// What stored requests are encrypted with.
     pub encryption: EncryptionKeys,
     /// Who must have signed a plugin; none is everybody.
@@ -202,6 +206,7 @@ impl Config {
             metrics_open: table.boolean("metrics_open").unwrap_or(false),
             admin_token: token.map(Secret::new),
             alerts: alerts::read(table.table("alerts")),
+            otlp: otlp::read(table.table("otlp")),
             encryption: encryption::read(table.table("encryption")),
             trusted_keys: trusted_keys(&mut table),
             trusted_proxies: public::trusted_proxies(&mut table),

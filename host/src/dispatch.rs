@@ -33,6 +33,7 @@ mod presence;
 mod registry;
 mod retention;
 mod shelf;
+mod traced;
 pub mod upkeep;
 mod wakeup;
 

@@ -45,5 +45,6 @@ pub mod ingest;
 pub mod metrics;
 pub mod plugin;
 pub mod store;
+pub mod traces;
 
 pub mod cli;

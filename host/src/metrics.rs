@@ -18,6 +18,7 @@ use crate::event::Event;
 use crate::name::PluginName;
 use crate::retry::Next;
 use crate::run::{AttemptRecord, Outcome};
+use crate::traces::Traces;
 
 mod labels;
 mod minutes;
@@ -85,6 +86,8 @@ pub struct Metrics {
     pub minutes: Minutes,
     /// What is counted of proofs.
     pub proofs: Proofs,
+    /// Where spans of it go.
+    pub traces: Traces,
 }
 
 /// What has failed since the start, for whoever watches.
@@ -129,9 +132,15 @@ impl Metrics {
             failures: Mutex::default(),
             minutes: Minutes::default(),
             proofs: Proofs::default(),
+            traces: Traces::default(),
         };
         metrics.register();
         metrics
+    }
+
+    /// The same, with spans that go there.
+    pub fn tracing(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     fn register(&mut self) {

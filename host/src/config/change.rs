@@ -40,6 +40,7 @@ impl Config {
             metrics_open: _,
             admin_token: _,
             alerts,
+            otlp: _,
             encryption: _,
             trusted_keys: _,
             trusted_proxies,
@@ -98,6 +99,7 @@ impl Config {
             ("admin_insecure", self.admin_insecure == read.admin_insecure),
             ("metrics_open", self.metrics_open == read.metrics_open),
             ("admin_token", self.admin_token == read.admin_token),
+            ("otlp", self.otlp == read.otlp),
             ("encryption", self.encryption == read.encryption),
             ("trusted_keys", self.trusted_keys == read.trusted_keys),
         ];

@@ -23,7 +23,7 @@ use super::board::SharedBoard;
 use super::breaker::{Breaker, Change};
 use super::outbound::Outbound;
 use super::wakeup::Wakeup;
-use super::{Dispatcher, Slot};
+use super::{Dispatcher, Slot, traced};
 
 /// Between tries while the database does not answer.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -102,8 +102,9 @@ impl Executor {
             }
             Err(damage) => Report::permanent(damage.clone(), self.clock.now()),
         };
-        if event.is_ok() {
+        if let Ok(event) = &event {
             self.tell_breaker(&plugin, &report);
+            traced::ended(&self.metrics.traces, event, &plugin.name, &claimed, &report);
         }
         // Not before: whoever takes it looks at the breaker.
         drop(slot);
@@ -206,6 +207,7 @@ impl Executor {
             runtime: tokio::runtime::Handle::current(),
         };
         let (http, secrets) = self.outbound.of(&plugin.name, &plugin.settings);
+        let http = traced::followed(http, &self.metrics.traces, &event, claimed);
         let grants = Grants {
             config: Arc::clone(&plugin.settings.config),
             state: Arc::new(state),

@@ -9,6 +9,7 @@ use crate::config::Secret;
 use crate::dispatch::SharedBoard;
 use crate::event::{Event, EventId, Headers};
 use crate::store::NewEvent;
+use crate::traces::TraceContext;
 
 use super::answer::About;
 use super::body::ReadBody;
@@ -120,6 +121,7 @@ impl Received {
             kind: event.kind.clone(),
             delivery_id: event.delivery_id.clone(),
             is_handshake: event.is_handshake,
+            trace: TraceContext::of_request(event.id, &event.headers),
             answer: genuine.answer,
             secret: genuine.secret,
         };

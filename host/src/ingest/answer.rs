@@ -3,7 +3,7 @@
 //! The sender learns the class of a failure; the log says exactly what it was.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
@@ -11,6 +11,7 @@ use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use crate::event::EventId;
 use crate::metrics::{Metrics, Received};
 use crate::store::Ingested;
+use crate::traces::{Span, SpanId, SpanKind, TraceContext, Value};
 
 use super::handshake::Answer;
 use super::refusal::Refusal;
@@ -23,6 +24,8 @@ pub(super) struct About {
     pub(super) kind: String,
     pub(super) delivery_id: Option<String>,
     pub(super) is_handshake: bool,
+    /// The trace that it belongs to.
+    pub(super) trace: TraceContext,
     /// What its sender expects, if it is a question.
     pub(super) answer: Option<Answer>,
     /// Position of the secret that proved it.
@@ -151,6 +154,7 @@ impl<'a> Receipt<'a> {
         let took = self.started.elapsed();
         self.metrics.webhook_received(source, kind, received, took);
         let status = status.as_u16();
+        self.trace(status, word, took, why);
         let duration_ms = took.as_micros() as f64 / 1000.0;
         match (event, why) {
             (Some(event), _) => tracing::info!(
@@ -163,6 +167,34 @@ impl<'a> Receipt<'a> {
                 source, request_id = %self.request_id, remote = %self.remote, status, duration_ms, "webhook {word}"
             ),
         }
+    }
+
+    /// The request as a span, for whoever wants it.
+    fn trace(&self, status: u16, word: &str, took: Duration, why: Option<&Refusal>) {
+        let about = self.about.as_ref();
+        self.metrics.traces.ended(took, |start_ns, end_ns| {
+            let id = about.map_or(self.request_id, |about| about.id);
+            let source = self.source.config.name.as_str();
+            let mut attributes = vec![
+                ("http.response.status_code", Value::Int(status.into())),
+                ("hookbay.source", Value::Text(source.to_owned())),
+                ("hookbay.result", Value::Text(word.to_owned())),
+                ("hookbay.event.id", Value::Text(id.to_string())),
+            ];
+            if let Some(about) = about {
+                attributes.push(("hookbay.kind", Value::Text(about.kind.clone())));
+            }
+            Span {
+                context: about.map_or_else(|| TraceContext::own(id), |about| about.trace),
+                id: SpanId::of_request(id),
+                name: format!("webhook {source}"),
+                kind: SpanKind::Server,
+                start_ns,
+                end_ns,
+                attributes,
+                error: why.map(|why| why.code().to_owned()),
+            }
+        });
     }
 
     fn kind_and_delivery(&self) -> (Option<&str>, Option<&str>) {

@@ -70,6 +70,7 @@ mod stripe_invoice_notion;
 mod swap;
 mod tidy;
 mod tls;
+mod traces;
 mod verifiers;
 mod versions;
 mod writer;
