@@ -59,6 +59,22 @@ impl Admin {
         serde_json::from_slice(&body).with_context(|| format!("GET {path} did not answer JSON"))
     }
 
+    /// Asks for `path` to be done, which answers when it is.
+    pub(crate) fn post(&mut self, path: &str) -> Result<()> {
+        let request = format!(
+            "POST /api/v1/{path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
+            self.address, self.token,
+        );
+        let (status, body) = self
+            .exchange(&request)
+            .with_context(|| format!("cannot post {path} to {}", self.address))?;
+        if !(200..300).contains(&status) {
+            let body = String::from_utf8_lossy(&body);
+            bail!("POST {path} answered {status}: {body}");
+        }
+        Ok(())
+    }
+
     /// All items of the list at `path`, page by page.
     pub(crate) fn items(&mut self, path: &str) -> Result<Vec<Value>> {
         let joint = if path.contains('?') { '&' } else { '?' };

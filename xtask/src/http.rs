@@ -134,6 +134,8 @@ impl Answer {
             }
         }
         let body_start = head_end + 4;
+        // RFC 9110 section 15.3.5: nothing follows.
+        let body_bytes = if status == 204 { Some(0) } else { body_bytes };
         let body_bytes =
             body_bytes.ok_or_else(|| unreadable("the answer has no content-length"))?;
         if body_bytes > RESPONSE_BYTES_MAX {

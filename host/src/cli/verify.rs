@@ -2,13 +2,9 @@
 //!
 //! The same check as at the door, on the same bytes; nothing is asked of a running host.
 
-use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::send::recipient;
@@ -17,8 +13,7 @@ use super::{CommandError, text};
 use crate::app::verifiers::OneVerifier;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, provider};
-use crate::event::Headers;
-use crate::ingest::scheme::key::{Credential, Keyring};
+use crate::ingest::scheme::key::{Credential, KeyError, Keyring};
 use crate::ingest::scheme::{Proof, Provider};
 use crate::ingest::verifier::Ask;
 use crate::ingest::verify::diagnosis::{Case, explain};
@@ -26,6 +21,10 @@ use crate::ingest::verify::{Rejection, Request, Verified, verify};
 use crate::name::SourceName;
 
 mod by_plugin;
+mod captured;
+mod measure;
+
+use captured::{Captured, read};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -54,30 +53,9 @@ pub(crate) struct Args {
     /// Print each verdict as a line of JSON
     #[arg(long)]
     json: bool,
-}
-
-/// A request as somebody captured it.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Captured {
-    #[serde(default = "post")]
-    method: String,
-    #[serde(default)]
-    url: String,
-    #[serde(default)]
-    headers: BTreeMap<String, Values>,
-    #[serde(default)]
-    body: Option<String>,
-    #[serde(default)]
-    body_base64: Option<String>,
-}
-
-/// A header sent once, or several times.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Values {
-    Once(String),
-    Often(Vec<String>),
+    /// Verify the first request N times, after N/10 to warm up, and print how long it takes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    repeat: Option<u32>,
 }
 
 /// Whose requests these are, and by what they are checked.
@@ -105,6 +83,11 @@ struct Verdict {
 pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), CommandError> {
     let captured = read(&args.request)?;
     let bench = bench(config_path, &args).await?;
+    if let (Some(n_times), Some(first)) = (args.repeat, captured.first()) {
+        let timings = measure::timings(&bench, first, n_times).await?;
+        print(&format!("{timings}\n"))?;
+        return Ok(());
+    }
     let siblings: Vec<Provider> = provider::names().filter_map(provider::named).collect();
     let mut n_bad = 0_usize;
     let n_all = captured.len();
@@ -131,34 +114,6 @@ pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), Co
 
 fn moment(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse(text).ok_or_else(|| "expected seconds since 1970, or RFC 3339".to_owned())
-}
-
-fn post() -> String {
-    "POST".to_owned()
-}
-
-fn read(file: &Path) -> Result<Vec<Captured>, CommandError> {
-    let mut bytes = Vec::new();
-    let done = if file == Path::new("-") {
-        std::io::stdin().lock().read_to_end(&mut bytes).map(|_| ())
-    } else {
-        std::fs::read(file).map(|found| bytes = found)
-    };
-    done.map_err(|error| CommandError::Usage(format!("cannot read {}: {error}", file.display())))?;
-    let captured: Result<Vec<Captured>, _> = serde_json::Deserializer::from_slice(&bytes)
-        .into_iter()
-        .collect();
-    match captured {
-        Ok(captured) if captured.is_empty() => Err(CommandError::Usage(format!(
-            "{} holds no request",
-            file.display()
-        ))),
-        Ok(captured) => Ok(captured),
-        Err(error) => Err(CommandError::Usage(format!(
-            "{} is not a captured request: {error}",
-            file.display()
-        ))),
-    }
 }
 
 async fn bench(config_path: Option<&Path>, args: &Args) -> Result<Bench, CommandError> {
@@ -264,25 +219,33 @@ impl Bench {
             headers: &headers,
             body: &body,
         };
-        let verified = match (&self.provider.proof, &self.verifier) {
-            (Proof::Verifier(by), Some(verifier)) => {
-                let ask = Ask {
-                    verifier: &by.verifier,
-                    source: &self.source,
-                    secrets: &self.credentials,
-                    request,
-                    body: body.clone().into(),
-                    received_at: self.at,
-                };
-                let statement = by.ask(verifier, ask).await;
-                statement.map(|statement| statement.verified)
-            }
-            (proof, _) => match Keyring::new(&self.provider.secret, &self.credentials) {
-                Ok(keys) => verify(proof, &keys, &request, self.at),
-                Err((_, error)) => return Ok(Verdict::unusable_secret(&error.to_string())),
-            },
-        };
-        Ok(self.said(&request, verified, siblings))
+        match self.verified(request, &body.clone().into()).await {
+            Ok(verified) => Ok(self.said(&request, verified, siblings)),
+            Err(error) => Ok(Verdict::unusable_secret(&error.to_string())),
+        }
+    }
+
+    /// Asks whoever checks the provider's proof.
+    async fn verified(
+        &self,
+        request: Request<'_>,
+        body: &Bytes,
+    ) -> Result<Result<Verified, Rejection>, KeyError> {
+        if let (Proof::Verifier(by), Some(verifier)) = (&self.provider.proof, &self.verifier) {
+            let ask = Ask {
+                verifier: &by.verifier,
+                source: &self.source,
+                secrets: &self.credentials,
+                request,
+                body: body.clone(),
+                received_at: self.at,
+            };
+            let statement = by.ask(verifier, ask).await;
+            return Ok(statement.map(|statement| statement.verified));
+        }
+        let keys = Keyring::new(&self.provider.secret, &self.credentials);
+        let keys = keys.map_err(|(_, error)| error)?;
+        Ok(verify(&self.provider.proof, &keys, &request, self.at))
     }
 
     fn said(
@@ -309,50 +272,6 @@ impl Bench {
                 Verdict::rejected(&rejection, explain(&case, &rejection, siblings))
             }
         }
-    }
-}
-
-impl Captured {
-    fn headers(&self) -> Headers {
-        let mut pairs = Vec::new();
-        for (name, values) in &self.headers {
-            let values = match values {
-                Values::Once(value) => std::slice::from_ref(value),
-                Values::Often(values) => values.as_slice(),
-            };
-            // HTTP takes no notice of case and of spaces around values.
-            let name = name.to_ascii_lowercase();
-            let trimmed = values.iter().map(|value| value.trim_matches([' ', '\t']));
-            pairs.extend(trimmed.map(|value| (name.clone(), value.as_bytes().to_vec())));
-        }
-        Headers::new(pairs)
-    }
-
-    fn body(&self) -> Result<Vec<u8>, CommandError> {
-        match (&self.body, &self.body_base64) {
-            (Some(_), Some(_)) => Err(CommandError::Usage(
-                "a request has `body` or `body_base64`, not both".into(),
-            )),
-            (Some(body), None) => Ok(body.clone().into_bytes()),
-            (None, Some(text)) => STANDARD.decode(text).map_err(|error| {
-                CommandError::Usage(format!("`body_base64` is not base64: {error}"))
-            }),
-            (None, None) => Ok(Vec::new()),
-        }
-    }
-
-    fn url_for(&self, public_url: Option<&str>) -> String {
-        let Some(base) = public_url else {
-            return self.url.clone();
-        };
-        let after_scheme = self
-            .url
-            .split_once("://")
-            .map_or(self.url.as_str(), |(_, rest)| rest);
-        let path = after_scheme
-            .find('/')
-            .map_or("", |start| &after_scheme[start..]);
-        format!("{}{path}", base.trim_end_matches('/'))
     }
 }
 

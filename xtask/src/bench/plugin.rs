@@ -1,6 +1,11 @@
-//! One plugin call, measured inside the host: instantiate, 8 KiB event in, result out, drop.
+//! Plugins, measured in the host's own program: what a call costs, how soon a file runs, what
+//! many of them cost, and what they leave of the door while they take all they can.
 
-use std::path::Path;
+mod loading;
+mod spinning;
+mod verifier;
+
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -11,60 +16,80 @@ use crate::workspace::{Profile, Workspace};
 
 const CALLS: u32 = 20_000;
 const BODY_BYTES: usize = 8_192;
+/// Versions that are loaded at once.
+const COPIES: u32 = 1_000;
 
-/// Measures a guest that does nothing, and the example plugin.
+/// Measures everything that is promised of plugins.
 pub(crate) fn measure(workspace: &Workspace) -> Result<()> {
+    let event = event(workspace)?;
+    println!(
+        "\n## One plugin call: instantiate, 8 KiB event in, result out, drop ({CALLS} calls)\n"
+    );
+    println!("| plugin | mean µs | p50 µs | p99 µs | memory per plugin KiB |");
+    println!("|---|--:|--:|--:|--:|");
+    let noop = workspace.test_guest_files().join("noop.wasm");
+    let github = workspace.plugin_files().join("github-push.wasm");
+    for (name, file, copies) in [
+        ("no-op", &noop, 1),
+        ("github-push", &github, 1),
+        ("no-op, 1,000 loaded", &noop, COPIES),
+    ] {
+        let measured = call_repeatedly(workspace, file, &event, copies)?;
+        let memory = measured["bytes_per_copy"].as_f64().filter(|_| copies > 1);
+        let memory = memory.map_or_else(String::new, |bytes| format!("{:.0}", bytes / 1024.0));
+        println!("| {name} | {} | {memory} |", times(&measured));
+    }
+    verifier::measure(workspace)?;
+    loading::measure(workspace, &noop)?;
+    spinning::measure(workspace)
+}
+
+/// A push as the bench reads events.
+fn event(workspace: &Workspace) -> Result<PathBuf> {
     let event = workspace.target.join("bench/event.json");
     let body =
         String::from_utf8(delivery::sample_push(1, BODY_BYTES)?).context("the sample is text")?;
     let text = json!({ "source": "github", "provider": "github", "kind": "push", "headers": {}, "body": body });
-    std::fs::write(&event, text.to_string())
-        .with_context(|| format!("cannot write {}", event.display()))?;
-
-    println!(
-        "\n## One plugin call: instantiate, 8 KiB event in, result out, drop ({CALLS} calls)\n"
-    );
-    println!("| plugin | mean µs | p50 µs | p99 µs |");
-    println!("|---|--:|--:|--:|");
-    let guests = [
-        ("no-op", workspace.test_guest_files().join("noop.wasm")),
-        (
-            "github-push",
-            workspace.plugin_files().join("github-push.wasm"),
-        ),
-    ];
-    for (name, file) in guests {
-        if !file.exists() {
-            println!("| {name} | not built | | |");
-            continue;
-        }
-        let measured = call_repeatedly(workspace, &file, &event)?;
-        let us = |key: &str| measured[key].as_f64().unwrap_or(f64::NAN);
-        println!(
-            "| {name} | {:.1} | {:.1} | {:.1} |",
-            us("mean_us"),
-            us("p50_us"),
-            us("p99_us")
-        );
-    }
-    Ok(())
+    write(&event, &text.to_string())?;
+    Ok(event)
 }
 
-fn call_repeatedly(workspace: &Workspace, file: &Path, event: &Path) -> Result<Value> {
-    let host = workspace.binary(Profile::Release, "hookbay");
-    let output = Command::new(&host)
-        .args(["plugin", "run"])
-        .arg(file)
-        .arg("--event")
-        .arg(event)
-        .args(["--repeat", &CALLS.to_string(), "--json"])
-        .output()
-        .with_context(|| format!("cannot start {}", host.display()))?;
-    if !output.status.success() {
-        bail!(
-            "`hookbay plugin run` failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+fn write(file: &Path, text: &str) -> Result<()> {
+    std::fs::create_dir_all(file.parent().unwrap_or(file))
+        .and_then(|()| std::fs::write(file, text))
+        .with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Mean, p50 and p99 as cells of a table.
+fn times(measured: &Value) -> String {
+    let us = |key: &str| measured[key].as_f64().unwrap_or(f64::NAN);
+    format!(
+        "{:.1} | {:.1} | {:.1}",
+        us("mean_us"),
+        us("p50_us"),
+        us("p99_us")
+    )
+}
+
+fn call_repeatedly(workspace: &Workspace, file: &Path, event: &Path, copies: u32) -> Result<Value> {
+    let mut command = Command::new(workspace.binary(Profile::Release, "hookbay"));
+    command.args(["plugin", "run"]).arg(file);
+    command.arg("--event").arg(event);
+    command.args(["--repeat", &CALLS.to_string(), "--json"]);
+    if copies > 1 {
+        command.args(["--copies", &copies.to_string()]);
     }
-    serde_json::from_slice(&output.stdout).context("`hookbay plugin run --json` did not print JSON")
+    said(command)
+}
+
+/// What a program prints as JSON.
+fn said(mut command: Command) -> Result<Value> {
+    let output = command
+        .output()
+        .context("cannot start the host's program")?;
+    if !output.status.success() {
+        let error = String::from_utf8_lossy(&output.stderr);
+        bail!("{command:?} failed: {}", error.trim());
+    }
+    serde_json::from_slice(&output.stdout).context("the host's program did not print JSON")
 }

@@ -61,6 +61,9 @@ pub(super) struct Args {
     /// Run it N times, after N/10 to warm up, and print how long a call takes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     repeat: Option<u32>,
+    /// With --repeat: load N versions of it, and call each in turn
+    #[arg(long, value_name = "N", requires = "repeat", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    copies: Option<u32>,
     /// CPU time that it may use [default: 200ms]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     cpu: Option<Duration>,
@@ -101,7 +104,11 @@ pub(super) async fn run(config: Option<&Config>, args: &Args) -> Result<(), Comm
     }
     let bench = set_up(config, args).await?;
     if let Some(n_calls) = args.repeat {
-        let timings = measure::timings(&bench, n_calls).await?;
+        let copies = match args.copies {
+            Some(n_copies) => Some(measure::copies(&bench.host, &args.file, n_copies).await?),
+            None => None,
+        };
+        let timings = measure::timings(&bench, n_calls, copies).await?;
         if args.json {
             print_json(&timings.as_json())?;
         } else {
@@ -211,6 +218,11 @@ fn in_file(file: &Path, problem: &str) -> CommandError {
 impl Bench {
     /// One attempt on a fresh instance.
     async fn call(&self) -> Called {
+        self.call_one(&self.plugin).await
+    }
+
+    /// The same of another plugin.
+    async fn call_one(&self, plugin: &Arc<Loaded>) -> Called {
         let answering = self.fixtures.answering();
         let grants = Grants {
             config: Arc::clone(&self.settings.config),
@@ -222,7 +234,7 @@ impl Bench {
         let report = self
             .host
             .call(
-                Arc::clone(&self.plugin),
+                Arc::clone(plugin),
                 Arc::clone(&self.event),
                 self.context.clone(),
                 self.limits,

@@ -3,35 +3,97 @@
 //! The time is that of [`PluginHost::call`](crate::plugin::PluginHost::call) as the host sees
 //! it: the way to a guest thread and back, the instance, the event in, the answer out.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::Bench;
+use super::{Bench, in_file, unreadable};
 use crate::cli::CommandError;
 use crate::cli::table::facts;
+use crate::config::units::readable_size;
+use crate::plugin::{Loaded, PluginHost};
 
 /// What was measured, sorted.
 pub(super) struct Timings {
     calls: Vec<Duration>,
     cpu_us: Vec<i64>,
+    /// By how much each copy of the plugin made this process larger.
+    bytes_per_copy: Option<u64>,
+}
+
+/// Versions of one plugin that differ in nothing but their digest.
+pub(super) struct Copies {
+    loaded: Vec<Arc<Loaded>>,
+    bytes_each: u64,
+}
+
+/// Loads a file so often, as other bytes each time.
+///
+/// # Errors
+/// It cannot be read or loaded.
+pub(super) async fn copies(
+    host: &PluginHost,
+    file: &Path,
+    n_copies: u32,
+) -> Result<Copies, CommandError> {
+    let component = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
+    let before = resident_bytes();
+    let mut loaded = Vec::new();
+    for n in 0..n_copies {
+        let copy = host.load(&numbered(&component, n).into()).await;
+        loaded.push(Arc::new(
+            copy.map_err(|error| in_file(file, &error.to_string()))?,
+        ));
+    }
+    Ok(Copies {
+        bytes_each: resident_bytes().saturating_sub(before) / u64::from(n_copies),
+        loaded,
+    })
+}
+
+/// The same component with a custom section more: id 0, size, name with its length, data.
+/// <https://github.com/WebAssembly/component-model/blob/main/design/mvp/Binary.md>
+fn numbered(component: &[u8], n: u32) -> Vec<u8> {
+    [component, &[0, 6, 1, b'n'], &n.to_le_bytes()].concat()
+}
+
+/// What this process has in memory; 0 where the system does not say.
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next())
+        .and_then(|text| text.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
 }
 
 /// Calls `n_calls / 10` times to warm up, then `n_calls` times with a stopwatch.
 ///
 /// # Errors
 /// The first attempt that did not succeed.
-pub(super) async fn timings(bench: &Bench, n_calls: u32) -> Result<Timings, CommandError> {
+pub(super) async fn timings(
+    bench: &Bench,
+    n_calls: u32,
+    copies: Option<Copies>,
+) -> Result<Timings, CommandError> {
+    let one = std::slice::from_ref(&bench.plugin);
+    let plugins = copies.as_ref().map_or(one, |copies| &copies.loaded);
+    let mut turns = plugins.iter().cycle();
+    let mut next = || turns.next().unwrap_or(&bench.plugin);
     for _ in 0..n_calls / 10 {
-        bench.call().await.ended_well()?;
+        bench.call_one(next()).await.ended_well()?;
     }
     let mut timings = Timings {
         calls: Vec::new(),
         cpu_us: Vec::new(),
+        bytes_per_copy: copies.as_ref().map(|copies| copies.bytes_each),
     };
     for _ in 0..n_calls {
+        let plugin = next();
         let started = Instant::now();
-        let called = bench.call().await;
+        let called = bench.call_one(plugin).await;
         timings.calls.push(started.elapsed());
         timings.cpu_us.push(called.report.record.cpu_us);
         called.ended_well()?;
@@ -49,6 +111,7 @@ impl Timings {
             "p99_us": microseconds(percentile(&self.calls, 99)),
             "mean_us": microseconds(self.mean()),
             "cpu_p50_us": percentile(&self.cpu_us, 50),
+            "bytes_per_copy": self.bytes_per_copy,
         })
     }
 
@@ -63,6 +126,7 @@ impl Timings {
                 "cpu p50",
                 Some(format!("{} µs", percentile(&self.cpu_us, 50))),
             ),
+            ("memory per copy", self.bytes_per_copy.map(readable_size)),
         ])
     }
 
