@@ -20,6 +20,7 @@ use crate::retry::Next;
 use crate::run::{AttemptRecord, Outcome};
 use crate::traces::Traces;
 
+mod bill;
 mod labels;
 mod minutes;
 mod proof;
@@ -30,6 +31,8 @@ use labels::{
 };
 pub use minutes::{Latencies, Minutes};
 pub use proof::{Proofs, SetAside};
+
+use bill::Bill;
 
 /// Distinct kinds per source before all others are `other`.
 const KINDS_MAX: usize = 100;
@@ -74,7 +77,7 @@ pub struct Metrics {
     runs: Family<RunLabels, Counter>,
     attempts: Family<OutcomeLabels, Counter>,
     run: Family<PluginLabel, Histogram, Seconds>,
-    run_cpu: Family<PluginLabel, Counter<f64, std::sync::atomic::AtomicU64>>,
+    bill: Bill,
     queue_depth: Family<DepthLabels, Gauge>,
     queue_oldest: Family<PluginLabel, Gauge<f64, std::sync::atomic::AtomicU64>>,
     plugins: Family<StateLabel, Gauge>,
@@ -122,7 +125,7 @@ impl Metrics {
             runs: Family::default(),
             attempts: Family::default(),
             run: Family::new_with_constructor(Seconds),
-            run_cpu: Family::default(),
+            bill: Bill::new(),
             queue_depth: Family::default(),
             queue_oldest: Family::default(),
             plugins: Family::default(),
@@ -174,12 +177,7 @@ impl Metrics {
             self.attempts.clone(),
         );
         registry.register_with_unit("run", "Time of an attempt", Unit::Seconds, self.run.clone());
-        registry.register_with_unit(
-            "run_cpu",
-            "CPU time of guests",
-            Unit::Seconds,
-            self.run_cpu.clone(),
-        );
+        self.bill.register(registry);
         registry.register(
             "queue_depth",
             "Unfinished runs of the whole cluster",
@@ -262,8 +260,7 @@ impl Metrics {
         };
         self.attempts.get_or_create(&labels).inc();
         self.run.get_or_create(&label).observe(took.as_secs_f64());
-        let cpu = Duration::from_micros(u64::try_from(record.cpu_us).unwrap_or(0));
-        self.run_cpu.get_or_create(&label).inc_by(cpu.as_secs_f64());
+        self.bill.add(&label, record);
         if matches!(next, Next::Succeeded | Next::Dead | Next::Cancelled) {
             let source = event.map_or("", |event| event.source.as_str());
             let kind = event.map_or("", |event| &event.kind);

@@ -184,6 +184,69 @@ async fn a_flood_is_kept_as_far_as_it_may_go() {
     );
 }
 
+/// Of each thread of this process whose name begins so, by how much it stands back
+/// (`proc_pid_stat(5)`: the 19th value; the name is in brackets).
+fn niceness(of: &str) -> Vec<i32> {
+    let mut found = Vec::new();
+    for thread in std::fs::read_dir("/proc/self/task").unwrap() {
+        // A thread may end while its folder is read.
+        let Ok(stat) = std::fs::read_to_string(thread.unwrap().path().join("stat")) else {
+            continue;
+        };
+        let (name, values) = stat.rsplit_once(") ").unwrap();
+        if name.split_once('(').unwrap().1.starts_with(of) {
+            found.push(values.split(' ').nth(16).unwrap().parse().unwrap());
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guests_stand_back_behind_the_door() {
+    let door = rustix::process::nice(0).unwrap();
+    let host = Host::start(CONFIG, &["misbehave"]).await;
+    assert_eq!(
+        host.told(&json!({ "do": "ok" })).await["state"],
+        "succeeded"
+    );
+    for (threads, by) in [("hookbay-guest", 5), ("hookbay-verifie", 2)] {
+        let found = niceness(threads);
+        assert!(!found.is_empty(), "there are no threads `{threads}`");
+        assert!(
+            found.iter().all(|nice| *nice == (door + by).min(19)),
+            "{threads}: {found:?}"
+        );
+    }
+}
+
+/// The bill of an attempt is shown with it, and summed per plugin.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_attempt_has_its_bill() {
+    let host = Host::start(CONFIG, &["misbehave"]).await;
+    let run = host.told(&json!({ "do": "kv_mix" })).await;
+    let attempt = &run["attempts"][0];
+    for part in ["cpu_ms", "memory_bytes", "host_calls_ms"] {
+        assert!(attempt[part].as_f64().unwrap() > 0.0, "{part}: {attempt}");
+    }
+    assert_eq!(attempt["egress_bytes"], 0);
+    let metrics = host.ask(reqwest::Method::GET, "/metrics", "").await.text();
+    let value = |name: &str| {
+        let start = format!("hookbay_{name}{{plugin=\"misbehave\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&start));
+        line.unwrap_or_else(|| panic!("no {name}"))
+            .parse::<f64>()
+            .unwrap()
+    };
+    for name in ["run_cpu_seconds_total", "run_host_calls_seconds_total"] {
+        assert!(value(name) > 0.0, "{name}");
+    }
+    assert_eq!(value("run_egress_bytes_total"), 0.0);
+    assert_eq!(
+        value("run_memory_bytes_sum"),
+        attempt["memory_bytes"].as_f64().unwrap()
+    );
+}
+
 /// Guests that nothing ends while the test runs, and a host that stops without them.
 const ENDLESS: &str = r#"
 shutdown_grace = "10ms"
