@@ -40,6 +40,7 @@ pub mod secrets;
 mod signature;
 mod verifier;
 mod wasi;
+mod wasi_http;
 
 pub use contract::{Contract, Role};
 pub use directory::{Directory, Found, Rescan};
@@ -225,6 +226,7 @@ fn gave_up() -> Exceeded {
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     wasi::link(&mut linker)?;
+    wasi_http::link(&mut linker)?;
     bindings::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     Ok(linker)
 }

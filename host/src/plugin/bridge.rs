@@ -14,8 +14,12 @@ use super::sandbox::Guest;
 use super::secrets::KeyEncoding;
 
 /// An answer that the call cannot have: a mistake of ours, not of the guest.
+pub(super) fn unlike(reply: &Reply) -> wasmtime::Error {
+    wasmtime::Error::msg(format!("the host answered {reply:?}"))
+}
+
 fn unexpected<T>(reply: Reply) -> wasmtime::Result<T> {
-    Err(wasmtime::Error::msg(format!("the host answered {reply:?}")))
+    Err(unlike(&reply))
 }
 
 impl log::Host for Guest {

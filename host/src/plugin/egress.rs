@@ -17,7 +17,7 @@ use hyper::Request;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use crate::config::EndpointGrant;
+use crate::config::{EndpointGrant, HttpOrigin};
 
 use super::limits::HTTP_RESPONSE_BODY_MAX;
 use super::secrets::Secrets;
@@ -32,6 +32,7 @@ mod resolve;
 pub use crate::plugin::imports::call::Blob;
 pub use client::Network;
 pub use exchange::{Credential, Fetch, FetchError, Fetched, HeaderValue, status_label};
+pub(in crate::plugin) use request::is_ours;
 pub use resolve::{Resolve, SystemResolver};
 
 use client::{ConnectError, EndpointClient, Tasks};
@@ -95,12 +96,20 @@ impl Egress {
     }
 
     /// An endpoint's name where it is granted, for labels that must not be the guest's choice.
-    pub fn label<'a>(&self, endpoint: &'a str) -> &'a str {
-        if self.endpoints.contains_key(endpoint) {
-            endpoint
-        } else {
-            "other"
-        }
+    pub fn label(&self, endpoint: &str) -> &str {
+        self.granted(endpoint).map_or("other", |(name, _)| name)
+    }
+
+    /// The endpoint of this name; of this origin, where a guest knows only that.
+    fn granted(&self, endpoint: &str) -> Option<(&str, &Endpoint)> {
+        let named = self.endpoints.get_key_value(endpoint);
+        let of_origin = || {
+            let origin: HttpOrigin = endpoint.parse().ok()?;
+            let mut endpoints = self.endpoints.iter();
+            endpoints.find(|(_, endpoint)| endpoint.grant.origin == origin)
+        };
+        let (name, endpoint) = named.or_else(of_origin)?;
+        Some((name.as_str(), endpoint))
     }
 
     async fn exchange(
@@ -109,8 +118,8 @@ impl Egress {
         idempotency_key: &str,
         most: Duration,
     ) -> Result<Fetched, FetchError> {
-        let name = &fetch.endpoint;
-        let endpoint = self.endpoints.get(name).ok_or_else(|| not_granted(name))?;
+        let granted = self.granted(&fetch.endpoint);
+        let (name, endpoint) = granted.ok_or_else(|| not_granted(&fetch.endpoint))?;
         let request = request::request(fetch, &endpoint.grant, &self.secrets, idempotency_key)?;
         let most = fetch.timeout.unwrap_or(most).min(most);
         // Who waits here may be on a guest's thread, where nothing is sent or received.

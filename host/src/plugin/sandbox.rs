@@ -38,6 +38,8 @@ pub(super) struct Guest {
     pub(super) memory: Memory,
     /// What a verifier computes with.
     pub(super) oracle: Oracle,
+    /// Requests of `wasi:http` that were begun.
+    pub(super) requests: u32,
 }
 
 impl Guest {
@@ -50,6 +52,7 @@ impl Guest {
             wasi,
             memory,
             oracle,
+            requests: 0,
         }
     }
 }

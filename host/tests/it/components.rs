@@ -30,6 +30,22 @@ pub(crate) fn named(name: &str) -> Component {
     }
 }
 
+/// The names of all plugins of the repository that were built.
+pub(crate) fn plugins() -> Vec<String> {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins");
+    let environment = Environment::of_process();
+    let folder = environment
+        .get("HOOKBAY_TEST_PLUGINS")
+        .map_or(target, PathBuf::from);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let file = entry.unwrap().file_name().into_string().unwrap();
+        names.extend(file.strip_suffix(".wasm").map(str::to_owned));
+    }
+    names.sort();
+    names
+}
+
 /// Lets all hosts share what was compiled, so that each component is compiled once.
 pub(crate) fn share_compiled(data_dir: &Path) {
     let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");

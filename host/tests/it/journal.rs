@@ -1,16 +1,11 @@
 //! Journals: what an attempt called is kept by policy, shown, and executed again with
 //! nothing but the file.
 
-use std::sync::Arc;
-
-use hookbay::clock::Clock;
-use hookbay::config::Maxima;
-use hookbay::plugin::{JournalFile, PluginHost};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::components;
-use crate::harness::{Folder, Host, push_body};
+use crate::harness::{Folder, Host};
 use crate::program::hookbay;
 
 const CONFIG: &str = r#"
@@ -244,43 +239,4 @@ async fn journals_are_kept_by_policy() {
     let folder = host.stop().await;
     let (is_same, said) = rerun(&folder, &spin).await;
     assert!(!is_same && said.contains("`cpu`"), "{said}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_attempts_of_a_real_plugin_come_out_the_same() {
-    let config = r#"
-        [sources.github]
-        provider = "github"
-        secret = "It's a Secret to Everybody"
-        [plugins.github-push]
-        journal = "all"
-    "#;
-    let host = Host::start(config, &["github-push"]).await;
-    let mut journals = Vec::new();
-    for n in 0..100 {
-        // Each tenth body is no push at all, which fails for good.
-        let body = match n % 10 {
-            9 => b"{}".to_vec(),
-            _ => push_body(&format!("octo/{}", n % 7), n),
-        };
-        let event = host.push(&format!("d{n}"), &body).await.event();
-        let run = host.finished(&event).await;
-        let path = format!(
-            "/api/v1/runs/{}/attempts/1/journal",
-            run["id"].as_str().unwrap()
-        );
-        journals.push(host.ask(Method::GET, &path, "").await.json());
-    }
-    drop(host.stop().await);
-    let bench = PluginHost::start(Maxima::default(), Clock::system(), None).unwrap();
-    let bytes = components::named("github-push").0;
-    let plugin = Arc::new(bench.load(&bytes.into()).await.unwrap());
-    for journal in journals {
-        let bytes = journal.to_string().into_bytes();
-        let (file, event, recording) = JournalFile::read(&bytes).unwrap();
-        let again = bench
-            .rerun(Arc::clone(&plugin), Arc::new(event), recording)
-            .await;
-        assert_eq!(file.difference(&again), None, "{journal}");
-    }
 }

@@ -38,6 +38,11 @@ const OURS: [HeaderName; 8] = [
     HeaderName::from_static("keep-alive"),
 ];
 
+/// Whether a header is the host's to set.
+pub(in crate::plugin) fn is_ours(name: &HeaderName) -> bool {
+    OURS.contains(name)
+}
+
 /// Puts the request together.
 ///
 /// # Errors
