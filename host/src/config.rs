@@ -23,6 +23,7 @@ mod credential;
 mod database;
 mod encryption;
 mod environment;
+mod filter;
 mod grants;
 mod origin;
 mod otlp;

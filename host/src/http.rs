@@ -121,6 +121,11 @@ async fn wrong_method(request: Request) -> Response<Body> {
         .into_response()
 }
 
+/// Rounded up: who comes back then does not come too early.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
 /// An error as users of both addresses see it: `application/problem+json`
 /// (RFC 9457).
 #[derive(Debug, Serialize)]
@@ -152,6 +157,11 @@ impl Problem {
             retry_after: None,
             allow: None,
         }
+    }
+
+    /// The status that it is answered with.
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// What it is this time.
@@ -190,8 +200,7 @@ impl Problem {
         request_id.clone_into(&mut self.request_id);
         let body = serde_json::to_vec(&self).expect("a problem is always JSON");
         let mut response = Response::new(Body::from(body));
-        *response.status_mut() =
-            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
@@ -206,7 +215,7 @@ impl Problem {
         if let Some(after) = self.retry_after {
             headers.insert(
                 header::RETRY_AFTER,
-                HeaderValue::from(after.as_secs().max(1)),
+                HeaderValue::from(whole_seconds(after).max(1)),
             );
         }
         response

@@ -16,6 +16,7 @@ use axum::http::{HeaderMap, Request, Response, request};
 use crate::clock::{Clock, Timestamp};
 use crate::dispatch::SharedBoard;
 use crate::event::{EventId, Headers};
+use crate::gzip;
 use crate::metrics::Metrics;
 
 pub mod address;
@@ -25,7 +26,9 @@ mod batch;
 mod body;
 pub(crate) mod delivery;
 mod examine;
+mod failures;
 mod fetched;
+pub mod filter;
 pub mod forwarded;
 pub mod handshake;
 mod hint;
@@ -35,6 +38,7 @@ mod quarantine;
 mod refusal;
 mod release;
 pub(crate) mod sample;
+pub mod schema;
 pub mod scheme;
 mod shown;
 mod source;
@@ -42,6 +46,7 @@ pub mod verifier;
 pub mod verify;
 
 pub use batch::{Batcher, BatcherTask};
+pub use failures::Failures;
 pub use fetched::{Fetch, Fetched, NotFetched};
 pub use hint::Hints;
 pub use learnt::Learnt;
@@ -54,6 +59,7 @@ use admit::{Admitted, admit};
 use answer::Receipt;
 pub use body::Budget;
 use body::ReadBody;
+use failures::Room;
 use refusal::Refusal;
 use scheme::key::Keyring;
 use verifier::{Said, Verifiers};
@@ -84,6 +90,8 @@ pub struct Door {
     pub fetched: Arc<Fetched>,
     /// Secrets that senders bring.
     pub learnt: Learnt,
+    /// What addresses have failed to prove of late.
+    pub failures: Failures,
 }
 
 /// A request that has arrived whole, of which nothing is proven.
@@ -126,7 +134,7 @@ pub async fn receive(
     };
     let arrived = Arrived::new(source, &head, body, door.clock.now(), remote);
     let (new, part) = match proven(door, source, arrived).await {
-        Ok(Admitted::Event {
+        Ok(Admitted::Events {
             new,
             part,
             about,
@@ -137,8 +145,8 @@ pub async fn receive(
             {
                 return receipt.refuse(&Refusal::Unconfirmed(error));
             }
-            receipt.is_about(about);
-            (*new, part)
+            receipt.is_about(*about);
+            (new, part)
         }
         Ok(Admitted::Question(answer)) => return receipt.answer_question(answer),
         Ok(Admitted::Secret(secret, answer)) => {
@@ -148,6 +156,9 @@ pub async fn receive(
             };
         }
         Err(Unproven::Refused(refused)) => {
+            if let Some(is_news) = over_budget(door, &refused) {
+                return receipt.refuse_barely(&refused.refusal, is_news);
+            }
             let answer = receipt.refuse(&refused.refusal);
             door.quarantine.offer(source, id, *refused);
             return answer;
@@ -155,7 +166,7 @@ pub async fn receive(
         Err(Unproven::NotNow(refusal)) => return receipt.refuse(&refusal),
     };
     match door.batcher.store(new, part).await {
-        Ok(ingested) => receipt.acknowledge(ingested),
+        Ok(ingested) => receipt.acknowledge(&ingested),
         Err(refusal) => receipt.refuse(&refusal),
     }
 }
@@ -202,13 +213,35 @@ async fn examined(
     arrived: Arrived,
     said: Option<Said>,
 ) -> Result<Result<Admitted, Box<Refused>>, Unproven> {
-    if arrived.body.bytes.len() < LARGE {
+    let is_compressed = gzip::is_compressed(&arrived.headers);
+    if arrived.body.bytes.len() < LARGE && !is_compressed {
         return Ok(admit(&door.board, source, keys, arrived, said));
     }
+    // Few at once may become larger than they came.
+    let turn = match is_compressed {
+        true => door.budget.turn_to_inflate().await,
+        false => None,
+    };
     let (board, source, keys) = (Arc::clone(&door.board), Arc::clone(source), keys.clone());
-    let admit = move || admit(&board, &source, &keys, arrived, said);
+    let admit = move || {
+        let _turn = turn;
+        admit(&board, &source, &keys, arrived, said)
+    };
     let admitted = tokio::task::spawn_blocking(admit).await;
     admitted.map_err(|_| Unproven::NotNow(Refusal::Overloaded("the host is stopping")))
+}
+
+/// Whether a refusal is over what its address may fail, and if so, whether the log is to
+/// hear of it: it is only counted then.
+fn over_budget(door: &Door, refused: &Refused) -> Option<bool> {
+    let Refused { refusal, arrived } = refused;
+    if !refusal.is_failed_proof() {
+        return None;
+    }
+    match door.failures.note(arrived.remote, arrived.received_at) {
+        Room::Left => None,
+        Room::Over { is_news } => Some(is_news),
+    }
 }
 
 /// What is checked before the body is read.

@@ -12,6 +12,10 @@ use serde::de::{
 };
 use serde_json::value::RawValue;
 
+mod list;
+
+pub use list::first_items;
+
 /// A JSON Pointer (RFC 6901), such as `/order/id`; never the whole body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pointer(Vec<String>);
@@ -82,6 +86,14 @@ pub fn check(body: &[u8]) -> Result<(), NotJson> {
         .map_err(|error| NotJson(error.to_string()))
 }
 
+/// A whole body.
+///
+/// # Errors
+/// [`NotJson`] says where it stops being JSON.
+pub fn document(body: &[u8]) -> Result<serde_json::Value, NotJson> {
+    read(utf8(body)?)
+}
+
 /// The value at `pointer` as text, if it is text, a number, `true` or `false`;
 /// the whole body is checked to be JSON on the way.
 ///
@@ -101,6 +113,17 @@ pub fn pick(body: &[u8], pointer: &Pointer) -> Result<Option<String>, NotJson> {
 /// [`NotJson`] says where it stops being JSON.
 pub fn pick_any(body: &[u8], pointer: &Pointer) -> Result<Option<String>, NotJson> {
     find(body, pointer)?.map_or(Ok(None), text)
+}
+
+/// The value at `pointer`, whatever it is.
+///
+/// # Errors
+/// [`NotJson`] says where it stops being JSON.
+pub fn value(body: &[u8], pointer: &Pointer) -> Result<Option<serde_json::Value>, NotJson> {
+    match find(body, pointer)? {
+        Some(value) => read(value.get()).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// The value at `pointer` as it was sent, for what proves a sender: two parsers must not
@@ -201,7 +224,11 @@ fn compact(json: &str) -> String {
     json.chars().filter(keep).collect()
 }
 
-fn utf8(body: &[u8]) -> Result<&str, NotJson> {
+/// A body as text.
+///
+/// # Errors
+/// [`NotJson`] says where it stops being UTF-8.
+pub fn utf8(body: &[u8]) -> Result<&str, NotJson> {
     std::str::from_utf8(body)
         .map_err(|error| NotJson(format!("not UTF-8 at byte {}", error.valid_up_to())))
 }

@@ -22,6 +22,7 @@
 // The words: pure, no I/O, no clock.
 pub mod clock;
 pub mod event;
+pub mod gzip;
 pub mod hash;
 pub mod json;
 pub mod kv;

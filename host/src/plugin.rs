@@ -3,6 +3,7 @@
 //! The only place that knows wasmtime, and one that knows nothing of the store:
 //! an attempt gets an event and grants, and gives back a [`Report`].
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use wasmtime::component::{HasSelf, Linker};
 use crate::clock::Clock;
 use crate::config::{JournalPolicy, Limits, Maxima};
 use crate::event::Event;
+use crate::gzip;
 use crate::run::Outcome;
 
 mod bindings;
@@ -236,6 +238,10 @@ fn event_for_guest(event: &Event) -> wit::Event {
         name: name.to_owned(),
         value: value.to_vec(),
     };
+    // Guests get the body as it reads, and no header that says otherwise.
+    let body = gzip::plain(&event.headers, &event.body);
+    let is_inflated = matches!(body, Cow::Owned(_));
+    let is_true = |(name, _): &(&str, &[u8])| !is_inflated || *name != "content-encoding";
     wit::Event {
         id: event.id.to_string(),
         source: event.source.to_string(),
@@ -244,8 +250,13 @@ fn event_for_guest(event: &Event) -> wit::Event {
         delivery_id: event.delivery_id.clone(),
         received_at: u64::try_from(event.received_at.millis()).unwrap_or(0),
         content_type: event.content_type.clone(),
-        headers: event.headers.visible().map(header).collect(),
-        body: event.body.to_vec(),
+        headers: event
+            .headers
+            .visible()
+            .filter(is_true)
+            .map(header)
+            .collect(),
+        body: body.into_owned(),
     }
 }
 

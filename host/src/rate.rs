@@ -58,6 +58,14 @@ pub enum RateError {
 }
 
 impl Rate {
+    /// So many in a second, 1 to 10,000.
+    pub const fn per_second(count: u64) -> Self {
+        Self {
+            count,
+            per: Per::Second,
+        }
+    }
+
     /// How many of `wanted` may start at `now`, given what was remembered after
     /// the last start: `tat_us`, in microseconds since 1970, 0 before the first.
     ///

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::event::Event;
+use crate::gzip;
 use crate::json::{self, Pointer};
 use crate::name::SourceName;
 use crate::run::{NewRun, OrderKey, PluginId};
@@ -211,7 +212,8 @@ impl<'a> Orders<'a> {
         if let Some((_, order)) = self.read.iter().find(|(known, _)| *known == pointer) {
             return *order;
         }
-        let value = json::pick_any(&self.event.body, pointer).ok().flatten();
+        let body = gzip::plain(&self.event.headers, &self.event.body);
+        let value = json::pick_any(&body, pointer).ok().flatten();
         let order = value.map(|value| OrderKey::of(&value));
         self.read.push((pointer, order));
         order

@@ -10,7 +10,7 @@ use crate::config::Secret;
 use crate::dispatch::{Controls, Shelf};
 use crate::http::{Public, Seen, admin_routes, headers, public_routes, serve};
 use crate::ingest::{
-    Batcher, BatcherTask, Budget, Door, Learnt, Quarantine, QuarantineTask, Release,
+    Batcher, BatcherTask, Budget, Door, Failures, Learnt, Quarantine, QuarantineTask, Release,
 };
 use crate::plugin::Rescan;
 
@@ -74,6 +74,7 @@ impl Shared {
             metrics: Arc::clone(&self.metrics),
             clock: self.clock.clone(),
             budget: Budget::new(BODIES_BYTES),
+            failures: Failures::default(),
             quarantine,
             verifiers: self.verifiers(),
             fetched: Arc::clone(&self.fetched),

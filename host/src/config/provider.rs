@@ -10,6 +10,7 @@ use std::path::Path;
 
 use toml::Value;
 
+use crate::ingest::address::{Network, Networks};
 use crate::ingest::scheme::Provider;
 
 use super::reader::{Reading, Table};
@@ -22,7 +23,14 @@ mod record;
 use catalogue::CATALOGUE;
 
 /// Keys that tell about a provider and change nothing: no source sets these.
-const TELLING: [&str; 5] = ["title", "doc", "note", "content_types", "sample"];
+const TELLING: [&str; 6] = [
+    "title",
+    "doc",
+    "note",
+    "content_types",
+    "addresses",
+    "sample",
+];
 /// Keys of which each group says one thing: who sets one replaces all.
 const GROUPS: [&[&str]; 4] = [
     &["kind", "kind_header", "kind_pointer"],
@@ -42,10 +50,21 @@ pub struct Entry {
     pub note: Option<String>,
     /// What its bodies are; the first is what samples are.
     pub content_types: Vec<String>,
+    /// Where its requests come from, if it says so and keeps to it.
+    pub addresses: Option<Published>,
     /// The record.
     pub provider: Provider,
     /// Events as it sends them.
     pub samples: Vec<Sample>,
+}
+
+/// The addresses that a provider publishes for lists like `allow_ips`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Where.
+    pub doc: String,
+    /// The addresses.
+    pub networks: Networks,
 }
 
 /// An event as a provider sends it, about things that do not exist.
@@ -139,6 +158,18 @@ impl OwnProviders {
             }
         }
         (own, records)
+    }
+
+    /// The addresses that a provider publishes.
+    pub(super) fn addresses(&self, name: &str) -> Option<Networks> {
+        let table = self.find(name)?;
+        let networks = table.get("addresses")?.get("networks")?.as_array()?;
+        let read = networks.iter().filter_map(Value::as_str);
+        // What is wrong with one is noted where its provider is read.
+        Some(
+            read.filter_map(|text| text.parse::<Network>().ok())
+                .collect(),
+        )
     }
 
     fn find(&self, name: &str) -> Option<toml::Table> {

@@ -2,6 +2,7 @@
 
 use crate::ingest::address::{Network, Networks};
 
+use super::provider::OwnProviders;
 use super::reader::Table;
 
 /// `public_url`: scheme, host and maybe a path.
@@ -24,11 +25,15 @@ pub(super) fn url(table: &mut Table<'_>) -> Option<String> {
 /// `trusted_proxies`: whose word on addresses counts.
 pub(super) fn trusted_proxies(table: &mut Table<'_>) -> Networks {
     let texts = table.strings("trusted_proxies");
-    networks(&texts, "trusted_proxies", table)
+    let read = texts.iter();
+    read.filter_map(|text| table.noted("trusted_proxies", text.parse::<Network>()))
+        .collect()
 }
 
 /// A source's `allow_ips`: who may send; none is everybody.
-pub(super) fn allow_ips(table: &mut Table<'_>) -> Option<Networks> {
+///
+/// An entry is a network, or the name of a provider that publishes its addresses.
+pub(super) fn allow_ips(table: &mut Table<'_>, own: &OwnProviders) -> Option<Networks> {
     if !table.has("allow_ips") {
         return None;
     }
@@ -36,11 +41,16 @@ pub(super) fn allow_ips(table: &mut Table<'_>) -> Option<Networks> {
     if texts.is_empty() {
         table.problem("allow_ips", "is empty, which would refuse everybody");
     }
-    Some(networks(&texts, "allow_ips", table))
-}
-
-fn networks(texts: &[String], key: &str, table: &Table<'_>) -> Networks {
-    let read = texts.iter();
-    read.filter_map(|text| table.noted(key, text.parse::<Network>()))
-        .collect()
+    let mut allowed = Networks::default();
+    for text in &texts {
+        match (text.parse::<Network>(), own.addresses(text)) {
+            (Ok(network), _) => allowed.extend([network]),
+            (Err(_), Some(published)) => allowed.extend(published.iter().copied()),
+            (Err(error), None) => table.problem(
+                "allow_ips",
+                format_args!("{error}, nor a provider whose addresses are known"),
+            ),
+        }
+    }
+    Some(allowed)
 }

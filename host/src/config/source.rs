@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use crate::ingest::address::Networks;
+use crate::ingest::filter::Filter;
+use crate::ingest::schema::Schema;
 use crate::ingest::scheme::key::{Credential, Keyring};
 use crate::ingest::scheme::{Proof, Provider};
 use crate::name::SourceName;
+use crate::rate::Rate;
 
 use super::credential::credentials;
+use super::filter;
 use super::provider::{self, OwnProviders};
 use super::public;
 use super::reader::Table;
@@ -37,8 +41,14 @@ pub struct SourceConfig {
     pub path: Option<String>,
     /// Who may send to it; none is everybody.
     pub allow_ips: Option<Networks>,
-    /// Largest body in bytes.
+    /// Largest body in bytes, as it is sent and as it reads.
     pub max_body: u64,
+    /// How many verified requests each host takes.
+    pub rate_limit: Option<Rate>,
+    /// What its bodies must look like.
+    pub schema: Option<Schema>,
+    /// Which of its events start runs; none is all.
+    pub filter: Option<Filter>,
     /// How long a delivery id is remembered: what was set, but never shorter than
     /// this source's events are kept, so that no stored event is stored again.
     pub dedup_window: Duration,
@@ -91,8 +101,11 @@ pub(super) fn read(name: &str, mut table: Table<'_>, common: &Common<'_>) -> Opt
     let source = SourceConfig {
         name: parsed_name?,
         path: path(&mut table),
-        allow_ips: public::allow_ips(&mut table),
+        allow_ips: public::allow_ips(&mut table, common.own),
         max_body: table.size("max_body", 1..=MAX_BODY_MAX).unwrap_or(MAX_BODY),
+        rate_limit: table.parse("rate_limit"),
+        schema: schema(&mut table),
+        filter: table.table("filter").map(filter::read),
         dedup_window: dedup_window.max(retention.unwrap_or(common.events_kept)),
         dedup_by_body: replay_protection(&mut table),
         retention,
@@ -108,7 +121,7 @@ pub(super) fn read(name: &str, mut table: Table<'_>, common: &Common<'_>) -> Opt
             }
         },
     };
-    table.not_yet(&["schema", "rate_limit", "filter", "index", "redact"]);
+    table.not_yet(&["index", "redact"]);
     check_proof(
         &source.provider,
         secrets.is_some(),
@@ -153,6 +166,19 @@ fn check_proof(provider: &Provider, has_secret: bool, public_url: &str, table: &
             format_args!("`{name}` signs the address it sends to, which needs `public_url`"),
         );
     }
+}
+
+/// The file of `schema`, compiled.
+fn schema(table: &mut Table<'_>) -> Option<Schema> {
+    let file = table.reading().file(&table.string("schema")?);
+    let text = std::fs::read_to_string(&file)
+        .map_err(|error| format!("cannot read `{}`: {error}", file.display()));
+    let text = table.noted("schema", text)?;
+    let schema = Schema::compile(&text);
+    table.noted(
+        "schema",
+        schema.map_err(|error| format!("`{}` {error}", file.display())),
+    )
 }
 
 fn path(table: &mut Table<'_>) -> Option<String> {

@@ -231,7 +231,14 @@ impl Operations {
         let mut looked_to = page.looked_to.map_or(after, |event| event.to_string());
         events.retain(|event| !event.is_handshake);
         if selection.is_catch_up {
-            events.retain(|event| selection::wants(board, event, selection.plugin));
+            events.retain(|event| {
+                // What was kept from running waits for a replay that somebody asks for.
+                let is_kept_back = matches!(
+                    event.no_run_reason.as_deref(),
+                    Some("filtered" | "dedup_conflict")
+                );
+                !is_kept_back && selection::wants(board, event, selection.plugin)
+            });
         }
         if !is_counted {
             return self.count(operation, looked_to, events.len(), is_end).await;

@@ -80,6 +80,12 @@ impl Networks {
     }
 }
 
+impl Extend<Network> for Networks {
+    fn extend<I: IntoIterator<Item = Network>>(&mut self, networks: I) {
+        self.0.extend(networks);
+    }
+}
+
 impl FromIterator<Network> for Networks {
     fn from_iter<I: IntoIterator<Item = Network>>(networks: I) -> Self {
         Self(networks.into_iter().collect())

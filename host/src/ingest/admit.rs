@@ -1,4 +1,7 @@
-//! Turns a genuine request into what is stored: an event, and the runs of those who want it.
+//! Turns a genuine request into what is stored: its events, and the runs of those who want
+//! them.
+
+use std::mem::take;
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
@@ -6,14 +9,14 @@ use url::Url;
 
 use crate::clock::Timestamp;
 use crate::config::Secret;
-use crate::dispatch::SharedBoard;
+use crate::dispatch::{Board, SharedBoard};
 use crate::event::{Event, EventId, Headers};
 use crate::store::NewEvent;
 use crate::traces::TraceContext;
 
 use super::answer::About;
 use super::body::ReadBody;
-use super::examine::{Finding, Genuine, examine};
+use super::examine::{Contents, Events, Finding, Item, examine};
 use super::handshake::Answer;
 use super::scheme::key::Keyring;
 use super::source::Source;
@@ -22,12 +25,12 @@ use super::{Arrived, Refused};
 
 /// What a request becomes.
 pub(super) enum Admitted {
-    /// An event in the form in which it is stored, and what is said of it.
-    Event {
-        new: Box<NewEvent>,
-        /// Its part of the memory for bodies.
+    /// Events in the form in which they are stored, and what is said of them.
+    Events {
+        new: Vec<NewEvent>,
+        /// The request's part of the memory for bodies.
         part: OwnedSemaphorePermit,
-        about: About,
+        about: Box<About>,
         /// The sender's address that is to be visited before it is stored.
         confirm: Option<Url>,
     },
@@ -37,7 +40,8 @@ pub(super) enum Admitted {
     Secret(Secret, Answer),
 }
 
-/// Examines a request and finds who wants it: all that takes no waiting.
+/// Examines a request and finds who wants it: all that takes no waiting. `said` is the
+/// verdict of the source's verifier plugin, if it has one.
 ///
 /// # Errors
 /// [`Refused`] gives the request back.
@@ -48,15 +52,17 @@ pub(super) fn admit(
     arrived: Arrived,
     said: Option<Said>,
 ) -> Result<Admitted, Box<Refused>> {
-    match examine(source, keys, &arrived.request(), arrived.received_at, said) {
-        Ok(Finding::Genuine(genuine)) => Ok(event(board, source, arrived, genuine)),
+    let (request, at) = (arrived.request(), arrived.received_at);
+    let admits = || source.take_turn(at);
+    match examine(source, keys, &request, at, (said, Events::Each), admits) {
+        Ok(Finding::Genuine(contents)) => Ok(events(&board.load(), source, arrived, contents)),
         Ok(Finding::Question(answer)) => Ok(Admitted::Question(answer)),
         Ok(Finding::Secret(secret, answer)) => Ok(Admitted::Secret(secret, answer)),
         Err(refusal) => Err(Box::new(Refused { refusal, arrived })),
     }
 }
 
-fn event(board: &SharedBoard, source: &Source, arrived: Arrived, genuine: Genuine) -> Admitted {
+fn events(board: &Board, source: &Source, arrived: Arrived, contents: Contents) -> Admitted {
     let ReadBody { bytes: body, part } = arrived.body;
     let received = Received {
         id: EventId::new(arrived.received_at),
@@ -64,19 +70,19 @@ fn event(board: &SharedBoard, source: &Source, arrived: Arrived, genuine: Genuin
         headers: arrived.headers,
         body,
     };
-    let confirm = genuine.confirm.clone();
-    let (new, about) = received.into_event(board, source, genuine);
-    Admitted::Event {
+    let confirm = contents.confirm.clone();
+    let (new, about) = received.into_events(board, source, contents);
+    Admitted::Events {
         new,
         part,
-        about,
+        about: Box::new(about),
         confirm,
     }
 }
 
 /// A request that is taken.
 pub(super) struct Received {
-    /// The id that its event has.
+    /// The id that its first event has.
     pub(super) id: EventId,
     pub(super) received_at: Timestamp,
     pub(super) headers: Headers,
@@ -84,50 +90,123 @@ pub(super) struct Received {
 }
 
 impl Received {
-    /// The event in the form in which it is stored, and what is said of it.
-    pub(super) fn into_event(
-        self,
-        board: &SharedBoard,
+    /// The events in the form in which they are stored, at least one, and what is said of
+    /// them.
+    pub(super) fn into_events(
+        mut self,
+        board: &Board,
         source: &Source,
-        genuine: Genuine,
-    ) -> (Box<NewEvent>, About) {
-        let config = &source.config;
-        let provider = &config.provider;
-        let mut headers = self.headers;
-        let kind = genuine.kind.unwrap_or_else(|| "unknown".to_owned());
-        let delivery_id = genuine.delivery_id;
+        contents: Contents,
+    ) -> (Vec<NewEvent>, About) {
+        let headers = &mut self.headers;
         let idempotency_key = headers
             .text("idempotency-key")
-            .or_else(|| headers.text("x-idempotency-key"));
-        let dedup_key = delivery_id
-            .clone()
-            .or_else(|| idempotency_key.map(str::to_owned));
-        headers.hide(&provider.credential_headers);
-        headers.hide(&genuine.credential_headers);
+            .or_else(|| headers.text("x-idempotency-key"))
+            .map(str::to_owned);
+        headers.hide(&source.config.provider.credential_headers);
+        headers.hide(&contents.credential_headers);
+        let items = contents.items;
+        let mut about = About {
+            ids: Vec::with_capacity(items.len()),
+            kind: String::new(),
+            delivery_id: items.first().and_then(|item| item.delivery_id.clone()),
+            is_handshake: items.iter().all(|item| item.is_handshake),
+            trace: TraceContext::of_request(self.id, &self.headers),
+            answer: contents.answer,
+            secret: contents.secret,
+        };
+        let mut maker = Maker {
+            board,
+            source,
+            received: self,
+            inflated: contents.inflated,
+            idempotency_key,
+        };
+        let mut new = Vec::with_capacity(items.len());
+        for (n, item) in items.into_iter().enumerate() {
+            if n == 0 {
+                about.kind.clone_from(&item.kind);
+            } else if about.kind != item.kind {
+                "several".clone_into(&mut about.kind);
+            }
+            let (id, event) = maker.event(item, n);
+            about.ids.push(id);
+            new.push(event);
+        }
+        (new, about)
+    }
+}
+
+/// Makes the events of one request.
+struct Maker<'a> {
+    board: &'a Board,
+    source: &'a Source,
+    received: Received,
+    inflated: Option<Vec<u8>>,
+    idempotency_key: Option<String>,
+}
+
+impl Maker<'_> {
+    /// The event of an item, which is at this position among those of the request.
+    fn event(&mut self, item: Item, position: usize) -> (EventId, NewEvent) {
+        let config = &self.source.config;
+        let received = &mut self.received;
+        let is_whole = item.part.is_none();
+        let dedup_key = item.delivery_id.clone().or_else(|| {
+            let key = self.idempotency_key.as_ref()?;
+            // Of an item without an id it is known that it comes at the same position again.
+            Some(match is_whole {
+                true => key.clone(),
+                false => format!("{key}#{position}"),
+            })
+        });
+        let (headers, body) = match item.part {
+            // The only one.
+            None => (take(&mut received.headers), received.body.clone()),
+            Some(part) => (part_headers(&received.headers), Bytes::from(part)),
+        };
         let event = Event {
-            id: self.id,
+            id: match position {
+                0 => received.id,
+                _ => EventId::new(received.received_at),
+            },
             source: config.name.clone(),
-            provider: provider.name.clone(),
-            is_handshake: genuine.answer.is_some() || provider.handshake_kinds.contains(&kind),
-            kind,
-            delivery_id,
-            received_at: self.received_at,
+            provider: config.provider.name.clone(),
+            kind: item.kind,
+            delivery_id: item.delivery_id,
+            received_at: received.received_at,
             content_type: headers.text("content-type").map(str::to_owned),
             headers,
-            body: self.body,
+            body,
+            is_handshake: item.is_handshake,
         };
-        let about = About {
-            id: event.id,
-            kind: event.kind.clone(),
-            delivery_id: event.delivery_id.clone(),
-            is_handshake: event.is_handshake,
-            trace: TraceContext::of_request(event.id, &event.headers),
-            answer: genuine.answer,
-            secret: genuine.secret,
+        let id = event.id;
+        let runs = match item.is_wanted {
+            true => self.board.triggers.runs_for(&event),
+            false => Vec::new(),
         };
-        let runs = board.load().triggers.runs_for(&event);
         let (by_body, window) = (config.dedup_by_body, config.dedup_window);
-        let new = NewEvent::new(event, dedup_key.as_deref(), by_body, window, runs);
-        (Box::new(new), about)
+        let mut new = NewEvent::new(event, dedup_key.as_deref(), by_body, window, runs);
+        if let Some(inflated) = self.inflated.as_ref().filter(|_| is_whole) {
+            new = new.reading_as(inflated);
+        }
+        if !item.is_wanted {
+            new = new.filtered();
+        }
+        (id, new)
     }
+}
+
+/// The headers of an event that is one of several: what they say of the body is to be true
+/// of its part.
+fn part_headers(headers: &Headers) -> Headers {
+    let kept = headers.pairs().iter().filter_map(|(name, value)| {
+        let value = match name.as_str() {
+            "content-encoding" | "content-length" => return None,
+            "content-type" => b"application/json".to_vec(),
+            _ => value.clone(),
+        };
+        Some((name.clone(), value))
+    });
+    Headers::new(kept.collect())
 }

@@ -19,8 +19,9 @@ use super::source::Source;
 
 /// What is known of a request once it is proven genuine.
 pub(super) struct About {
-    /// The id its event will have.
-    pub(super) id: EventId,
+    /// The ids that its events will have.
+    pub(super) ids: Vec<EventId>,
+    /// The kind of all of them; `several` if they differ.
     pub(super) kind: String,
     pub(super) delivery_id: Option<String>,
     pub(super) is_handshake: bool,
@@ -73,18 +74,24 @@ impl<'a> Receipt<'a> {
     }
 
     /// Answers what is stored, now or before.
-    pub(super) fn acknowledge(mut self, ingested: Ingested) -> Response<Body> {
+    pub(super) fn acknowledge(mut self, ingested: &[Ingested]) -> Response<Body> {
         let about = self.about.as_ref();
-        let own_id = about.map_or(self.request_id, |about| about.id);
-        let is_handshake = about.is_some_and(|about| about.is_handshake);
-        let (status, word, event, received) = match ingested {
-            Ingested::Duplicate(first) => (StatusCode::OK, "duplicate", first, Received::Duplicate),
-            Ingested::New | Ingested::Conflict if is_handshake => {
-                (StatusCode::ACCEPTED, "pong", own_id, Received::Accepted)
-            }
-            Ingested::New | Ingested::Conflict => {
-                (StatusCode::ACCEPTED, "accepted", own_id, Received::Accepted)
-            }
+        let own_ids = about.map_or(&[][..], |about| &about.ids);
+        let ids = own_ids
+            .iter()
+            .zip(ingested)
+            .map(|(own, ingested)| match ingested {
+                Ingested::Duplicate(first) => *first,
+                Ingested::New | Ingested::Conflict => *own,
+            });
+        let ids: Vec<EventId> = ids.collect();
+        let is_duplicate = |ingested: &Ingested| matches!(ingested, Ingested::Duplicate(_));
+        let (status, word, received) = if ingested.iter().all(is_duplicate) {
+            (StatusCode::OK, "duplicate", Received::Duplicate)
+        } else if about.is_some_and(|about| about.is_handshake) {
+            (StatusCode::ACCEPTED, "pong", Received::Accepted)
+        } else {
+            (StatusCode::ACCEPTED, "accepted", Received::Accepted)
         };
         let provider = &self.source.config.provider.acknowledgement;
         let answer = match (
@@ -97,14 +104,11 @@ impl<'a> Receipt<'a> {
                 let status = provider.status.unwrap_or(status.as_u16());
                 match &provider.body {
                     Some((body, content_type)) => answer(status, content_type, body.clone()),
-                    None => {
-                        let body = format!(r#"{{"status":"{word}","event_id":"{event}"}}"#);
-                        answer(status, "application/json", body)
-                    }
+                    None => answer(status, "application/json", told(word, &ids)),
                 }
             }
         };
-        self.answered(received, answer.status(), word, Some(event), None);
+        self.answered(received, answer.status(), word, &ids, None);
         answer
     }
 
@@ -115,10 +119,30 @@ impl<'a> Receipt<'a> {
             Received::Handshake,
             response.status(),
             "handshake",
-            None,
+            &[],
             None,
         );
         response
+    }
+
+    /// Answers what is not taken and comes too often from one address: a status, and no
+    /// line in the log but one now and then.
+    pub(super) fn refuse_barely(mut self, refusal: &Refusal, is_news: bool) -> Response<Body> {
+        self.is_answered = true;
+        let source = self.source.config.name.as_str();
+        self.metrics.verification_failed(source, refusal.code());
+        let took = self.started.elapsed();
+        self.metrics
+            .webhook_received(source, None, refusal.received(), took);
+        if is_news {
+            tracing::warn!(
+                source, remote = %self.remote,
+                "an address fails verification too often; its failures are only counted now"
+            );
+        }
+        let mut bare = Response::new(Body::empty());
+        *bare.status_mut() = refusal.status(self.source);
+        bare
     }
 
     /// Answers what is not taken.
@@ -134,7 +158,7 @@ impl<'a> Receipt<'a> {
             refusal.received(),
             answer.status(),
             "refused",
-            None,
+            &[],
             Some(refusal),
         );
         answer
@@ -145,7 +169,7 @@ impl<'a> Receipt<'a> {
         received: Received,
         status: StatusCode,
         word: &str,
-        event: Option<EventId>,
+        ids: &[EventId],
         why: Option<&Refusal>,
     ) {
         self.is_answered = true;
@@ -156,9 +180,10 @@ impl<'a> Receipt<'a> {
         let status = status.as_u16();
         self.trace(status, word, took, why);
         let duration_ms = took.as_micros() as f64 / 1000.0;
-        match (event, why) {
+        let events = (ids.len() > 1).then_some(ids.len());
+        match (ids.first(), why) {
             (Some(event), _) => tracing::info!(
-                source, kind, delivery_id, event_id = %event, remote = %self.remote, status, duration_ms, "webhook {word}"
+                source, kind, delivery_id, event_id = %event, events, remote = %self.remote, status, duration_ms, "webhook {word}"
             ),
             (None, Some(why)) => tracing::warn!(
                 source, kind, delivery_id, request_id = %self.request_id, remote = %self.remote, status, duration_ms, code = why.code(), %why, "webhook {word}"
@@ -173,7 +198,8 @@ impl<'a> Receipt<'a> {
     fn trace(&self, status: u16, word: &str, took: Duration, why: Option<&Refusal>) {
         let about = self.about.as_ref();
         self.metrics.traces.ended(took, |start_ns, end_ns| {
-            let id = about.map_or(self.request_id, |about| about.id);
+            let first = about.and_then(|about| about.ids.first());
+            let id = first.copied().unwrap_or(self.request_id);
             let source = self.source.config.name.as_str();
             let mut attributes = vec![
                 ("http.response.status_code", Value::Int(status.into())),
@@ -209,12 +235,21 @@ impl Drop for Receipt<'_> {
         if !self.is_answered {
             let source = self.source.config.name.as_str();
             let (kind, delivery_id) = self.kind_and_delivery();
-            let event_id = self.about.as_ref().map(|about| about.id.to_string());
+            let event_id = self.about.as_ref().and_then(|about| about.ids.first());
+            let event_id = event_id.map(EventId::to_string);
             tracing::info!(
                 source, kind, delivery_id, event_id, request_id = %self.request_id, remote = %self.remote,
                 "the sender went away before its answer"
             );
         }
+    }
+}
+
+/// Our own acknowledgement.
+fn told(word: &str, ids: &[EventId]) -> String {
+    match ids {
+        [one] => format!(r#"{{"status":"{word}","event_id":"{one}"}}"#),
+        several => serde_json::json!({ "status": word, "event_ids": several }).to_string(),
     }
 }
 

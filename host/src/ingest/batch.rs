@@ -35,10 +35,11 @@ pub struct BatcherTask {
 }
 
 struct Waiting {
-    new: NewEvent,
-    /// Its part of the memory for bodies, held until it is committed.
+    /// The events of one request, at least one.
+    new: Vec<NewEvent>,
+    /// Their part of the memory for bodies, held until it is committed.
     part: OwnedSemaphorePermit,
-    reply: oneshot::Sender<Option<Ingested>>,
+    reply: oneshot::Sender<Option<Vec<Ingested>>>,
 }
 
 impl Batcher {
@@ -50,12 +51,13 @@ impl Batcher {
         (Self(sender), BatcherTask { stop, task })
     }
 
-    /// Stores an event; returns after its commit.
+    /// Stores the events of a request; returns after their commit, with what became of
+    /// each.
     pub(super) async fn store(
         &self,
-        new: NewEvent,
+        new: Vec<NewEvent>,
         part: OwnedSemaphorePermit,
-    ) -> Result<Ingested, Refusal> {
+    ) -> Result<Vec<Ingested>, Refusal> {
         let (reply, answer) = oneshot::channel();
         self.0
             .try_send(Waiting { new, part, reply })
@@ -70,6 +72,12 @@ impl Batcher {
             Ok(None) => Err(Refusal::StoreAway),
             Err(_) => Err(Refusal::Overloaded("the host is stopping")),
         }
+    }
+}
+
+impl Waiting {
+    fn weight(&self) -> usize {
+        self.new.iter().map(NewEvent::weight).sum()
     }
 }
 
@@ -120,11 +128,13 @@ fn fill(
     waiting: &mut mpsc::Receiver<Waiting>,
     left_over: &mut Option<Waiting>,
 ) -> Vec<Waiting> {
-    let mut bytes = first.new.weight();
+    let mut bytes = first.weight();
+    let mut events = first.new.len();
     let mut batch = vec![first];
-    while batch.len() < BATCH {
+    while events < BATCH {
         let Ok(one) = waiting.try_recv() else { break };
-        bytes += one.new.weight();
+        bytes += one.weight();
+        events += one.new.len();
         if bytes > BATCH_BYTES {
             *left_over = Some(one);
             break;
@@ -136,16 +146,20 @@ fn fill(
 
 /// Commits a batch and answers everybody in it.
 async fn commit(store: &Store, wakeup: &Wakeup, batch: Vec<Waiting>) {
-    let mut plugins: Vec<PluginId> = batch.iter().flat_map(|one| one.new.plugins()).collect();
+    let mut plugins: Vec<PluginId> = batch
+        .iter()
+        .flat_map(|one| &one.new)
+        .flat_map(NewEvent::plugins)
+        .collect();
     plugins.sort_unstable();
     plugins.dedup();
     let mut replies = Vec::with_capacity(batch.len());
     let mut parts = Vec::with_capacity(batch.len());
     let mut events = Vec::with_capacity(batch.len());
     for Waiting { new, part, reply } in batch {
-        events.push(new);
+        replies.push((new.len(), reply));
+        events.extend(new);
         parts.push(part);
-        replies.push(reply);
     }
     let count = events.len();
     let ingested = match store.ingest(events).await {
@@ -157,8 +171,11 @@ async fn commit(store: &Store, wakeup: &Wakeup, batch: Vec<Waiting>) {
     };
     wakeup.ring_everywhere(&plugins);
     drop(parts);
-    for (reply, ingested) in replies.into_iter().zip(ingested) {
-        if reply.send(ingested).is_err() {
+    let mut ingested = ingested.into_iter();
+    for (n_events, reply) in replies {
+        // What the database refuses of a request, its sender is to send again.
+        let own: Option<Vec<Ingested>> = ingested.by_ref().take(n_events).collect();
+        if reply.send(own).is_err() {
             tracing::trace!("a sender went away before its answer");
         }
     }

@@ -16,6 +16,8 @@ const READ_WITHIN: Duration = Duration::from_secs(30);
 /// How much of a body that is too large is read and thrown away, so that its
 /// sender gets to see the answer.
 const DISCARD_MAX: u64 = 32 << 20;
+/// Bodies that are inflated at once, each within its source's limit.
+const INFLATED_AT_ONCE: usize = 4;
 /// What is taken of the budget before anything has arrived, at most.
 const FIRST: u64 = 64 << 10;
 /// The grain of the budget.
@@ -23,7 +25,12 @@ const GRAIN: u64 = 16 << 10;
 
 /// Memory for bodies that are being received or wait for their commit.
 #[derive(Clone)]
-pub struct Budget(Arc<Semaphore>);
+pub struct Budget {
+    /// Grains that are free.
+    grains: Arc<Semaphore>,
+    /// Turns to inflate a body, which may then take its source's limit once more.
+    inflating: Arc<Semaphore>,
+}
 
 /// A body and its part of the budget.
 pub(super) struct ReadBody {
@@ -35,9 +42,16 @@ pub(super) struct ReadBody {
 impl Budget {
     /// A budget of so many bytes.
     pub fn new(bytes: u64) -> Self {
-        Self(Arc::new(Semaphore::new(
-            usize::try_from(bytes / GRAIN).unwrap_or(Semaphore::MAX_PERMITS),
-        )))
+        let grains = usize::try_from(bytes / GRAIN).unwrap_or(Semaphore::MAX_PERMITS);
+        Self {
+            grains: Arc::new(Semaphore::new(grains)),
+            inflating: Arc::new(Semaphore::new(INFLATED_AT_ONCE)),
+        }
+    }
+
+    /// Waits for the turn to inflate a body.
+    pub(super) async fn turn_to_inflate(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.inflating).acquire_owned().await.ok()
     }
 
     /// Reads a body of at most `limit` bytes.
@@ -93,7 +107,7 @@ impl Budget {
 
     fn part(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Refusal> {
         let grains = u32::try_from(bytes / GRAIN + 1).unwrap_or(u32::MAX);
-        Arc::clone(&self.0)
+        Arc::clone(&self.grains)
             .try_acquire_many_owned(grains)
             .map_err(|_| Refusal::Overloaded("no memory left for bodies"))
     }

@@ -180,7 +180,7 @@ impl Quarantine {
 fn is_kept(refusal: &Refusal) -> bool {
     match refusal {
         Refusal::NotGenuine(rejection) => rejection.is_verdict(),
-        Refusal::NotJson(_) => true,
+        Refusal::NotJson(_) | Refusal::SchemaMismatch(_) | Refusal::NotGzip(_) => true,
         _ => false,
     }
 }

@@ -9,11 +9,14 @@ use std::time::Duration;
 use axum::http::StatusCode;
 
 use crate::config::units::readable_size;
+use crate::gzip::InflateError;
 use crate::http::Problem;
 use crate::json::NotJson;
 use crate::metrics::Received;
+use crate::rate::Rate;
 
 use super::fetched::NotFetched;
+use super::schema::Mismatch;
 use super::source::Source;
 use super::verify::Rejection;
 
@@ -42,8 +45,18 @@ pub(super) enum Refusal {
     Unconfirmed(NotFetched),
     #[error(transparent)]
     NotGenuine(Rejection),
+    #[error("over the source's `rate_limit` of {rate}")]
+    OverRate { rate: Rate, wait: Duration },
+    #[error("the body inflates to more than {limit} bytes")]
+    InflatesTooLarge { limit: u64 },
+    #[error("{0}")]
+    NotGzip(InflateError),
+    #[error("the body has more than {limit} items")]
+    TooManyItems { limit: usize },
     #[error("the body is not JSON: {0}")]
     NotJson(NotJson),
+    #[error("the body does not match the source's `schema` at {0}")]
+    SchemaMismatch(Mismatch),
     #[error("overloaded: {0}")]
     Overloaded(&'static str),
     #[error("the database does not take events now")]
@@ -65,24 +78,27 @@ impl Refusal {
             Self::OtherSecret => "other_secret",
             Self::Unconfirmed(_) => "unconfirmed",
             Self::NotGenuine(rejection) => rejection.code(),
+            Self::OverRate { .. } => "over_rate",
+            Self::InflatesTooLarge { .. } => "inflates_too_large",
+            Self::NotGzip(_) => "not_gzip",
+            Self::TooManyItems { .. } => "too_many_items",
             Self::NotJson(_) => "not_json",
+            Self::SchemaMismatch(_) => "schema_mismatch",
             Self::Overloaded(_) => "overloaded",
             Self::StoreAway => "store_away",
             Self::Paused => "paused",
         }
     }
 
+    /// The status that the sender is answered with.
+    pub(super) fn status(&self, source: &Source) -> StatusCode {
+        self.problem(source).status()
+    }
+
     /// What the sender is told.
     pub(super) fn problem(&self, source: &Source) -> Problem {
         let name = &source.config.name;
-        let rules = &source.config.provider.acknowledgement;
-        let status = |own: Option<u16>, usual| {
-            own.and_then(|own| StatusCode::from_u16(own).ok())
-                .unwrap_or(usual)
-        };
-        let refused = status(rules.refused, StatusCode::UNAUTHORIZED);
-        let malformed = status(rules.malformed, StatusCode::BAD_REQUEST);
-        let overloaded = status(rules.overloaded, StatusCode::SERVICE_UNAVAILABLE);
+        let (refused, malformed, overloaded) = statuses(source);
         match self {
             Self::WrongMethod(methods) => {
                 Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
@@ -121,7 +137,22 @@ impl Refusal {
             }
             Self::NotGenuine(_) => Problem::new(refused, "not verified")
                 .detail("the request's signature is missing, wrong or out of date".to_owned()),
+            Self::OverRate { wait, .. } => {
+                Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many webhooks")
+                    .detail("this source takes no more of them now; send it again later".to_owned())
+                    .retry_after(*wait)
+            }
+            Self::InflatesTooLarge { .. } | Self::TooManyItems { .. } => {
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body too large")
+                    .detail(self.to_string())
+            }
+            Self::NotGzip(_) => Problem::new(malformed, "not gzip").detail(self.to_string()),
             Self::NotJson(_) => Problem::new(malformed, "not JSON").detail(self.to_string()),
+            Self::SchemaMismatch(_) => {
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "not as agreed").detail(format!(
+                    "the body does not match the schema of source `{name}`"
+                ))
+            }
             Self::Overloaded(_) => Problem::new(overloaded, "overloaded")
                 .detail("too much work waits; send it again later".to_owned())
                 .retry_after(Duration::from_secs(1)),
@@ -131,6 +162,15 @@ impl Refusal {
             Self::Paused => Problem::new(overloaded, "paused")
                 .detail(format!("source `{name}` is paused; send it again later"))
                 .retry_after(PAUSED_FOR),
+        }
+    }
+
+    /// Whether it is a failure to prove who sends.
+    pub(super) const fn is_failed_proof(&self) -> bool {
+        match self {
+            Self::NotGenuine(rejection) => rejection.is_verdict(),
+            Self::WrongToken => true,
+            _ => false,
         }
     }
 
@@ -149,7 +189,27 @@ impl Refusal {
             | Self::WrongToken
             | Self::OtherSecret
             | Self::NotGenuine(_)
-            | Self::NotJson(_) => Received::Rejected,
+            | Self::OverRate { .. }
+            | Self::InflatesTooLarge { .. }
+            | Self::NotGzip(_)
+            | Self::TooManyItems { .. }
+            | Self::NotJson(_)
+            | Self::SchemaMismatch(_) => Received::Rejected,
         }
     }
+}
+
+/// What the source's provider must be answered where a request is not proven, is not what
+/// it must be, or cannot be taken now.
+fn statuses(source: &Source) -> (StatusCode, StatusCode, StatusCode) {
+    let rules = &source.config.provider.acknowledgement;
+    let status = |own: Option<u16>, usual| {
+        own.and_then(|own| StatusCode::from_u16(own).ok())
+            .unwrap_or(usual)
+    };
+    (
+        status(rules.refused, StatusCode::UNAUTHORIZED),
+        status(rules.malformed, StatusCode::BAD_REQUEST),
+        status(rules.overloaded, StatusCode::SERVICE_UNAVAILABLE),
+    )
 }

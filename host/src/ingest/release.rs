@@ -14,7 +14,7 @@ use crate::run::PluginId;
 use crate::store::{Ingested, NewEvent, QuarantinedRow, RawRequest, Store, StoreError};
 
 use super::admit::Received;
-use super::examine::{self, Finding, Genuine};
+use super::examine::{self, Contents, Events, Finding};
 use super::fetched::Fetched;
 use super::hint::Hints;
 use super::refusal::Refusal;
@@ -194,7 +194,8 @@ impl Release {
                 headers: request.headers,
                 body: request.body,
             };
-            Ok(*received.into_event(&board, &source, genuine).0)
+            let (mut new, _) = received.into_events(&board.load(), &source, genuine);
+            Ok(new.swap_remove(0))
         };
         let (first, again) = (judge.clone(), request.clone());
         let judged = off_the_async_threads(move || first(keys, again, said)).await;
@@ -242,7 +243,7 @@ fn genuine(
     raw: &RawRequest,
     received_at: Timestamp,
     (demand, said): (Demand, Option<Said>),
-) -> Result<Genuine, ReleaseError> {
+) -> Result<Contents, ReleaseError> {
     let url = format!("{}{}", source.config.public_url, raw.target);
     let request = Request {
         method: &raw.method,
@@ -251,19 +252,11 @@ fn genuine(
         body: &raw.body,
     };
     if demand == Demand::Nothing {
-        // What cannot be read in it is not there.
-        let read = examine::read(&source.config.provider, &request);
-        let (kind, delivery_id) = read.unwrap_or_default();
-        return Ok(Genuine {
-            kind,
-            delivery_id,
-            answer: None,
-            credential_headers: Vec::new(),
-            secret: None,
-            confirm: None,
-        });
+        return Ok(examine::unproven(source, &request));
     }
-    match examine::examine(source, keys, &request, received_at, said) {
+    // What was refused as one request is released as one event, and counts against no rate.
+    let asked = (said, Events::Whole);
+    match examine::examine(source, keys, &request, received_at, asked, || Ok(())) {
         Ok(Finding::Genuine(genuine)) => Ok(genuine),
         Ok(Finding::Question(_) | Finding::Secret(..)) => Err(ReleaseError::Question),
         Err(Refusal::NotGenuine(rejection)) if !rejection.is_verdict() => {

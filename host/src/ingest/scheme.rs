@@ -45,7 +45,7 @@ pub(super) use paypal::verify as verify_paypal;
 pub(super) use twilio::verify as verify_twilio;
 
 use key::KeyShape;
-use selector::Place;
+use selector::{List, Place};
 use timestamp::Tolerance;
 
 /// A sender's convention.
@@ -65,6 +65,9 @@ pub struct Provider {
     pub id: Place,
     /// Whether a body that is not JSON is refused.
     pub is_json: bool,
+    /// The list in the JSON of which every item is an event: kind and delivery id are then
+    /// looked for in the item. None where a request is one event.
+    pub batch: Option<List>,
     /// The field that holds the JSON where the body is a form.
     pub form_field: Option<String>,
     /// Headers that carry the sender's own credential, in lower case: never stored.

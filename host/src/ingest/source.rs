@@ -15,6 +15,7 @@ use crate::store::{LearntRow, MatchRow};
 
 use super::address::Networks;
 use super::forwarded;
+use super::refusal::Refusal;
 use super::scheme::key::{Credential, Keyring};
 
 /// One inbound address, and what has been seen of it since the start.
@@ -26,6 +27,8 @@ pub struct Source {
     matched: Vec<Matched>,
     /// The secret that its sender has brought, if the configuration has none.
     learnt: ArcSwapOption<Learnt>,
+    /// What its rate remembers.
+    rate_tat_us: AtomicI64,
 }
 
 struct Matched {
@@ -66,6 +69,7 @@ impl Source {
         Self {
             matched: config.secrets.iter().map(matched).collect(),
             learnt: ArcSwapOption::empty(),
+            rate_tat_us: AtomicI64::new(0),
             config,
         }
     }
@@ -128,6 +132,34 @@ impl Source {
     /// The methods by which events come, with commas between.
     pub(super) fn methods(&self) -> String {
         self.config.provider.methods.join(", ")
+    }
+
+    /// Counts a verified request against the source's rate.
+    ///
+    /// # Errors
+    /// [`Refusal::OverRate`] says when the next one is taken.
+    pub(super) fn take_turn(&self, now: Timestamp) -> Result<(), Refusal> {
+        let Some(rate) = self.config.rate_limit else {
+            return Ok(());
+        };
+        let mut tat_us = self.rate_tat_us.load(Ordering::Relaxed);
+        loop {
+            let allowance = rate.allow(tat_us, now, 1);
+            if allowance.count == 0 {
+                let wait = allowance.next_at.since(now);
+                return Err(Refusal::OverRate { rate, wait });
+            }
+            let swapped = self.rate_tat_us.compare_exchange_weak(
+                tat_us,
+                allowance.tat_us,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+            match swapped {
+                Ok(_) => return Ok(()),
+                Err(others) => tat_us = others,
+            }
+        }
     }
 
     /// Notes which secret proved a request.

@@ -19,6 +19,8 @@ use super::tx::Tx;
 use super::writer::Work;
 use super::{Engine, Store, StoreError};
 
+mod changed;
+
 /// An event that has not been stored, in the form in which it will be.
 #[derive(Debug)]
 pub struct NewEvent {
@@ -87,18 +89,6 @@ impl NewEvent {
                 body: Bytes::new(),
                 ..event
             },
-        }
-    }
-
-    /// The same, released from a request that was set aside: one event however often, as
-    /// long as that is kept. `is_forced` says that nothing proves it.
-    pub fn released_from(self, request: EventId, kept: Duration, is_forced: bool) -> Self {
-        Self {
-            release_key: Some(DedupKey::of_release(request)),
-            // A key that is forgotten before the request would let it be released again.
-            window: self.window.max(kept),
-            is_forced,
-            ..self
         }
     }
 

@@ -6,6 +6,9 @@ use reqwest::Method;
 
 use crate::harness::{Host, eventually};
 
+mod batches;
+mod limits;
+
 /// The tests' own address is a proxy's where a source is to see another.
 const BEHIND_A_PROXY: &str = r#"
 trusted_proxies = ["127.0.0.0/8", "10.0.0.0/8"]

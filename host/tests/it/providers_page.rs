@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hookbay::config::{Environment, provider};
 use hookbay::ingest::handshake::Handshake;
-use hookbay::ingest::scheme::selector::{HeaderNames, Place, Selector};
+use hookbay::ingest::scheme::selector::{HeaderNames, List, Place, Selector};
 use hookbay::ingest::scheme::signatures::{Notation, SignaturePlace};
 use hookbay::ingest::scheme::timestamp::{TimestampRule, Tolerance};
 use hookbay::ingest::scheme::{
@@ -61,15 +61,20 @@ fn catalogue() -> String {
         let columns = [
             format!("`{name}`<br>{title}"),
             proof(provider),
-            place(&provider.kind),
+            format!("{}{}", batch(provider), place(&provider.kind)),
             place(&provider.id),
             answers(provider),
         ];
         // A bar ends a cell, in code too.
         let cells = columns.map(|cell| cell.replace('|', "\\|"));
         writeln!(table, "| {} |", cells.join(" | ")).unwrap();
-        if let Some(note) = &entry.note {
-            writeln!(notes, "- `{name}`: {note}").unwrap();
+        let published = entry.addresses.map(|addresses| {
+            let doc = addresses.doc;
+            format!("`allow_ips = [\"{name}\"]` lets in [the addresses that it publishes]({doc}).")
+        });
+        let told: Vec<String> = entry.note.into_iter().chain(published).collect();
+        if !told.is_empty() {
+            writeln!(notes, "- `{name}`: {}", told.join(" ")).unwrap();
         }
     }
     format!("{table}{notes}\n")
@@ -169,6 +174,15 @@ fn duration(duration: Duration) -> String {
         seconds if seconds >= 3600 && seconds % 3600 == 0 => format!("{} h", seconds / 3600),
         seconds if seconds >= 60 && seconds % 60 == 0 => format!("{} min", seconds / 60),
         seconds => format!("{seconds} s"),
+    }
+}
+
+/// What each event is, where a request has several.
+fn batch(provider: &Provider) -> String {
+    match &provider.batch {
+        None => String::new(),
+        Some(List::Document) => "each item: ".to_owned(),
+        Some(List::At(pointer)) => format!("each of `{pointer}`: "),
     }
 }
 

@@ -14,9 +14,10 @@ const BANNED_NAMES: [&str; 10] = [
     "common", "helper", "helpers", "misc", "mod", "models", "shared", "types", "util", "utils",
 ];
 /// The words: what they may import of ours is each other.
-const WORDS: [&str; 11] = [
+const WORDS: [&str; 12] = [
     "clock",
     "event",
+    "gzip",
     "hash",
     "json",
     "kv",

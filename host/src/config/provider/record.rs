@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use toml::Value;
 
 use crate::config::reader::Table;
+use crate::ingest::address::Network;
 use crate::ingest::scheme::selector::{HeaderNames, Place, Selector};
 use crate::ingest::scheme::{Acknowledgement, Provider};
 
-use super::{Entry, Sample, handshake, proof};
+use super::{Entry, Published, Sample, handshake, proof};
 
 /// Keys that a source may set too: all but what is only told.
-pub(super) const KEYS: [&str; 39] = [
+pub(super) const KEYS: [&str; 40] = [
     "proof",
     "verifier",
     "signature_header",
@@ -46,6 +47,7 @@ pub(super) const KEYS: [&str; 39] = [
     "id_header",
     "id_pointer",
     "json",
+    "batch",
     "form_field",
     "methods",
     "credential_headers",
@@ -66,8 +68,10 @@ pub(super) fn read_entry(name: &str, mut table: Table<'_>) -> Option<Entry> {
         .into_iter()
         .filter_map(sample)
         .collect();
+    let addresses = table.table("addresses").map(published);
     let provider = read(name, table)?;
     Some(Entry {
+        addresses,
         title,
         doc,
         note,
@@ -75,6 +79,23 @@ pub(super) fn read_entry(name: &str, mut table: Table<'_>) -> Option<Entry> {
         provider,
         samples,
     })
+}
+
+fn published(mut table: Table<'_>) -> Published {
+    let doc = table.string("doc").unwrap_or_default();
+    if doc.is_empty() {
+        table.problem("doc", "is missing: where are they published?");
+    }
+    let texts = table.strings("networks");
+    let read = texts.iter();
+    let published = Published {
+        doc,
+        networks: read
+            .filter_map(|text| table.noted("networks", text.parse::<Network>()))
+            .collect(),
+    };
+    table.finish();
+    published
 }
 
 /// The record alone. None where a problem is noted that leaves none.
@@ -105,6 +126,7 @@ pub(super) fn read(name: &str, mut table: Table<'_>) -> Option<Provider> {
         kind: place(&mut table, "kind", "kind_header", "kind_pointer"),
         id: place(&mut table, "id", "id_header", "id_pointer"),
         is_json: table.boolean("json").unwrap_or(false),
+        batch: table.parse("batch"),
         form_field: table.string("form_field"),
         handshakes,
         handshake_kinds,

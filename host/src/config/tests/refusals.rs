@@ -333,3 +333,55 @@ fn addresses_and_networks_name_what_is_wrong() {
         check_refused(text, &[expected]);
     }
 }
+
+#[test]
+fn limits_of_a_source_name_what_is_wrong() {
+    for (keys, expected) in [
+        ("rate_limit = '5'", "rate_limit: `5` is not a rate"),
+        ("rate_limit = 5", "rate_limit: must be text in quotes"),
+        ("schema = 'none.json'", "schema: cannot read"),
+        ("batch = 'events'", "batch: `events` is not a JSON Pointer"),
+        (
+            "allow_ips = ['figma']",
+            "nor a provider whose addresses are known",
+        ),
+        ("filter = 'order.*'", "filter: must be a table"),
+        (
+            "filter = { knd = 'a' }",
+            "filter.knd: is no condition: use `kind`",
+        ),
+        (
+            "filter = { kind = [] }",
+            "filter.kind: must be a kind, or a list of kinds",
+        ),
+        (
+            "filter = { kind = 'a..b' }",
+            "filter.kind: kind pattern `a..b` has an empty segment",
+        ),
+        ("filter = { '/a' = {} }", "filter./a: says nothing"),
+        (
+            "filter = { '/a' = { gtt = 1 } }",
+            "filter./a.gtt: is no test: use `eq`",
+        ),
+        (
+            "filter = { '/a' = { gt = true } }",
+            "filter./a.gt: must be a number, a text or a date",
+        ),
+        (
+            "filter = { '/a' = { exists = 1 } }",
+            "filter./a.exists: must be `true` or `false`",
+        ),
+        (
+            "filter = { '/a' = [[1]] }",
+            "filter./a: must be text, a number",
+        ),
+        ("filter = { any = [] }", "filter.any: is empty"),
+        (
+            "filter = { any = [{ not = 5 }] }",
+            "filter.any[0].not: must be a table",
+        ),
+    ] {
+        let text = format!("[sources.a]\nprovider = 'none'\n{keys}");
+        check_refused(&text, &[expected]);
+    }
+}

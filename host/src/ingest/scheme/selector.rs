@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use crate::event::Headers;
 use crate::ingest::verify::{Rejection, Request};
-use crate::json::{self, NotJson, Pointer};
+use crate::json::{self, NotJson, Pointer, PointerError};
 
 use super::SchemeError;
 
@@ -38,6 +38,44 @@ pub enum Selector {
 /// joined by dots. The first place of an alternative decides whether it is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place(pub Vec<Vec<Selector>>);
+
+/// Where a list stands in a JSON document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum List {
+    /// The document is the list.
+    Document,
+    /// It stands within.
+    At(Pointer),
+}
+
+impl List {
+    /// The first `max` items as they were sent, and one more if there are more; none if
+    /// there is no list.
+    ///
+    /// # Errors
+    /// The document is not JSON, or a key on the way is there twice.
+    pub fn items<'j>(&self, json: &'j [u8], max: usize) -> Result<Option<Vec<&'j str>>, NotJson> {
+        match self {
+            Self::Document => json::first_items(json::utf8(json)?, max),
+            Self::At(pointer) => match json::find_once(json, pointer)? {
+                Some(list) => json::first_items(list, max),
+                None => Ok(None),
+            },
+        }
+    }
+}
+
+impl FromStr for List {
+    type Err = PointerError;
+
+    /// A JSON Pointer; an empty one is the whole document.
+    fn from_str(text: &str) -> Result<Self, PointerError> {
+        if text.is_empty() {
+            return Ok(Self::Document);
+        }
+        text.parse().map(Self::At)
+    }
+}
 
 impl HeaderNames {
     /// The value of the first of them that is there.

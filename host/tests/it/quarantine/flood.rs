@@ -27,7 +27,8 @@ async fn a_flood_leaves_a_sample_and_no_genuine_request_is_lost() {
     let now = Clock::system().now();
     folder.clock = Clock::from_fn(move || now);
     let host = Host::over(folder).await;
-    const FORGED: usize = 400;
+    // With one more below, within what one address may fail before it is only counted.
+    const FORGED: usize = 96;
     let body = push_body("octo/harbor", 1);
     let mut sent = Vec::new();
     for n in 0..FORGED {
@@ -69,6 +70,16 @@ async fn a_flood_leaves_a_sample_and_no_genuine_request_is_lost() {
     let headers = [("x-gitlab-token", "wrong")];
     let other = super::refused(&host.send("gitlab", &headers, "{}").await, 401);
     set_aside(&host, &other).await;
+    // The address has room for three failures more; what is over it is kept nowhere.
+    for _ in 0..10 {
+        assert_eq!(host.send("gitlab", &headers, "{}").await.status, 401);
+    }
+    eventually("the three are decided", async || {
+        let listed = host.items("quarantine?source=gitlab").await;
+        (listed.len() == 4).then_some(())
+    })
+    .await;
+    assert_eq!(counted(&host, "gitlab", "over_rate").await, 0);
 }
 
 /// One that came `n` milliseconds after `start`.
