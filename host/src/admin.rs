@@ -30,14 +30,17 @@ use access::{Routes, administers, operates, reads, reveals};
 mod access;
 mod audit;
 mod backup;
+mod document;
 mod events;
 mod journals;
 mod operations;
 mod page;
 mod plugins;
+mod problems;
 pub(crate) mod quarantine;
 mod runs;
 mod samples;
+mod schema;
 mod sources;
 mod stats;
 mod stream;
@@ -107,14 +110,36 @@ pub(crate) enum AdminError {
     Refused(ReasonJson),
     #[error("{0}")]
     TooMany(String),
+    #[error("the body must be JSON, and its `Content-Type` say so or nothing")]
+    NotJson,
     #[error("{0}")]
     Failed(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// The routes, each with what it needs and its function.
+/// The routes of the address.
 pub(crate) fn routes(admin: Arc<Admin>) -> Router {
+    let routes = Routes::new()
+        .nest("/api/v1", api())
+        .route("/metrics", reads(get(metrics)));
+    document::routes(routes)
+        .into_router()
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&admin),
+            access::authenticate,
+        ))
+        .layer(middleware::from_fn(problems::as_problems))
+        .with_state(admin)
+}
+
+/// The paths of the API, as they stand in its document.
+pub fn paths() -> Vec<String> {
+    Routes::new().nest("/api/v1", api()).paths()
+}
+
+/// The routes of the API, each with what it needs and its function.
+fn api() -> Routes<Arc<Admin>> {
     let api = Routes::new()
         .route("/events", reads(get(events::list)))
         .route(
@@ -164,18 +189,7 @@ pub(crate) fn routes(admin: Arc<Admin>) -> Router {
         )
         .route("/audit", reveals(get(audit::list)))
         .route("/backup", administers("backup", post(backup::make)));
-    Routes::new()
-        .nest(
-            "/api/v1",
-            plugin_routes(source_routes(quarantine_routes(api))),
-        )
-        .route("/metrics", reads(get(metrics)))
-        .into_router()
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&admin),
-            access::authenticate,
-        ))
-        .with_state(admin)
+    plugin_routes(source_routes(quarantine_routes(api)))
 }
 
 fn quarantine_routes(routes: Routes<Arc<Admin>>) -> Routes<Arc<Admin>> {
@@ -309,6 +323,7 @@ impl IntoResponse for AdminError {
             Self::NotNow(_) => (StatusCode::CONFLICT, "not possible now"),
             Self::TooMany(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many"),
             Self::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "refused still"),
+            Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported media type"),
             Self::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
             Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         };

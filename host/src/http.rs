@@ -13,6 +13,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::routing::get;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::admin::{self, Admin};
 use crate::dashboard::{self, Dashboard};
@@ -128,7 +129,7 @@ fn whole_seconds(time: Duration) -> u64 {
 
 /// An error as users of both addresses see it: `application/problem+json`
 /// (RFC 9457).
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Problem {
     r#type: &'static str,
     title: &'static str,

@@ -83,7 +83,11 @@ pub(crate) struct Target(pub(crate) String);
 pub(crate) struct Guarded<S>(MethodRouter<S>);
 
 /// Routes of an address that all have said which scope they need.
-pub(crate) struct Routes<S>(Router<S>);
+pub(crate) struct Routes<S> {
+    router: Router<S>,
+    /// Where they are.
+    paths: Vec<String>,
+}
 
 /// What a route needs, and what it is called in the audit log if it changes something.
 #[derive(Clone, Copy)]
@@ -232,19 +236,36 @@ pub(super) fn new_token() -> (String, [u8; 32]) {
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
     pub(crate) fn new() -> Self {
-        Self(Router::new())
+        Self {
+            router: Router::new(),
+            paths: Vec::new(),
+        }
     }
 
-    pub(crate) fn route(self, path: &str, guarded: Guarded<S>) -> Self {
-        Self(self.0.route(path, guarded.0))
+    pub(crate) fn route(mut self, path: &str, guarded: Guarded<S>) -> Self {
+        self.paths.push(path.to_owned());
+        Self {
+            router: self.router.route(path, guarded.0),
+            paths: self.paths,
+        }
     }
 
-    pub(crate) fn nest(self, path: &str, routes: Self) -> Self {
-        Self(self.0.nest(path, routes.0))
+    pub(crate) fn nest(mut self, path: &str, routes: Self) -> Self {
+        let inner = routes.paths.iter().map(|inner| format!("{path}{inner}"));
+        self.paths.extend(inner);
+        Self {
+            router: self.router.nest(path, routes.router),
+            paths: self.paths,
+        }
     }
 
     pub(crate) fn into_router(self) -> Router<S> {
-        self.0
+        self.router
+    }
+
+    /// Where they are, one or more times each.
+    pub(crate) fn paths(self) -> Vec<String> {
+        self.paths
     }
 }
 

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
 use crate::store::{AuditId, ChangeFilter, ChangeRow};
 
-use super::page::{Page, Parameters};
+use super::page::{Page, Parameters, Period};
 use super::{Admin, AdminError};
 
 /// A change that was asked for.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Change)]
 pub(super) struct ChangeJson {
     id: String,
     at: Timestamp,
@@ -26,6 +28,11 @@ pub(super) struct ChangeJson {
 }
 
 /// `GET audit?token=&action=&since=&until=&limit=&cursor=`.
+#[utoipa::path(
+    get, path = "/api/v1/audit", tag = "access", summary = "Lists what was changed, newest first",
+    params(("token" = Option<String>, Query, description = "Changes by this token"), ("action" = Option<String>, Query, description = "Changes of this sort"), Period, ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,18}$", description = "Continues behind a page: its `next_cursor`")),
+    responses((status = 200, description = "A page", body = Page<ChangeJson>)),
+)]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     mut parameters: Parameters,

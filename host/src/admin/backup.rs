@@ -10,6 +10,7 @@ use axum::http::{HeaderValue, Response, header};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
+use crate::http::Problem;
 use crate::store::{BackupError, StoreError};
 
 use super::{Admin, AdminError};
@@ -20,6 +21,10 @@ pub(crate) const SHA256_HEADER: &str = "hookbay-sha256";
 const PIECE: usize = 256 << 10;
 
 /// `POST backup`: the database as it is now, as one SQLite file.
+#[utoipa::path(
+    post, path = "/api/v1/backup", tag = "access", summary = "Copies the database, on SQLite",
+    responses((status = 200, description = "The copy, its sha256 in the header `hookbay-sha256`", body = Vec<u8>, content_type = "application/vnd.sqlite3"), (status = 409, description = "The database is not SQLite, or another copy is being made", body = Problem, content_type = "application/problem+json"), (status = 500, description = "The copy failed", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn make(State(admin): State<Arc<Admin>>) -> Result<Response<Body>, AdminError> {
     // One at a time: each takes as much room as the database.
     let turn = Arc::clone(&admin.backup_turn).try_lock_owned();

@@ -8,18 +8,20 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{Response, StatusCode, header};
 use axum::response::IntoResponse;
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::clock::Timestamp;
 use crate::dispatch::{Board, new_runs};
 use crate::event::{Event, EventId};
+use crate::http::Problem;
 use crate::name::PluginName;
 use crate::plugin::Manifest;
 use crate::run::{PluginId, RunState};
 use crate::store::{EventFilter, EventRow, RunCounts, RunFilter};
 
 use super::page::{Page, Parameters};
+use super::problems::JsonBytes;
 use super::runs::{RunJson, runs_json};
 use super::{Admin, AdminError};
 
@@ -27,7 +29,8 @@ use super::{Admin, AdminError};
 const RUNS_MAX: u32 = 1000;
 
 /// An event in a list.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Event)]
 pub(super) struct EventJson {
     #[serde(flatten)]
     about: EventAbout,
@@ -35,7 +38,8 @@ pub(super) struct EventJson {
 }
 
 /// One event, whole.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = EventDetail)]
 pub(super) struct EventDetail {
     #[serde(flatten)]
     about: EventAbout,
@@ -45,7 +49,8 @@ pub(super) struct EventDetail {
 }
 
 /// The part that one event and an event in a list share.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = EventAbout)]
 struct EventAbout {
     id: EventId,
     source: String,
@@ -62,13 +67,51 @@ struct EventAbout {
 }
 
 /// `POST events/{id}/replay`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Replay)]
 struct Replay {
     plugin: Option<String>,
 }
 
+/// What says which events are meant: what [`filter`] reads, for the document.
+#[derive(IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
+#[schema(as = EventFilter)]
+#[allow(
+    dead_code,
+    reason = "it is never made: parameters are taken one by one"
+)]
+pub(super) struct EventQuery {
+    /// Of this source
+    source: Option<String>,
+    /// Of a kind that fits; `*` is one segment, `**` the rest
+    #[param(pattern = "^[a-z_]+([.][a-z_]+)*([.][*][*])?$")]
+    #[schema(pattern = "^[a-z_]+([.][a-z_]+)*([.][*][*])?$")]
+    kind: Option<String>,
+    /// Received at this time (RFC 3339, or Unix seconds) or later
+    #[param(format = DateTime)]
+    #[schema(format = DateTime)]
+    since: Option<String>,
+    /// Received before this time
+    #[param(format = DateTime)]
+    #[schema(format = DateTime)]
+    until: Option<String>,
+}
+
+/// The runs that a replay began.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Replayed)]
+pub(super) struct ReplayedJson {
+    runs: Vec<RunJson>,
+}
+
 /// `GET events`.
+#[utoipa::path(
+    get, path = "/api/v1/events", tag = "events", summary = "Lists events, newest first",
+    params(EventQuery, ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", description = "Continues behind a page: its `next_cursor`")),
+    responses((status = 200, description = "A page", body = Page<EventJson>)),
+)]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     mut parameters: Parameters,
@@ -109,6 +152,11 @@ pub(super) fn filter(parameters: &mut Parameters) -> Result<EventFilter, AdminEr
 }
 
 /// `GET events/{id}`.
+#[utoipa::path(
+    get, path = "/api/v1/events/{id}", tag = "events", summary = "Shows one event with its headers and runs",
+    params(("id" = String, Path, description = "The event's id")),
+    responses((status = 200, description = "The event", body = EventDetail)),
+)]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -135,6 +183,11 @@ pub(super) async fn show(
 }
 
 /// `GET events/{id}/body`: the exact bytes.
+#[utoipa::path(
+    get, path = "/api/v1/events/{id}/body", tag = "events", summary = "Gives the exact bytes of the body",
+    params(("id" = String, Path, description = "The event's id")),
+    responses((status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream")),
+)]
 pub(super) async fn body(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -151,11 +204,17 @@ pub(super) async fn body(
 
 /// `POST events/{id}/replay {"plugin"?}`: a new run for one plugin, or for each
 /// whose trigger matches now.
+#[utoipa::path(
+    post, path = "/api/v1/events/{id}/replay", tag = "events", summary = "Starts new runs of a stored event",
+    params(("id" = String, Path, description = "The event's id")),
+    request_body(content = Option<Replay>),
+    responses((status = 202, description = "The new runs", body = ReplayedJson), (status = 409, description = "No trigger matches", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn replay(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
-    body: Bytes,
-) -> Result<(StatusCode, Json<serde_json::Value>), AdminError> {
+    JsonBytes(body): JsonBytes,
+) -> Result<(StatusCode, Json<ReplayedJson>), AdminError> {
     let wanted = if body.is_empty() {
         Replay { plugin: None }
     } else {
@@ -187,10 +246,7 @@ pub(super) async fn replay(
         };
         items.extend(runs_json(&board, admin.store.runs(&filter).await?));
     }
-    Ok((
-        StatusCode::ACCEPTED,
-        Json(serde_json::json!({ "runs": items })),
-    ))
+    Ok((StatusCode::ACCEPTED, Json(ReplayedJson { runs: items })))
 }
 
 /// The number of a plugin by its name.

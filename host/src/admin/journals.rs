@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde_json::value::RawValue;
 
+use crate::http::Problem;
 use crate::plugin::{JournalFile, RecordedEnd, RecordedEvent, RecordedLine};
 use crate::run::LogLevel;
 use crate::store::{AttemptRow, RunFilter, StoreError};
@@ -25,6 +26,11 @@ pub(super) fn calls(journal: Option<&str>) -> Vec<Box<RawValue>> {
 }
 
 /// `GET runs/{id}/attempts/{n}/journal`.
+#[utoipa::path(
+    get, path = "/api/v1/runs/{id}/attempts/{n}/journal", tag = "runs", summary = "Gives the recorded host calls of an attempt",
+    params(("id" = String, Path, description = "The run's id"), ("n" = String, Path, description = "Which attempt, from 1")),
+    responses((status = 200, description = "The journal, as `hookbay plugin run --journal` takes it", body = serde_json::Value), (status = 409, description = "It kept none", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path((id, n)): Path<(String, String)>,

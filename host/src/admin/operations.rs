@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
+use crate::http::Problem;
 use crate::run::RunState;
 use crate::store::{
     Begun, Ended, NewOperation, OperationId, OperationRow, OperationState, Request,
@@ -17,13 +18,15 @@ use crate::store::{
 use super::access::Target;
 use super::events::runnable_id;
 use super::page::{Page, Parameters};
+use super::problems::JsonBytes;
 use super::{Admin, AdminError, events, runs};
 
 /// The longest idempotency key.
 const KEY_BYTES_MAX: usize = 255;
 
 /// An operation.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Operation)]
 pub(super) struct OperationJson {
     id: String,
     what: String,
@@ -46,8 +49,26 @@ struct Bulk {
     dry_run: bool,
 }
 
+/// What [`replay`] takes, for the document.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it is never made: [`Bulk`] is what is read")]
+pub(super) struct ReplayWish {
+    filter: events::EventQuery,
+    plugin: Option<String>,
+    dry_run: Option<bool>,
+}
+
+/// What [`retry`] takes, for the document.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it is never made: [`Bulk`] is what is read")]
+pub(super) struct RetryWish {
+    filter: runs::RunQuery,
+    dry_run: Option<bool>,
+}
+
 /// The answer to both.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Begun)]
 pub(super) struct BegunJson {
     pub(super) operation_id: String,
 }
@@ -57,10 +78,16 @@ pub(super) type BegunAnswer = (StatusCode, Extension<Target>, Json<BegunJson>);
 
 /// `POST events/replay {filter, "plugin"?, "dry_run"?}`: new runs for every stored
 /// event that fits, oldest first.
+#[utoipa::path(
+    post, path = "/api/v1/events/replay", tag = "operations", summary = "Starts new runs of all events that fit",
+    params(("idempotency-key" = Option<String>, Header, min_length = 1, max_length = 255, description = "The same key begins the same operation once")),
+    request_body(content = ReplayWish),
+    responses((status = 202, description = "It has begun", body = BegunJson), (status = 409, description = "The key stands for another operation", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn replay(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
-    body: Bytes,
+    JsonBytes(body): JsonBytes,
 ) -> Result<BegunAnswer, AdminError> {
     let bulk = Bulk::read(&body)?;
     let mut parameters = Parameters::of_object(bulk.filter)?;
@@ -77,10 +104,16 @@ pub(super) async fn replay(
 
 /// `POST runs/retry {filter, "dry_run"?}`: another attempt for every run that fits,
 /// of the dead ones if no state is named.
+#[utoipa::path(
+    post, path = "/api/v1/runs/retry", tag = "operations", summary = "Grants all runs that fit another attempt",
+    params(("idempotency-key" = Option<String>, Header, min_length = 1, max_length = 255, description = "The same key begins the same operation once")),
+    request_body(content = RetryWish),
+    responses((status = 202, description = "It has begun", body = BegunJson), (status = 409, description = "The key stands for another operation", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn retry(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
-    body: Bytes,
+    JsonBytes(body): JsonBytes,
 ) -> Result<BegunAnswer, AdminError> {
     let bulk = Bulk::read(&body)?;
     if bulk.plugin.is_some() {
@@ -139,6 +172,11 @@ pub(super) async fn begin(
 }
 
 /// `GET operations`.
+#[utoipa::path(
+    get, path = "/api/v1/operations", tag = "operations", summary = "Lists operations, newest first",
+    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,18}$", description = "Continues behind a page: its `next_cursor`")),
+    responses((status = 200, description = "A page", body = Page<OperationJson>)),
+)]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     mut parameters: Parameters,
@@ -152,6 +190,11 @@ pub(super) async fn list(
 }
 
 /// `GET operations/{id}`.
+#[utoipa::path(
+    get, path = "/api/v1/operations/{id}", tag = "operations", summary = "Shows one operation",
+    params(("id" = String, Path, description = "The operation's id")),
+    responses((status = 200, description = "The operation", body = OperationJson)),
+)]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -160,6 +203,11 @@ pub(super) async fn show(
 }
 
 /// `DELETE operations/{id}`: it does no more; what it has done stays.
+#[utoipa::path(
+    delete, path = "/api/v1/operations/{id}", tag = "operations", summary = "Ends an operation; what it has done stays",
+    params(("id" = String, Path, description = "The operation's id")),
+    responses((status = 200, description = "The operation", body = OperationJson), (status = 409, description = "It is over", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn cancel(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,

@@ -11,6 +11,7 @@ use axum::Json;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::clock::Timestamp;
 
@@ -20,11 +21,29 @@ const LIMIT_DEFAULT: u32 = 50;
 const LIMIT_MAX: u32 = 1000;
 
 /// One page.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Page<T> {
     pub(crate) items: Vec<T>,
     /// Given back as `cursor`, continues behind the last item; null at the end.
     pub(crate) next_cursor: Option<String>,
+}
+
+/// From when to when: what [`Parameters::time`] reads, for the document.
+#[derive(IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
+#[allow(
+    dead_code,
+    reason = "it is never made: parameters are taken one by one"
+)]
+pub(super) struct Period {
+    /// At this time (RFC 3339, or Unix seconds) or later
+    #[param(format = DateTime)]
+    #[schema(format = DateTime)]
+    since: Option<String>,
+    /// Before this time
+    #[param(format = DateTime)]
+    #[schema(format = DateTime)]
+    until: Option<String>,
 }
 
 /// The parameters of a request.

@@ -8,12 +8,13 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
 use crate::config::{EndpointGrant, PluginConfig};
 use crate::dispatch::Entry;
+use crate::http::Problem;
 use crate::name::PluginName;
 use crate::plugin::{Digest, Manifest, Role, TriggerText, Wants};
 use crate::store::{KvItem, PluginRuns};
@@ -21,6 +22,7 @@ use crate::store::{KvItem, PluginRuns};
 use super::events::plugin_id;
 use super::operations::BegunJson;
 use super::page::{Page, Parameters};
+use super::problems::JsonBytes;
 use super::{Admin, AdminError};
 
 mod cost;
@@ -28,7 +30,8 @@ mod cost;
 use cost::CostJson;
 
 /// A plugin.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Plugin)]
 pub(super) struct PluginJson {
     name: String,
     file: String,
@@ -72,7 +75,8 @@ struct EndpointJson {
     private: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Version)]
 struct VersionJson {
     digest: Digest,
     version: Option<String>,
@@ -81,20 +85,23 @@ struct VersionJson {
 }
 
 /// What a rollback may name.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RollBack)]
 struct RollBack {
     digest: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Candidate)]
 struct CandidateJson {
     digest: Option<Digest>,
     problem: String,
 }
 
 /// A key of a plugin's state.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = KvItem)]
 pub(super) struct KvJson {
     key: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,6 +113,11 @@ pub(super) struct KvJson {
 }
 
 /// `GET plugins`: all of them, by name.
+#[utoipa::path(
+    get, path = "/api/v1/plugins", tag = "plugins", summary = "Lists the plugins, by name",
+    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$", description = "Continues behind a page: its `next_cursor`")),
+    responses((status = 200, description = "A page", body = Page<PluginJson>)),
+)]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     mut parameters: Parameters,
@@ -130,6 +142,11 @@ pub(super) async fn list(
 }
 
 /// `GET plugins/{name}`.
+#[utoipa::path(
+    get, path = "/api/v1/plugins/{name}", tag = "plugins", summary = "Shows one plugin with its versions",
+    params(("name" = String, Path, description = "The plugin's name")),
+    responses((status = 200, description = "The plugin", body = PluginJson)),
+)]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -180,6 +197,11 @@ async fn versions(admin: &Admin, entry: &Entry) -> Result<Vec<VersionJson>, Admi
 }
 
 /// `GET plugins/{name}/kv?prefix=`, by key.
+#[utoipa::path(
+    get, path = "/api/v1/plugins/{name}/kv", tag = "plugins", summary = "Lists what a plugin keeps, by key",
+    params(("name" = String, Path, description = "The plugin's name"), ("prefix" = Option<String>, Query, description = "Only keys that begin so"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, description = "Continues behind this key")),
+    responses((status = 200, description = "A page", body = Page<KvJson>)),
+)]
 pub(super) async fn kv(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -199,12 +221,21 @@ pub(super) async fn kv(
 }
 
 /// `POST plugins/rescan`: answers when every file was looked at.
+#[utoipa::path(
+    post, path = "/api/v1/plugins/rescan", tag = "plugins", summary = "Looks at the plugins directory now",
+    responses((status = 204, description = "Every file was looked at")),
+)]
 pub(super) async fn rescan(State(admin): State<Arc<Admin>>) -> StatusCode {
     admin.rescan.now().await;
     StatusCode::NO_CONTENT
 }
 
 /// `POST plugins/{name}/pause`: no run of it is started until it is resumed.
+#[utoipa::path(
+    post, path = "/api/v1/plugins/{name}/pause", tag = "plugins", summary = "Starts no run of it until it is resumed",
+    params(("name" = String, Path, description = "The plugin's name")),
+    responses((status = 204, description = "It is paused")),
+)]
 pub(super) async fn pause(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -213,6 +244,11 @@ pub(super) async fn pause(
 }
 
 /// `POST plugins/{name}/resume`: it is paused no more, and tripped on no host.
+#[utoipa::path(
+    post, path = "/api/v1/plugins/{name}/resume", tag = "plugins", summary = "Starts its runs again",
+    params(("name" = String, Path, description = "The plugin's name")),
+    responses((status = 204, description = "It is paused no more")),
+)]
 pub(super) async fn resume(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -232,10 +268,16 @@ async fn set_paused(admin: &Admin, name: &str, is_paused: bool) -> Result<Status
 
 /// `POST plugins/{name}/rollback {"digest"?}`: a version that was active before is
 /// again, and stays so until a version appears that was never seen, or it is unpinned.
+#[utoipa::path(
+    post, path = "/api/v1/plugins/{name}/rollback", tag = "plugins", summary = "Makes an earlier version active and pins it",
+    params(("name" = String, Path, description = "The plugin's name")),
+    request_body(content = Option<RollBack>),
+    responses((status = 200, description = "The plugin", body = PluginJson), (status = 409, description = "There is no such version here", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn roll_back(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
-    body: Bytes,
+    JsonBytes(body): JsonBytes,
 ) -> Result<Json<PluginJson>, AdminError> {
     let to = if body.is_empty() {
         None
@@ -255,6 +297,11 @@ pub(super) async fn roll_back(
 
 /// `POST plugins/{name}/unpin`: the file in the plugins directory may run again;
 /// answers when it was looked at.
+#[utoipa::path(
+    post, path = "/api/v1/plugins/{name}/unpin", tag = "plugins", summary = "Lets the file on disk be active again",
+    params(("name" = String, Path, description = "The plugin's name")),
+    responses((status = 200, description = "The plugin", body = PluginJson), (status = 409, description = "It is not pinned", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn unpin(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -266,6 +313,11 @@ pub(super) async fn unpin(
 }
 
 /// `POST plugins/{name}/forget`: takes away a plugin whose file is gone.
+#[utoipa::path(
+    post, path = "/api/v1/plugins/{name}/forget", tag = "plugins", summary = "Takes away a plugin whose file is gone",
+    params(("name" = String, Path, description = "The plugin's name")),
+    responses((status = 202, description = "It has begun", body = BegunJson), (status = 409, description = "A host has its file", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn forget(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,

@@ -7,10 +7,12 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::clock::Timestamp;
 use crate::dispatch::Board;
 use crate::event::EventId;
+use crate::http::Problem;
 use crate::run::{RunId, RunState};
 use crate::store::{AttemptRow, Cancelled, Retried, RunFilter, RunRow};
 
@@ -19,7 +21,8 @@ use super::page::{Page, Parameters};
 use super::{Admin, AdminError, journals};
 
 /// A run.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Run)]
 pub(super) struct RunJson {
     id: RunId,
     event_id: EventId,
@@ -34,25 +37,29 @@ pub(super) struct RunJson {
     finished_at: Option<Timestamp>,
     outcome: Option<String>,
     summary: Option<String>,
+    #[schema(value_type = Option<serde_json::Value>)]
     data: Option<Box<RawValue>>,
     error: Option<ErrorJson>,
 }
 
 /// One run with its attempts.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RunDetail)]
 pub(super) struct RunDetail {
     #[serde(flatten)]
     run: RunJson,
     attempts: Vec<AttemptJson>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RunError)]
 struct ErrorJson {
     code: String,
     message: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Attempt)]
 struct AttemptJson {
     n: i64,
     digest: Option<String>,
@@ -67,12 +74,14 @@ struct AttemptJson {
     error: Option<ErrorJson>,
     logs: Vec<LogJson>,
     /// Empty if it is not kept, or too long to be shown here.
+    #[schema(value_type = Vec<serde_json::Value>)]
     journal: Vec<Box<RawValue>>,
     /// As it is kept, packed; it is read whole at `runs/{id}/attempts/{n}/journal`.
     journal_size_bytes: i64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LogLine)]
 struct LogJson {
     at: Timestamp,
     level: String,
@@ -80,7 +89,37 @@ struct LogJson {
     fields: serde_json::Map<String, serde_json::Value>,
 }
 
+/// What says which runs are meant: what [`filter`] reads, for the document.
+#[derive(IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
+#[schema(as = RunFilter)]
+#[allow(
+    dead_code,
+    reason = "it is never made: parameters are taken one by one"
+)]
+pub(super) struct RunQuery {
+    /// Of this plugin
+    plugin: Option<String>,
+    /// In this state
+    state: Option<RunState>,
+    /// Of this event
+    event: Option<EventId>,
+    /// Stored at this time (RFC 3339, or Unix seconds) or later
+    #[param(format = DateTime)]
+    #[schema(format = DateTime)]
+    since: Option<String>,
+    /// Stored before this time
+    #[param(format = DateTime)]
+    #[schema(format = DateTime)]
+    until: Option<String>,
+}
+
 /// `GET runs`.
+#[utoipa::path(
+    get, path = "/api/v1/runs", tag = "runs", summary = "Lists runs, newest first",
+    params(RunQuery, ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,18}$", description = "Continues behind a page: its `next_cursor`")),
+    responses((status = 200, description = "A page", body = Page<RunJson>)),
+)]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     mut parameters: Parameters,
@@ -116,6 +155,11 @@ pub(super) fn filter(parameters: &mut Parameters, board: &Board) -> Result<RunFi
 }
 
 /// `GET runs/{id}`.
+#[utoipa::path(
+    get, path = "/api/v1/runs/{id}", tag = "runs", summary = "Shows one run with its attempts",
+    params(("id" = String, Path, description = "The run's id")),
+    responses((status = 200, description = "The run", body = RunDetail)),
+)]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -125,6 +169,11 @@ pub(super) async fn show(
 
 /// `POST runs/{id}/retry`: a dead or cancelled run gets a fresh budget, a waiting
 /// one is due now, any other is a conflict.
+#[utoipa::path(
+    post, path = "/api/v1/runs/{id}/retry", tag = "runs", summary = "Grants a run another attempt",
+    params(("id" = String, Path, description = "The run's id")),
+    responses((status = 202, description = "The run", body = RunDetail), (status = 409, description = "Its state does not allow it", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn retry(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -153,6 +202,11 @@ pub(super) async fn retry(
 
 /// `POST runs/{id}/cancel`: ends a run that is not over, and its guest with it, or a
 /// dead one that blocks its ordering key; any other is a conflict.
+#[utoipa::path(
+    post, path = "/api/v1/runs/{id}/cancel", tag = "runs", summary = "Ends a run",
+    params(("id" = String, Path, description = "The run's id")),
+    responses((status = 202, description = "The run", body = RunDetail), (status = 409, description = "It is over", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn cancel(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,

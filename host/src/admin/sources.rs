@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
 use crate::ingest::scheme::{Coverage, Proof};
@@ -18,7 +19,8 @@ use super::stats::minutes;
 use super::{Admin, AdminError};
 
 /// A source.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Source)]
 pub(super) struct SourceJson {
     name: String,
     paths: Vec<String>,
@@ -32,7 +34,8 @@ pub(super) struct SourceJson {
     secrets: Vec<SecretJson>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SourceSecret)]
 struct SecretJson {
     /// Which one, from 1 in the order of the configuration.
     n: usize,
@@ -66,6 +69,11 @@ struct Shared {
 }
 
 /// `GET sources`: all of them, by name.
+#[utoipa::path(
+    get, path = "/api/v1/sources", tag = "sources", summary = "Lists the sources, by name",
+    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$", description = "Continues behind a page: its `next_cursor`")),
+    responses((status = 200, description = "A page", body = Page<SourceJson>)),
+)]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     mut parameters: Parameters,
@@ -94,6 +102,11 @@ pub(super) async fn list(
 
 /// `POST sources/{name}/pause`: its senders are told to come again, by every host,
 /// until it is resumed.
+#[utoipa::path(
+    post, path = "/api/v1/sources/{name}/pause", tag = "sources", summary = "Tells its senders to come again, on every host",
+    params(("name" = String, Path, description = "The source's name")),
+    responses((status = 204, description = "It is paused")),
+)]
 pub(super) async fn pause(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -102,6 +115,11 @@ pub(super) async fn pause(
 }
 
 /// `POST sources/{name}/resume`.
+#[utoipa::path(
+    post, path = "/api/v1/sources/{name}/resume", tag = "sources", summary = "Takes its webhooks again",
+    params(("name" = String, Path, description = "The source's name")),
+    responses((status = 204, description = "It takes webhooks")),
+)]
 pub(super) async fn resume(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::clock::{Timestamp, millis};
 use crate::config::units;
@@ -24,7 +25,8 @@ const STEP_MIN: Duration = Duration::from_mins(1);
 const STEPS_MAX: u128 = 1500;
 
 /// The answer of `GET stats`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Stats)]
 pub(super) struct StatsJson {
     window: String,
     step_s: u64,
@@ -32,7 +34,8 @@ pub(super) struct StatsJson {
     queue: Vec<QueueJson>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = StatsStep)]
 struct StepJson {
     at: Timestamp,
     received: i64,
@@ -49,7 +52,8 @@ struct StepJson {
     queued: Option<i64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = StatsQueue)]
 struct QueueJson {
     plugin: String,
     ready: i64,
@@ -74,6 +78,11 @@ struct Step {
 }
 
 /// `GET stats?window=1h&step=1m`.
+#[utoipa::path(
+    get, path = "/api/v1/stats", tag = "seeing", summary = "Counts over time, and the depth of the queue",
+    params(("window" = Option<String>, Query, pattern = "^([1-9]|1[0-9]|2[0-4])h$", description = "How far back, such as `6h`; 1 minute to 31 days"), ("step" = Option<String>, Query, pattern = "^([1-9]|[1-5][0-9])m$", description = "How long one step is, such as `5m`; 1 minute to 1 day")),
+    responses((status = 200, description = "One entry for each step, oldest first", body = StatsJson)),
+)]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     mut parameters: Parameters,

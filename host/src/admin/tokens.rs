@@ -8,21 +8,24 @@ use std::sync::Arc;
 use axum::extract::{Extension, Path, State};
 use axum::http::StatusCode;
 use axum::{Json, response::AppendHeaders};
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
+use crate::http::Problem;
 use crate::store::{NewToken, Scope, TOKENS_MAX, TokenMade, TokenRow};
 
 use super::access::{self, BOOTSTRAP, Caller, Target};
 use super::page::{Page, Parameters};
+use super::problems::JsonBytes;
 use super::{Admin, AdminError};
 
 /// The longest name.
 const NAME_BYTES_MAX: usize = 63;
 
 /// A token, without its text.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
 pub(super) struct TokenJson {
     name: String,
     scope: &'static str,
@@ -33,7 +36,8 @@ pub(super) struct TokenJson {
 }
 
 /// A token that was made now.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = NewToken)]
 pub(super) struct NewTokenJson {
     name: String,
     scope: &'static str,
@@ -43,8 +47,9 @@ pub(super) struct NewTokenJson {
 }
 
 /// `POST tokens`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WantedToken)]
 struct Wanted {
     name: String,
     scope: String,
@@ -52,6 +57,10 @@ struct Wanted {
 }
 
 /// `GET tokens`, by name. All are on one page.
+#[utoipa::path(
+    get, path = "/api/v1/tokens", tag = "access", summary = "Lists the named tokens",
+    responses((status = 200, description = "All of them", body = Page<TokenJson>)),
+)]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     parameters: Parameters,
@@ -71,10 +80,15 @@ type Made = (
 );
 
 /// `POST tokens {name, scope, "expires_at"?}`.
+#[utoipa::path(
+    post, path = "/api/v1/tokens", tag = "access", summary = "Makes a token",
+    request_body(content = Wanted),
+    responses((status = 201, description = "The token, whose text is shown only now", body = NewTokenJson), (status = 409, description = "The name is taken, or there are too many", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn create(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
-    body: Bytes,
+    JsonBytes(body): JsonBytes,
 ) -> Result<Made, AdminError> {
     let (name, scope, expires_at) = Wanted::read(&body, admin.clock.now())?;
     let (text, sha256) = access::new_token();
@@ -112,6 +126,11 @@ pub(super) async fn create(
 }
 
 /// `DELETE tokens/{name}`: it is worthless from now on.
+#[utoipa::path(
+    delete, path = "/api/v1/tokens/{name}", tag = "access", summary = "Revokes a token",
+    params(("name" = String, Path, description = "The token's name")),
+    responses((status = 204, description = "It is worthless")),
+)]
 pub(super) async fn revoke(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,

@@ -1,6 +1,7 @@
 //! What a plugin says of itself: read from `describe`, kept as JSON.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::config::PluginConfig;
 use crate::name::SourceName;
@@ -36,7 +37,8 @@ pub struct Manifest {
 }
 
 /// A trigger as text, for the store and the API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Trigger)]
 pub struct TriggerText {
     /// A provider, or…
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,7 +54,7 @@ pub struct TriggerText {
 }
 
 /// What a plugin needs from the operator.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Wants {
     /// Addresses to call.
     pub endpoints: Vec<EndpointWant>,
@@ -63,7 +65,7 @@ pub struct Wants {
 }
 
 /// An address to call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EndpointWant {
     /// Its name in the plugin.
     pub name: String,
@@ -74,7 +76,7 @@ pub struct EndpointWant {
 }
 
 /// A secret to use.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SecretWant {
     /// Its name in the plugin.
     pub name: String,
@@ -83,7 +85,7 @@ pub struct SecretWant {
 }
 
 /// A configuration key to read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ConfigWant {
     /// The key.
     pub name: String,

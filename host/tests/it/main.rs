@@ -45,6 +45,7 @@ mod kv;
 mod matching;
 mod monitoring;
 mod numbers;
+mod openapi;
 mod opening;
 mod operations;
 mod presence;
