@@ -20,7 +20,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::dispatch::{ControlError, Controls, SharedBoard, Shelf, Wakeup};
 use crate::http::Problem;
-use crate::ingest::{Release, Sources};
+use crate::ingest::{Door, Release, Sources};
 use crate::metrics::{Depth, Metrics};
 use crate::plugin::Rescan;
 use crate::store::{Store, StoreError};
@@ -32,6 +32,7 @@ mod audit;
 mod backup;
 mod document;
 mod events;
+mod export;
 mod journals;
 mod operations;
 mod page;
@@ -41,6 +42,7 @@ pub(crate) mod quarantine;
 mod runs;
 mod samples;
 mod schema;
+mod search;
 mod sources;
 mod stats;
 mod stream;
@@ -91,6 +93,8 @@ pub struct Admin {
     pub data_dir: PathBuf,
     /// Held while a backup is made.
     pub backup_turn: Arc<Mutex<()>>,
+    /// Where injected events go in.
+    pub door: Arc<Door>,
     /// Who follows the events.
     pub streams: Streams,
     /// The public address, for samples that operators send.
@@ -110,6 +114,8 @@ pub(crate) enum AdminError {
     Refused(ReasonJson),
     #[error("{0}")]
     TooMany(String),
+    #[error("{0}")]
+    TooLarge(String),
     #[error("the body must be JSON, and its `Content-Type` say so or nothing")]
     NotJson,
     #[error("{0}")]
@@ -146,7 +152,12 @@ fn api() -> Routes<Arc<Admin>> {
             "/events/replay",
             operates("events.replay", post(operations::replay)),
         )
+        .route("/events/export", reads(get(export::export)))
         .route("/events/{id}", reads(get(events::show)))
+        .route(
+            "/events/{id}",
+            administers("events.erase", delete(events::erase)),
+        )
         .route("/events/{id}/body", reads(get(events::body)))
         .route(
             "/events/{id}/replay",
@@ -217,6 +228,10 @@ fn source_routes(routes: Routes<Arc<Admin>>) -> Routes<Arc<Admin>> {
         .route(
             "/sources/{name}/resume",
             operates("sources.resume", post(sources::resume)),
+        )
+        .route(
+            "/sources/{name}/events",
+            operates("sources.inject", post(sources::inject_event)),
         )
         .route("/sources/{name}/samples", reads(get(samples::list)))
         .route(
@@ -323,6 +338,7 @@ impl IntoResponse for AdminError {
             Self::NotNow(_) => (StatusCode::CONFLICT, "not possible now"),
             Self::TooMany(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many"),
             Self::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "refused still"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body too large"),
             Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported media type"),
             Self::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
             Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),

@@ -24,11 +24,14 @@ mod text;
 mod audit;
 mod backup;
 mod check;
+mod completions;
 mod events;
+mod listen;
 mod migrate;
 mod operations;
 mod plugin;
 mod plugins;
+mod progress;
 mod quarantine;
 mod runs;
 mod send;
@@ -94,6 +97,10 @@ enum Command {
     Plugin(plugin::Args),
     /// Bring the database's schema up to date
     Migrate(migrate::Args),
+    /// Send a running host's events on to a local address, as they come
+    Listen(listen::Args),
+    /// Print a script that completes commands in a shell
+    Completions(completions::Args),
     /// Copy a running host's SQLite database into a file
     Backup(backup::Args),
 }
@@ -163,6 +170,8 @@ fn dispatch(config_path: Option<&Path>, command: Command) -> Result<(), CommandE
         Command::Audit(command) => on_this_thread(audit::run(config_path, command)),
         Command::Plugin(args) => on_all_cores(plugin::run(config_path, args)),
         Command::Migrate(args) => on_all_cores(migrate::run(config_path, args)),
+        Command::Listen(args) => on_this_thread(listen::run(config_path, args)),
+        Command::Completions(args) => completions::run(&args),
         Command::Backup(args) => on_this_thread(backup::run(config_path, args)),
     }
 }

@@ -38,7 +38,7 @@ mod tls;
 pub(crate) mod units;
 
 pub use access::AdminAccess;
-pub(crate) use access::TOKEN_FILE;
+pub(crate) use access::{TOKEN_FILE, state_dir};
 pub use alerts::{AlertFormat, AlertTarget, AlertsConfig};
 pub use change::Change;
 pub use database::{Database, PoolConfig, PostgresUrl, PostgresUrlError};

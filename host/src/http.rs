@@ -31,7 +31,7 @@ pub use tls::{Identity, IdentityError, Tls};
 /// What the public address answers with.
 pub struct Public {
     /// What receives their webhooks.
-    pub door: Door,
+    pub door: Arc<Door>,
     /// Whether the database answers.
     pub store: Store,
     /// Whether the plugins were looked at.

@@ -32,6 +32,8 @@ pub mod filter;
 pub mod forwarded;
 pub mod handshake;
 mod hint;
+pub mod indexed;
+pub mod inject;
 pub mod learnt;
 pub mod pauses;
 mod quarantine;

@@ -29,6 +29,7 @@ pub mod kv;
 pub mod name;
 mod public_key;
 pub mod rate;
+pub mod redact;
 pub mod retry;
 pub mod run;
 pub mod trigger;

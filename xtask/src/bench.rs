@@ -28,6 +28,9 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     if asked == "store" {
         return store::run(arguments);
     }
+    if asked == "lists" {
+        return store::lists::run(arguments);
+    }
     arguments.finish_without_extra()?;
     if !["ingest", "end-to-end", "plugin", "all"].contains(&asked.as_str()) {
         return Err(Usage::new(format!("there is no benchmark `{asked}`")));

@@ -23,6 +23,7 @@ mod languages;
 mod load;
 mod oracles;
 mod postgres;
+mod schemathesis;
 mod sender;
 mod serve;
 mod stand_in;
@@ -49,6 +50,8 @@ cargo xtask <command>
                                         sign, and we what they sign
   test --browser                        drive the dashboard in headless Chromium, which is
                                         installed where that is safe; needs Node.js with npm
+  test --schemathesis                   install schemathesis from PyPI into target/, and let it
+                                        look for answers that openapi.json does not have
   stand-in [--listen ADDR]              stand in for Notion and the other services that plugins
                                         call; `serve` starts it where dev/ names it
   plugins [--test-guests]               build every plugin to target/plugins/<name>.wasm
@@ -56,6 +59,7 @@ cargo xtask <command>
                                         pack it to target/dist/hookbay-VERSION-TARGET.tar.gz
   bench [ingest|end-to-end|plugin|all] [--requests N]
   bench store [--sqlite|--postgres] [--quick]
+  bench lists [--sqlite|--postgres] [--events N] [--release]
                                         measure a release build, print Markdown tables
   faults [--release] [--kills N] [--sqlite|--postgres] [--only SCENARIO] [--short]
                                         kill, freeze, cut and fill up what runs under load, on

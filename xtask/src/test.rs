@@ -17,6 +17,7 @@ use crate::guests;
 use crate::languages;
 use crate::oracles;
 use crate::postgres::{Cluster, Durability, FIRST_DATABASE, Pooler};
+use crate::schemathesis;
 use crate::workspace::{self, Workspace};
 
 /// Where the host's tests find a server on which they may create databases.
@@ -37,6 +38,10 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     if arguments.flag("--oracles") {
         arguments.finish_without_extra()?;
         return oracles::run();
+    }
+    if arguments.flag("--schemathesis") {
+        arguments.finish_without_extra()?;
+        return schemathesis::run();
     }
     let extra = arguments.finish()?;
     let workspace = Workspace::find()?;

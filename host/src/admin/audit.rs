@@ -30,7 +30,7 @@ pub(super) struct ChangeJson {
 /// `GET audit?token=&action=&since=&until=&limit=&cursor=`.
 #[utoipa::path(
     get, path = "/api/v1/audit", tag = "access", summary = "Lists what was changed, newest first",
-    params(("token" = Option<String>, Query, description = "Changes by this token"), ("action" = Option<String>, Query, description = "Changes of this sort"), Period, ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,18}$", description = "Continues behind a page: its `next_cursor`")),
+    params(("token" = Option<String>, Query, min_length = 1, description = "Changes by this token"), ("action" = Option<String>, Query, min_length = 1, description = "Changes of this sort"), Period, ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,18}$", description = "Continues behind a page: its `next_cursor`")),
     responses((status = 200, description = "A page", body = Page<ChangeJson>)),
 )]
 pub(super) async fn list(

@@ -17,8 +17,8 @@ use crate::http::Problem;
 
 use super::access::{Routes, reads};
 use super::{
-    Admin, audit, backup, events, journals, operations, plugins, runs, sources, stats, stream,
-    tokens,
+    Admin, audit, backup, events, export, journals, operations, plugins, quarantine, runs, samples,
+    sources, stats, stream, tokens,
 };
 
 /// Nothing but our own files, and nothing that stands in the page itself.
@@ -36,6 +36,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
         events::list,
         events::show,
         events::body,
+        events::erase,
+        export::export,
         events::replay,
         runs::list,
         runs::show,
@@ -50,6 +52,15 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
         sources::list,
         sources::pause,
         sources::resume,
+        sources::inject_event,
+        sources::forget_secret,
+        quarantine::list,
+        quarantine::show,
+        quarantine::body,
+        quarantine::release,
+        quarantine::release_all,
+        samples::list,
+        samples::send,
         stats::show,
         stream::show,
         plugins::list,
@@ -67,7 +78,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
         audit::list,
         backup::make,
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, export::LineJson)),
     modifiers(&EveryOperation),
     security(("token" = []))
 )]
@@ -82,10 +93,9 @@ impl Modify for EveryOperation {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         components.add_security_scheme("token", SecurityScheme::Http(bearer));
         for item in document.paths.paths.values_mut() {
-            for operation in [&mut item.get, &mut item.post, &mut item.delete] {
-                if let Some(operation) = operation {
-                    complete(operation);
-                }
+            let operations = [&mut item.get, &mut item.post, &mut item.delete];
+            for operation in operations.into_iter().flatten() {
+                complete(operation);
             }
         }
     }

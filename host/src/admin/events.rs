@@ -18,11 +18,12 @@ use crate::http::Problem;
 use crate::name::PluginName;
 use crate::plugin::Manifest;
 use crate::run::{PluginId, RunState};
-use crate::store::{EventFilter, EventRow, RunCounts, RunFilter};
+use crate::store::{Cancelled, Erased, EventFilter, EventRow, RunCounts, RunFilter};
 
 use super::page::{Page, Parameters};
 use super::problems::JsonBytes;
 use super::runs::{RunJson, runs_json};
+use super::search::{self, FoundJson};
 use super::{Admin, AdminError};
 
 /// Most runs that are shown with one event.
@@ -51,7 +52,7 @@ pub(super) struct EventDetail {
 /// The part that one event and an event in a list share.
 #[derive(Serialize, ToSchema)]
 #[schema(as = EventAbout)]
-struct EventAbout {
+pub(super) struct EventAbout {
     id: EventId,
     source: String,
     provider: String,
@@ -84,18 +85,20 @@ struct Replay {
 )]
 pub(super) struct EventQuery {
     /// Of this source
+    #[param(min_length = 1)]
+    #[schema(value_type = String, required = false, min_length = 1)]
     source: Option<String>,
     /// Of a kind that fits; `*` is one segment, `**` the rest
     #[param(pattern = "^[a-z_]+([.][a-z_]+)*([.][*][*])?$")]
-    #[schema(pattern = "^[a-z_]+([.][a-z_]+)*([.][*][*])?$")]
+    #[schema(value_type = String, required = false, pattern = "^[a-z_]+([.][a-z_]+)*([.][*][*])?$")]
     kind: Option<String>,
     /// Received at this time (RFC 3339, or Unix seconds) or later
     #[param(format = DateTime)]
-    #[schema(format = DateTime)]
+    #[schema(value_type = String, required = false, format = DateTime)]
     since: Option<String>,
     /// Received before this time
     #[param(format = DateTime)]
-    #[schema(format = DateTime)]
+    #[schema(value_type = String, required = false, format = DateTime)]
     until: Option<String>,
 }
 
@@ -109,23 +112,31 @@ pub(super) struct ReplayedJson {
 /// `GET events`.
 #[utoipa::path(
     get, path = "/api/v1/events", tag = "events", summary = "Lists events, newest first",
-    params(EventQuery, ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", description = "Continues behind a page: its `next_cursor`")),
-    responses((status = 200, description = "A page", body = Page<EventJson>)),
+    params(EventQuery, ("q" = Option<String>, Query, min_length = 1, description = "Looks for this in ids, kinds and indexed values, then in the newest bodies"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", description = "Continues behind a page: its `next_cursor`")),
+    responses((status = 200, description = "A page", body = FoundJson)),
 )]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     mut parameters: Parameters,
-) -> Result<Json<Page<EventJson>>, AdminError> {
+) -> Result<Response<Body>, AdminError> {
     let limit = parameters.limit()?;
+    let filter = filter(&mut parameters)?;
+    if let Some(q) = parameters.take("q") {
+        let cursor = parameters.take("cursor");
+        parameters.finish()?;
+        let found = search::find(&admin, &q, filter, cursor.as_deref(), limit);
+        return Ok(found.await?.into_response());
+    }
     let filter = EventFilter {
         before: parameters.parse("cursor")?,
         limit: limit + 1,
-        ..filter(&mut parameters)?
+        ..filter
     };
     parameters.finish()?;
     let rows = admin.store.events(&filter).await?;
     let items = events_json(&admin, rows).await?;
-    Ok(Page::new(items, limit, |event: &EventJson| event.about.id.to_string()).json())
+    let cursor = |event: &EventJson| event.about.id.to_string();
+    Ok(Page::new(items, limit, cursor).json().into_response())
 }
 
 /// Rows as JSON, each with how many runs it has.
@@ -215,16 +226,16 @@ pub(super) async fn replay(
     Path(id): Path<String>,
     JsonBytes(body): JsonBytes,
 ) -> Result<(StatusCode, Json<ReplayedJson>), AdminError> {
-    let wanted = if body.is_empty() {
-        Replay { plugin: None }
+    let wanted: Option<Replay> = if body.is_empty() {
+        None
     } else {
         serde_json::from_slice(&body)
             .map_err(|error| AdminError::Invalid(format!("the body is wrong: {error}")))?
     };
+    let plugin = wanted.and_then(|wanted| wanted.plugin);
     let (_, event) = stored(&admin, &id).await?;
     let board = admin.board.load_full();
-    let plugin = wanted.plugin.as_deref();
-    let plugin = plugin.map(|name| runnable_id(&board, name)).transpose()?;
+    let plugin = plugin.map(|name| runnable_id(&board, &name)).transpose()?;
     let new = new_runs(&board, &event, plugin).await?;
     if new.is_empty() {
         let kind = &event.kind;
@@ -247,6 +258,46 @@ pub(super) async fn replay(
         items.extend(runs_json(&board, admin.store.runs(&filter).await?));
     }
     Ok((StatusCode::ACCEPTED, Json(ReplayedJson { runs: items })))
+}
+
+/// `DELETE events/{id}`: erases it with its runs, unless one of them needs it; with
+/// `?cancel=true` such runs are cancelled first.
+#[utoipa::path(
+    delete, path = "/api/v1/events/{id}", tag = "events",
+    summary = "Erases an event with its runs",
+    params(("id" = String, Path, description = "The event's id"), ("cancel" = Option<bool>, Query, description = "Cancel runs that need it")),
+    responses((status = 204, description = "It is gone"), (status = 409, description = "A run needs it", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn erase(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+    mut parameters: Parameters,
+) -> Result<StatusCode, AdminError> {
+    let cancels: bool = parameters.parse("cancel")?.unwrap_or(false);
+    parameters.finish()?;
+    let unknown = || AdminError::unknown("event", &id);
+    let event: EventId = id.parse().map_err(|_| unknown())?;
+    let mut erased = admin.store.erase_event(event).await?;
+    if let (Erased::Needed(runs), true) = (&erased, cancels) {
+        for run in runs {
+            if let Cancelled::Done(plugin) = admin.store.cancel(*run).await? {
+                admin.wakeup.lost(&[*run]);
+                admin.wakeup.ring_everywhere(&[plugin]);
+            }
+        }
+        erased = admin.store.erase_event(event).await?;
+    }
+    match erased {
+        Erased::Gone => Ok(StatusCode::NO_CONTENT),
+        Erased::Unknown => Err(unknown()),
+        Erased::Needed(runs) => {
+            let runs: Vec<String> = runs.iter().take(10).map(ToString::to_string).collect();
+            let runs = runs.join(", ");
+            Err(AdminError::NotNow(format!(
+                "runs need event `{id}` ({runs}); cancel them, or ask with `?cancel=true`"
+            )))
+        }
+    }
 }
 
 /// The number of a plugin by its name.
@@ -307,7 +358,7 @@ fn by_event(board: &Board, rows: Vec<RunCounts>, now: Timestamp) -> Counts {
     counts
 }
 
-fn about(row: EventRow) -> EventAbout {
+pub(super) fn about(row: EventRow) -> EventAbout {
     EventAbout {
         id: row.id,
         source: row.source,

@@ -54,7 +54,9 @@ struct Bulk {
 #[allow(dead_code, reason = "it is never made: [`Bulk`] is what is read")]
 pub(super) struct ReplayWish {
     filter: events::EventQuery,
+    #[schema(pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
     plugin: Option<String>,
+    #[schema(value_type = bool, required = false)]
     dry_run: Option<bool>,
 }
 
@@ -63,6 +65,7 @@ pub(super) struct ReplayWish {
 #[allow(dead_code, reason = "it is never made: [`Bulk`] is what is read")]
 pub(super) struct RetryWish {
     filter: runs::RunQuery,
+    #[schema(value_type = bool, required = false)]
     dry_run: Option<bool>,
 }
 
@@ -80,9 +83,9 @@ pub(super) type BegunAnswer = (StatusCode, Extension<Target>, Json<BegunJson>);
 /// event that fits, oldest first.
 #[utoipa::path(
     post, path = "/api/v1/events/replay", tag = "operations", summary = "Starts new runs of all events that fit",
-    params(("idempotency-key" = Option<String>, Header, min_length = 1, max_length = 255, description = "The same key begins the same operation once")),
+    params(("idempotency-key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[a-z0-9]+$", description = "The same key begins the same operation once")),
     request_body(content = ReplayWish),
-    responses((status = 202, description = "It has begun", body = BegunJson), (status = 409, description = "The key stands for another operation", body = Problem, content_type = "application/problem+json")),
+    responses((status = 202, description = "It has begun", body = BegunJson), (status = 404, description = "There is no such plugin", body = Problem, content_type = "application/problem+json"),(status = 409, description = "The key stands for another operation", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn replay(
     State(admin): State<Arc<Admin>>,
@@ -106,9 +109,9 @@ pub(super) async fn replay(
 /// of the dead ones if no state is named.
 #[utoipa::path(
     post, path = "/api/v1/runs/retry", tag = "operations", summary = "Grants all runs that fit another attempt",
-    params(("idempotency-key" = Option<String>, Header, min_length = 1, max_length = 255, description = "The same key begins the same operation once")),
+    params(("idempotency-key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[a-z0-9]+$", description = "The same key begins the same operation once")),
     request_body(content = RetryWish),
-    responses((status = 202, description = "It has begun", body = BegunJson), (status = 409, description = "The key stands for another operation", body = Problem, content_type = "application/problem+json")),
+    responses((status = 202, description = "It has begun", body = BegunJson), (status = 404, description = "There is no such plugin", body = Problem, content_type = "application/problem+json"),(status = 409, description = "The key stands for another operation", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn retry(
     State(admin): State<Arc<Admin>>,

@@ -38,11 +38,11 @@ pub(crate) struct Page<T> {
 pub(super) struct Period {
     /// At this time (RFC 3339, or Unix seconds) or later
     #[param(format = DateTime)]
-    #[schema(format = DateTime)]
+    #[schema(value_type = String, required = false, format = DateTime)]
     since: Option<String>,
     /// Before this time
     #[param(format = DateTime)]
-    #[schema(format = DateTime)]
+    #[schema(value_type = String, required = false, format = DateTime)]
     until: Option<String>,
 }
 
@@ -91,7 +91,7 @@ impl Parameters {
 
     /// One parameter, if it was given.
     pub(super) fn take(&mut self, name: &str) -> Option<String> {
-        self.0.remove(name).filter(|value| !value.is_empty())
+        self.0.remove(name)
     }
 
     /// One parameter, parsed.
@@ -152,6 +152,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
         let Query(pairs) = query.map_err(|error| AdminError::Invalid(error.to_string()))?;
         let mut parameters = BTreeMap::new();
         for (name, value) in pairs {
+            if value.is_empty() {
+                return Err(AdminError::Invalid(format!(
+                    "parameter `{name}` is empty; leave it out, or give it a value"
+                )));
+            }
             if let Some((name, _)) = parameters
                 .insert(name.clone(), value)
                 .map(|value| (name, value))

@@ -199,7 +199,7 @@ async fn versions(admin: &Admin, entry: &Entry) -> Result<Vec<VersionJson>, Admi
 /// `GET plugins/{name}/kv?prefix=`, by key.
 #[utoipa::path(
     get, path = "/api/v1/plugins/{name}/kv", tag = "plugins", summary = "Lists what a plugin keeps, by key",
-    params(("name" = String, Path, description = "The plugin's name"), ("prefix" = Option<String>, Query, description = "Only keys that begin so"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, description = "Continues behind this key")),
+    params(("name" = String, Path, description = "The plugin's name"), ("prefix" = Option<String>, Query, min_length = 1, description = "Only keys that begin so"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, min_length = 1, description = "Continues behind this key")),
     responses((status = 200, description = "A page", body = Page<KvJson>)),
 )]
 pub(super) async fn kv(
@@ -282,9 +282,9 @@ pub(super) async fn roll_back(
     let to = if body.is_empty() {
         None
     } else {
-        let asked: RollBack = serde_json::from_slice(&body)
+        let asked: Option<RollBack> = serde_json::from_slice(&body)
             .map_err(|error| AdminError::Invalid(format!("the body is wrong: {error}")))?;
-        asked.digest
+        asked.and_then(|asked| asked.digest)
     };
     let to = to.map(|text| {
         text.parse::<Digest>()

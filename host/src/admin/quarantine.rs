@@ -10,24 +10,27 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::clock::Timestamp;
 use crate::event::EventId;
+use crate::http::Problem;
 use crate::ingest::{self, Reason, ReleaseError, Released};
 use crate::store::{QuarantineFilter, QuarantinedRow, RawRequest, Request};
 
 use super::access::Target;
-use super::operations::{BegunAnswer, begin};
+use super::operations::{BegunAnswer, BegunJson, begin};
 use super::page::{Page, Parameters};
+use super::problems::JsonBytes;
 use super::{Admin, AdminError};
 
 /// What the audit log has beside a release that nothing proves.
 const FORCED: &str = ", forced: without proof";
 
 /// A request in a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = QuarantinedRequest)]
 pub(crate) struct QuarantineJson {
     pub(crate) id: EventId,
     pub(crate) source: String,
@@ -39,7 +42,8 @@ pub(crate) struct QuarantineJson {
 }
 
 /// One request, whole but for its body.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = QuarantinedDetail)]
 pub(crate) struct QuarantineDetail {
     #[serde(flatten)]
     pub(crate) about: QuarantineJson,
@@ -47,24 +51,55 @@ pub(crate) struct QuarantineDetail {
 }
 
 /// Why it is refused.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RefusalReason)]
 pub(crate) struct ReasonJson {
     pub(crate) code: String,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
 }
 
+/// What says which requests are meant: what [`filter`] reads, for the document.
+#[derive(IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
+#[schema(as = QuarantineFilter)]
+#[allow(
+    dead_code,
+    reason = "it is never made: parameters are taken one by one"
+)]
+pub(super) struct QuarantineQuery {
+    /// Of this source
+    #[param(min_length = 1)]
+    #[schema(value_type = String, required = false, min_length = 1)]
+    source: Option<String>,
+    /// With this code of the reason
+    #[param(min_length = 1)]
+    #[schema(value_type = String, required = false, min_length = 1)]
+    reason: Option<String>,
+    /// Received at this time (RFC 3339, or Unix seconds) or later
+    #[param(format = DateTime)]
+    #[schema(value_type = String, required = false, format = DateTime)]
+    since: Option<String>,
+    /// Received before this time
+    #[param(format = DateTime)]
+    #[schema(value_type = String, required = false, format = DateTime)]
+    until: Option<String>,
+}
+
 /// `POST quarantine/{id}/release`.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(as = ReleaseWish)]
 struct Wish {
     force: bool,
 }
 
 /// `POST quarantine/release`: a filter must be given, an empty one is everything.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ReleaseAllWish)]
 struct Bulk {
+    #[schema(value_type = QuarantineQuery)]
     filter: serde_json::Map<String, serde_json::Value>,
     #[serde(default)]
     force: bool,
@@ -73,7 +108,8 @@ struct Bulk {
 }
 
 /// What became of a release, in the door's words.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Released)]
 pub(crate) struct ReleasedJson {
     pub(crate) status: &'static str,
     pub(crate) event_id: EventId,
@@ -125,6 +161,12 @@ pub(crate) async fn release_one(
 }
 
 /// `GET quarantine?source=&reason=&since=&until=&limit=&cursor=`.
+#[utoipa::path(
+    get, path = "/api/v1/quarantine", tag = "quarantine",
+    summary = "Lists refused requests, newest first",
+    params(QuarantineQuery, ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", description = "Continues behind a page: its `next_cursor`")),
+    responses((status = 200, description = "A page", body = Page<QuarantineJson>)),
+)]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     mut parameters: Parameters,
@@ -150,6 +192,12 @@ fn filter(parameters: &mut Parameters) -> Result<QuarantineFilter, AdminError> {
 }
 
 /// `GET quarantine/{id}`.
+#[utoipa::path(
+    get, path = "/api/v1/quarantine/{id}", tag = "quarantine",
+    summary = "Shows one refused request and what keeps it now",
+    params(("id" = String, Path, description = "The request's id")),
+    responses((status = 200, description = "The request", body = QuarantineDetail)),
+)]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -158,6 +206,12 @@ pub(super) async fn show(
 }
 
 /// `GET quarantine/{id}/body`: the exact bytes, but for a credential among them.
+#[utoipa::path(
+    get, path = "/api/v1/quarantine/{id}/body", tag = "quarantine",
+    summary = "Gives the exact bytes, but for a credential among them",
+    params(("id" = String, Path, description = "The request's id")),
+    responses((status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream"), (status = 409, description = "A credential cannot be taken out", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn body(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -184,15 +238,22 @@ pub(super) async fn body(
 
 /// `POST quarantine/{id}/release {"force"?}`: 202 with the event it is now, 200 if it had
 /// come before.
+#[utoipa::path(
+    post, path = "/api/v1/quarantine/{id}/release", tag = "quarantine",
+    summary = "Verifies a refused request again and makes it an event",
+    params(("id" = String, Path, description = "The request's id")),
+    request_body(content = Option<Wish>),
+    responses((status = 202, description = "It is an event now", body = ReleasedJson), (status = 200, description = "It had come before", body = ReleasedJson), (status = 409, description = "Not now", body = Problem, content_type = "application/problem+json"), (status = 422, description = "It is refused still", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn release(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
-    body: Bytes,
+    JsonBytes(body): JsonBytes,
 ) -> Result<(StatusCode, Extension<Target>, Json<ReleasedJson>), AdminError> {
     let wish = if body.is_empty() {
         Wish::default()
     } else {
-        read(&body)?
+        read::<Option<Wish>>(&body)?.unwrap_or_default()
     };
     let released = release_one(&admin, &id, wish.force).await?;
     let target = match wish.force {
@@ -208,10 +269,17 @@ pub(super) async fn release(
 
 /// `POST quarantine/release {filter, "force"?, "dry_run"?}`: releases all that fit and are
 /// genuine now, oldest first.
+#[utoipa::path(
+    post, path = "/api/v1/quarantine/release", tag = "operations",
+    summary = "Releases all refused requests that fit and are genuine now",
+    params(("idempotency-key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[a-z0-9]+$", description = "The same key begins the same operation once")),
+    request_body(content = Bulk),
+    responses((status = 202, description = "It has begun", body = BegunJson), (status = 409, description = "The key stands for another operation", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn release_all(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
-    body: Bytes,
+    JsonBytes(body): JsonBytes,
 ) -> Result<BegunAnswer, AdminError> {
     let bulk: Bulk = read(&body)?;
     let mut parameters = Parameters::of_object(bulk.filter)?;

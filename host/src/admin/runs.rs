@@ -99,18 +99,22 @@ struct LogJson {
 )]
 pub(super) struct RunQuery {
     /// Of this plugin
+    #[param(pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
+    #[schema(value_type = String, required = false, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
     plugin: Option<String>,
     /// In this state
+    #[schema(value_type = RunState, required = false)]
     state: Option<RunState>,
     /// Of this event
+    #[schema(value_type = EventId, required = false)]
     event: Option<EventId>,
     /// Stored at this time (RFC 3339, or Unix seconds) or later
     #[param(format = DateTime)]
-    #[schema(format = DateTime)]
+    #[schema(value_type = String, required = false, format = DateTime)]
     since: Option<String>,
     /// Stored before this time
     #[param(format = DateTime)]
-    #[schema(format = DateTime)]
+    #[schema(value_type = String, required = false, format = DateTime)]
     until: Option<String>,
 }
 
@@ -118,7 +122,7 @@ pub(super) struct RunQuery {
 #[utoipa::path(
     get, path = "/api/v1/runs", tag = "runs", summary = "Lists runs, newest first",
     params(RunQuery, ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,18}$", description = "Continues behind a page: its `next_cursor`")),
-    responses((status = 200, description = "A page", body = Page<RunJson>)),
+    responses((status = 200, description = "A page", body = Page<RunJson>), (status = 404, description = "There is no such plugin", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,

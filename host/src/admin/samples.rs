@@ -10,15 +10,17 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Extension, Path, State};
 use axum::http::{Method, Request};
 use axum::{Json, Router};
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tower_service::Service as _;
+use utoipa::ToSchema;
 
+use crate::http::Problem;
 use crate::ingest::Source;
 use crate::ingest::delivery::{Delivery, Sender, prepare};
 use crate::ingest::sample;
 
 use super::page::{Page, Parameters};
+use super::problems::JsonBytes;
 use super::{Admin, AdminError};
 
 /// As much of an answer as is told; our own have under 200 bytes.
@@ -27,7 +29,8 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 const SAMPLES_MAX: u32 = 1000;
 
 /// What a provider would send.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Sample)]
 pub(super) struct SampleJson {
     kind: String,
     content_type: String,
@@ -35,15 +38,17 @@ pub(super) struct SampleJson {
 }
 
 /// `POST sources/{name}/samples`.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WantedSample)]
 struct Wanted {
     kind: Option<String>,
     body: Option<String>,
 }
 
 /// What the public address answered.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SentSample)]
 pub(super) struct SentJson {
     status: u16,
     answer: String,
@@ -51,6 +56,12 @@ pub(super) struct SentJson {
 }
 
 /// `GET sources/{name}/samples`: with ids that were never used.
+#[utoipa::path(
+    get, path = "/api/v1/sources/{name}/samples", tag = "sources",
+    summary = "Lists what the source's provider would send",
+    params(("name" = String, Path, description = "The source's name")),
+    responses((status = 200, description = "All of them", body = Page<SampleJson>)),
+)]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -70,20 +81,29 @@ pub(super) async fn list(
 
 /// `POST sources/{name}/samples {"kind"?, "body"?}`: the provider's first sample, if nothing
 /// else is asked for.
+#[utoipa::path(
+    post, path = "/api/v1/sources/{name}/samples", tag = "sources",
+    summary = "Sends a sample as the source's provider would, signed with its secret",
+    params(("name" = String, Path, description = "The source's name")),
+    request_body(content = Option<Wanted>),
+    responses(
+        (status = 200, description = "What the public address answered", body = SentJson),
+        (status = 409, description = "It cannot be made", body = Problem, content_type = "application/problem+json"),
+        (status = 500, description = "The answer cannot be read", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
 pub(super) async fn send(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
-    body: Bytes,
+    JsonBytes(body): JsonBytes,
 ) -> Result<Json<SentJson>, AdminError> {
-    let wanted = match body.is_empty() {
-        true => Wanted {
-            kind: None,
-            body: None,
-        },
+    let wanted: Option<Wanted> = match body.is_empty() {
+        true => None,
         false => serde_json::from_slice(&body)
             .map_err(|error| AdminError::Invalid(format!("the body is wrong: {error}")))?,
     };
+    let wanted = wanted.unwrap_or_default();
     let source = named(&admin, &name)?;
     let config = &source.config;
     let path = format!("/webhooks/{}", config.name);

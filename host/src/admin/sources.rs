@@ -1,22 +1,29 @@
 //! `sources`: the inbound addresses and what came in by them.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{ConnectInfo, Extension, Path, Request, State};
 use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
+use crate::event::EventId;
+use crate::ingest::inject::{InjectError, Injection, inject};
 use crate::ingest::scheme::{Coverage, Proof};
 use crate::ingest::{Source, learnt, pauses};
-use crate::store::{LearntRow, MatchRow, SourceMinute};
+use crate::store::{Ingested, LearntRow, MatchRow, SourceMinute};
 
+use super::access::{Caller, Target};
 use super::page::{Page, Parameters};
 use super::stats::minutes;
 use super::{Admin, AdminError};
+
+/// Longest kind that is taken.
+const KIND_BYTES_MAX: usize = 512;
 
 /// A source.
 #[derive(Serialize, ToSchema)]
@@ -47,7 +54,8 @@ struct SecretJson {
 }
 
 /// A secret that the sender brought, for whoever compares it with the sender's settings.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LearntSecret)]
 struct LearntJson {
     /// The first 8 hexadecimal digits of its SHA-256.
     fingerprint: String,
@@ -56,7 +64,8 @@ struct LearntJson {
     refused: Option<RefusedJson>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RefusedSecret)]
 struct RefusedJson {
     fingerprint: String,
     refused_at: Timestamp,
@@ -129,6 +138,12 @@ pub(super) async fn resume(
 
 /// `POST sources/{name}/secrets/forget`: what its sender brought is its secret no more; the
 /// next one that comes is.
+#[utoipa::path(
+    post, path = "/api/v1/sources/{name}/secrets/forget", tag = "sources",
+    summary = "Forgets the secret that its sender brought",
+    params(("name" = String, Path, description = "The source's name")),
+    responses((status = 204, description = "The next one that comes is its secret")),
+)]
 pub(super) async fn forget_secret(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -142,6 +157,75 @@ pub(super) async fn forget_secret(
     // Here at once; other hosts look every other second.
     learnt::read(&admin.store, &admin.sources).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The answer to an injected event.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Injected)]
+pub(super) struct InjectedJson {
+    /// `accepted`, or `duplicate` of the event that is named
+    status: &'static str,
+    event_id: EventId,
+}
+
+/// `POST sources/{name}/events?kind=&delivery_id=`: an operator's own event. Its body is
+/// the request's, of any type; what is not said here is read as of a sender's.
+#[utoipa::path(
+    post, path = "/api/v1/sources/{name}/events", tag = "sources",
+    summary = "Injects an event: stored, marked, and run like a sender's",
+    params(
+        ("name" = String, Path, description = "The source's name"),
+        ("kind" = Option<String>, Query, min_length = 1, max_length = 512, description = "Its kind, instead of what the provider says"),
+        ("delivery_id" = Option<String>, Query, min_length = 1, description = "Its delivery id, likewise"),
+    ),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The body, of any type"),
+    responses(
+        (status = 202, description = "It is stored", body = InjectedJson),
+        (status = 200, description = "It is known", body = InjectedJson),
+    ),
+)]
+pub(super) async fn inject_event(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+    Extension(caller): Extension<Caller>,
+    mut parameters: Parameters,
+    request: Request,
+) -> Result<(StatusCode, Extension<Target>, Json<InjectedJson>), AdminError> {
+    let injection = Injection {
+        kind: parameters.take("kind"),
+        delivery_id: parameters.take("delivery_id"),
+        by: caller.token.to_string(),
+    };
+    parameters.finish()?;
+    if injection
+        .kind
+        .as_ref()
+        .is_some_and(|kind| kind.len() > KIND_BYTES_MAX)
+    {
+        let long = format!("parameter `kind` has more than {KIND_BYTES_MAX} bytes");
+        return Err(AdminError::Invalid(long));
+    }
+    let source = admin.sources.named(&name);
+    let source = source.ok_or_else(|| AdminError::unknown("source", &name))?;
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.ip());
+    let (event_id, ingested) = inject(&admin.door, &source, request, injection, peer).await?;
+    let (code, status) = match ingested {
+        Ingested::Duplicate(_) => (StatusCode::OK, "duplicate"),
+        Ingested::New | Ingested::Conflict => (StatusCode::ACCEPTED, "accepted"),
+    };
+    let target = Extension(Target(format!("{name} event {event_id}")));
+    Ok((code, target, Json(InjectedJson { status, event_id })))
+}
+
+impl From<InjectError> for AdminError {
+    fn from(error: InjectError) -> Self {
+        match error {
+            InjectError::TooLarge(_) => Self::TooLarge(error.to_string()),
+            InjectError::Wrong(problem) => Self::Invalid(problem),
+            InjectError::Unavailable(problem) => Self::TooMany(problem),
+        }
+    }
 }
 
 async fn set_paused(admin: &Admin, name: &str, is_paused: bool) -> Result<StatusCode, AdminError> {

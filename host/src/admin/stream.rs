@@ -66,7 +66,7 @@ impl Streams {
 /// `GET stream?source=&kind=`: from now on, or from where `Last-Event-ID` says.
 #[utoipa::path(
     get, path = "/api/v1/stream", tag = "seeing", summary = "Sends events as they are stored, as server-sent events",
-    params(("source" = Option<String>, Query, description = "Only of this source"), ("kind" = Option<String>, Query, pattern = "^[a-z_]+([.][a-z_]+)*([.][*][*])?$", description = "Only of a kind that fits"), ("last_event_id" = Option<String>, Query, pattern = "^0$", description = "Go on behind this place: an `id` of the stream"), ("last-event-id" = Option<String>, Header, pattern = "^0$", description = "The same, as browsers send it")),
+    params(("source" = Option<String>, Query, min_length = 1, description = "Only of this source"), ("kind" = Option<String>, Query, pattern = "^[a-z_]+([.][a-z_]+)*([.][*][*])?$", description = "Only of a kind that fits"), ("last_event_id" = Option<String>, Query, pattern = "^0$", description = "Go on behind this place: an `id` of the stream"), ("last-event-id" = Option<String>, Header, pattern = "^0$", description = "The same, as browsers send it")),
     responses((status = 200, description = "Messages `ready`, then `event` with an event as in a list", body = String, content_type = "text/event-stream"), (status = 409, description = "The stream has not come to this place", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn show(

@@ -51,8 +51,12 @@ pub(super) struct NewTokenJson {
 #[serde(deny_unknown_fields)]
 #[schema(as = WantedToken)]
 struct Wanted {
+    #[schema(pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
     name: String,
+    #[schema(pattern = "^(read|operate|admin)$")]
     scope: String,
+    /// A time to come
+    #[schema(pattern = "^2[1-9][0-9]{2}-0[1-9]-1[0-9]T00:00:00Z$")]
     expires_at: Option<String>,
 }
 

@@ -67,7 +67,7 @@ impl Shared {
         plugins: (Rescan, Controls),
         token: Secret,
     ) -> Stage {
-        let door = Door {
+        let door = Arc::new(Door {
             sources: Arc::clone(&self.sources),
             batcher,
             board: Arc::clone(&self.board),
@@ -79,9 +79,9 @@ impl Shared {
             verifiers: self.verifiers(),
             fetched: Arc::clone(&self.fetched),
             learnt: Learnt::new(self.store.clone()),
-        };
+        });
         let public = Public {
-            door,
+            door: Arc::clone(&door),
             store: self.store.clone(),
             board: Arc::clone(&self.board),
         };
@@ -98,7 +98,7 @@ impl Shared {
         };
         let public = headers::public(public_routes(Arc::new(public)), tls.is_some());
         Stage::of(|stop| {
-            let admin = self.admin(plugins, token, public.clone(), stop.clone());
+            let admin = self.admin(door, plugins, token, public.clone(), stop.clone());
             let admin = admin_routes(Arc::new(admin), seen);
             let admin = headers::private(admin, admin_tls.is_some());
             vec![
@@ -111,6 +111,7 @@ impl Shared {
     /// What the admin API answers with.
     fn admin(
         &self,
+        door: Arc<Door>,
         (rescan, controls): (Rescan, Controls),
         token: Secret,
         public: Router,
@@ -135,6 +136,7 @@ impl Shared {
             host_name: Arc::clone(&self.host_name),
             data_dir: self.config.data_dir.clone(),
             backup_turn: Arc::default(),
+            door,
             streams: Streams::new(stop),
             public,
         }

@@ -11,6 +11,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::client::{AdminArgs, AdminClient};
+use super::progress::Progress;
 use super::table::{print, print_json};
 use super::{CommandError, text};
 use crate::config::units::readable_size;
@@ -51,14 +52,17 @@ pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), Co
         .get(crate::admin::BACKUP_SHA256)
         .and_then(|value| value.to_str().ok())
         .map(str::to_owned);
+    let mut progress = Progress::begin("backup", answer.content_length());
     let mut hasher = Sha256::new();
     let mut length = 0;
     while let Some(piece) = client.next_chunk(&mut answer).await? {
         let piece = piece.as_ref();
         hasher.update(piece);
         length += piece.len() as u64;
+        progress.add(piece.len());
         draft.file.write_all(piece).map_err(failed)?;
     }
+    drop(progress);
     let sum = hex::encode(hasher.finalize());
     if expected.as_deref() != Some(sum.as_str()) {
         let problem = "what the host sent did not arrive whole; nothing was written";

@@ -18,6 +18,7 @@ use super::CommandError;
 use crate::config::AdminAccess;
 
 mod error;
+mod long;
 
 pub(crate) use error::ClientError;
 
@@ -135,8 +136,12 @@ impl AdminClient {
     ///
     /// # Errors
     /// As [`Self::get_json`].
-    pub(crate) async fn delete_json(&self, path: &[&str]) -> Result<Value, ClientError> {
-        let address = self.address(path, &[]);
+    pub(crate) async fn delete_json(
+        &self,
+        path: &[&str],
+        parameters: &[Parameter<'_>],
+    ) -> Result<Value, ClientError> {
+        let address = self.address(path, parameters);
         let request = self.http.request(Method::DELETE, address);
         self.read_json(self.ask(request).await?).await
     }
@@ -157,6 +162,11 @@ impl AdminClient {
     pub(crate) async fn post_for_bytes(&self, path: &[&str]) -> Result<Response, ClientError> {
         let request = self.http.request(Method::POST, self.address(path, &[]));
         self.ask(request.timeout(LONG_TIMEOUT)).await
+    }
+
+    /// The host's address.
+    pub(crate) fn base(&self) -> &Url {
+        &self.base
     }
 
     /// The next bytes of an answer; none at its end.

@@ -1,7 +1,7 @@
 //! `hookbay events`: the stored webhooks of a running host, and running one again.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -13,6 +13,8 @@ use super::table::{Reader, Screen, facts, print, print_json, write_bytes};
 use super::text::{Moment, moment};
 use super::{CommandError, text};
 
+mod export;
+
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// List events, newest first
@@ -22,6 +24,10 @@ pub(crate) enum Command {
     /// Run an event again, or all that fit a filter: for every plugin whose trigger matches
     /// now, or for one
     Replay(ReplayArgs),
+    /// Erase one event with its runs, for ever
+    Delete(DeleteArgs),
+    /// Write events with their bodies as JSON lines, oldest first
+    Export(ExportArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -32,6 +38,9 @@ pub(crate) struct ListArgs {
     /// Only of this kind; `*` is one segment, `**` the rest
     #[arg(long, value_name = "PATTERN")]
     kind: Option<String>,
+    /// Look for this in ids, kinds and indexed values, then in the newest bodies
+    #[arg(long, short, value_name = "TEXT")]
+    q: Option<String>,
     #[command(flatten)]
     window: Window,
     #[command(flatten)]
@@ -93,6 +102,35 @@ pub(crate) struct ReplayArgs {
     period: Period,
     #[command(flatten)]
     bulk: BulkArgs,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DeleteArgs {
+    /// The event's id
+    #[arg(value_name = "ID", value_parser = path_segment)]
+    id: String,
+    /// Cancel runs that need it still
+    #[arg(long)]
+    cancel: bool,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExportArgs {
+    /// Write to this file instead of stdout
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Only from this source
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// Only of this kind; `*` is one segment, `**` the rest
+    #[arg(long, value_name = "PATTERN")]
+    kind: Option<String>,
+    #[command(flatten)]
+    period: Period,
     #[command(flatten)]
     admin: AdminArgs,
 }
@@ -170,7 +208,23 @@ pub(crate) async fn run(config_path: Option<&Path>, command: Command) -> Result<
         Command::Show(args) if args.body => show_body(config_path, &args).await,
         Command::Show(args) => show(config_path, &args).await,
         Command::Replay(args) => replay(config_path, &args).await,
+        Command::Delete(args) => delete(config_path, &args).await,
+        Command::Export(args) => export::run(config_path, &args).await,
     }
+}
+
+async fn delete(config_path: Option<&Path>, args: &DeleteArgs) -> Result<(), CommandError> {
+    let client = AdminClient::new(config_path, &args.admin)?;
+    let parameters = [("cancel", args.cancel.then_some("true"))];
+    let answer = client
+        .delete_json(&["events", &args.id], &parameters)
+        .await?;
+    if args.admin.json {
+        print_json(&answer)?;
+    } else {
+        print(&format!("event {} is erased\n", text::harmless(&args.id)))?;
+    }
+    Ok(())
 }
 
 async fn list(config_path: Option<&Path>, args: &ListArgs) -> Result<(), CommandError> {
@@ -180,6 +234,7 @@ async fn list(config_path: Option<&Path>, args: &ListArgs) -> Result<(), Command
     let filter = [
         ("source", args.source.as_deref()),
         ("kind", args.kind.as_deref()),
+        ("q", args.q.as_deref()),
     ];
     let parameters = [filter.as_slice(), &window.parameters()].concat();
     let answer: Value = client.get_json(&["events"], &parameters).await?;

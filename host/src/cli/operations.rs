@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::client::{AdminArgs, AdminClient, Page, path_segment};
 use super::events::next_page;
+use super::progress::bar;
 use super::table::{Reader, Screen, facts, print, print_json};
 use super::{CommandError, text};
 
@@ -164,7 +165,10 @@ async fn follow(
         let operation: Operation = client.typed(answer.clone())?;
         let state = text::or_dash(operation.state.as_deref());
         let is_over = state != "running";
-        let progress = format!("operation {}: {}", text::harmless(id), progress(&operation));
+        let mut progress = format!("operation {}: {}", text::harmless(id), progress(&operation));
+        if let (true, Some(total)) = (is_terminal, operation.total) {
+            progress = format!("{progress} [{}]", bar(operation.done, total));
+        }
         if progress != shown && !is_dry_run {
             say(&progress, is_terminal, is_over);
             shown = progress;
@@ -249,7 +253,7 @@ async fn show(config_path: Option<&Path>, args: &OneArgs) -> Result<(), CommandE
 
 async fn cancel(config_path: Option<&Path>, args: &OneArgs) -> Result<(), CommandError> {
     let client = AdminClient::new(config_path, &args.admin)?;
-    let answer = client.delete_json(&["operations", &args.id]).await?;
+    let answer = client.delete_json(&["operations", &args.id], &[]).await?;
     shown(&client, answer, args.admin.json).map(drop)
 }
 

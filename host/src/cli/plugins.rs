@@ -13,6 +13,7 @@ use super::table::{Screen, facts, print, print_json};
 use super::{CommandError, runs, text};
 
 mod install;
+mod logs;
 mod versions;
 
 /// How many keys `show` lists.
@@ -44,6 +45,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         admin: AdminArgs,
     },
+    /// Show what a plugin has logged in its newest runs
+    Logs(logs::Args),
     /// List what a plugin keeps in its key-value store
     Kv(KvArgs),
 }
@@ -140,6 +143,7 @@ pub(crate) async fn run(config_path: Option<&Path>, command: Command) -> Result<
         Command::Unpin(args) => versions::unpin(config_path, &args).await,
         Command::Forget(args) => versions::forget(config_path, &args).await,
         Command::Rescan { admin } => rescan(config_path, &admin).await,
+        Command::Logs(args) => logs::run(config_path, &args).await,
         Command::Kv(args) => kv(config_path, &args).await,
     }
 }

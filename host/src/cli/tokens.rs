@@ -114,7 +114,7 @@ async fn revoke(
     admin: &AdminArgs,
 ) -> Result<(), CommandError> {
     let client = AdminClient::new(config_path, admin)?;
-    let answer = client.delete_json(&["tokens", name]).await?;
+    let answer = client.delete_json(&["tokens", name], &[]).await?;
     if admin.json {
         print_json(&answer)?;
         return Ok(());

@@ -65,6 +65,15 @@ impl AdminAccess {
     }
 }
 
+/// Where programs of this user keep what they were doing (XDG Base Directory).
+pub(crate) fn state_dir() -> Option<PathBuf> {
+    let environment = Environment::of_process();
+    let given = |name| environment.get(name).filter(|text| text.starts_with('/'));
+    let state = given("XDG_STATE_HOME").map(PathBuf::from);
+    let state = state.or_else(|| Some(Path::new(given("HOME")?).join(".local/state")));
+    Some(state?.join("hookbay"))
+}
+
 /// Where a host that listens on an address is reached from here.
 fn url_of(scheme: &str, listen: SocketAddr) -> String {
     let reached = match listen.ip() {

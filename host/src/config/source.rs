@@ -7,6 +7,7 @@ use crate::ingest::filter::Filter;
 use crate::ingest::schema::Schema;
 use crate::ingest::scheme::key::{Credential, Keyring};
 use crate::ingest::scheme::{Proof, Provider};
+use crate::json::Pointer;
 use crate::name::SourceName;
 use crate::rate::Rate;
 
@@ -21,6 +22,8 @@ use super::retention::{LONGEST_KEPT, SHORTEST_KEPT};
 const MAX_BODY: u64 = 25 << 20;
 /// Largest body that a source may allow: bodies are held in memory.
 const MAX_BODY_MAX: u64 = 256 << 20;
+/// Most pointers of `index`, and of `redact`.
+const POINTERS_MAX: usize = 16;
 const DAY: Duration = Duration::from_hours(24);
 
 /// One inbound address with its provider, secrets and limits.
@@ -59,6 +62,10 @@ pub struct SourceConfig {
     pub retention: Option<Duration>,
     /// The answer to what was stored, instead of our own.
     pub ack: Option<Ack>,
+    /// Where in a body the values stand that its events are found by.
+    pub index: Vec<Pointer>,
+    /// Where in a body the values stand that are hidden where it is shown.
+    pub redact: Vec<Pointer>,
 }
 
 /// A fixed answer.
@@ -110,6 +117,8 @@ pub(super) fn read(name: &str, mut table: Table<'_>, common: &Common<'_>) -> Opt
         dedup_by_body: replay_protection(&mut table),
         retention,
         ack: table.table("ack").map(ack),
+        index: pointers("index", &mut table),
+        redact: pointers("redact", &mut table),
         secrets: Vec::new(),
         keys: Keyring::default(),
         public_url: common.public_url.to_owned(),
@@ -121,7 +130,7 @@ pub(super) fn read(name: &str, mut table: Table<'_>, common: &Common<'_>) -> Opt
             }
         },
     };
-    table.not_yet(&["index", "redact"]);
+    check_hidden(&source, &table);
     check_proof(
         &source.provider,
         secrets.is_some(),
@@ -179,6 +188,35 @@ fn schema(table: &mut Table<'_>) -> Option<Schema> {
         "schema",
         schema.map_err(|error| format!("`{}` {error}", file.display())),
     )
+}
+
+/// JSON Pointers into the body.
+fn pointers(key: &'static str, table: &mut Table<'_>) -> Vec<Pointer> {
+    let texts = table.strings(key);
+    if texts.len() > POINTERS_MAX {
+        let many = format_args!(
+            "has {} pointers, at most {POINTERS_MAX} are taken",
+            texts.len()
+        );
+        table.problem(key, many);
+    }
+    let read = texts.iter();
+    read.filter_map(|text| table.noted(key, text.parse::<Pointer>()))
+        .collect()
+}
+
+/// Notes what would be found by and hidden at once.
+fn check_hidden(source: &SourceConfig, table: &Table<'_>) {
+    for indexed in &source.index {
+        let is_within = |hidden: &&Pointer| {
+            let mut tokens = indexed.tokens();
+            hidden.tokens().all(|token| tokens.next() == Some(token))
+        };
+        if let Some(hidden) = source.redact.iter().find(is_within) {
+            let problem = format_args!("`{indexed}` is hidden by `redact`'s `{hidden}`");
+            table.problem("index", problem);
+        }
+    }
 }
 
 fn path(table: &mut Table<'_>) -> Option<String> {

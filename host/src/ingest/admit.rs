@@ -18,6 +18,7 @@ use super::answer::About;
 use super::body::ReadBody;
 use super::examine::{Contents, Events, Finding, Item, examine};
 use super::handshake::Answer;
+use super::indexed;
 use super::scheme::key::Keyring;
 use super::source::Source;
 use super::verifier::Said;
@@ -181,6 +182,8 @@ impl Maker<'_> {
             is_handshake: item.is_handshake,
         };
         let id = event.id;
+        let read = self.inflated.as_deref().filter(|_| is_whole);
+        let indexed = indexed::values(read.unwrap_or(&event.body), &config.index);
         let runs = match item.is_wanted {
             true => self.board.triggers.runs_for(&event),
             false => Vec::new(),
@@ -190,6 +193,7 @@ impl Maker<'_> {
         if let Some(inflated) = self.inflated.as_ref().filter(|_| is_whole) {
             new = new.reading_as(inflated);
         }
+        new = new.indexed(indexed);
         if !item.is_wanted {
             new = new.filtered();
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::clock::Timestamp;
 use crate::event::{Event, EventId};
 use crate::run::{NewRun, PluginId, RunId, RunState};
-use crate::trigger::KindPattern;
 
+use super::filter::EventFilter;
 use super::order;
 use super::request::is_damage;
 use super::retention;
@@ -19,7 +19,7 @@ use super::{Store, StoreError};
 
 mod loaded;
 
-use loaded::Loaded;
+pub(super) use loaded::Loaded;
 
 /// What an [`EventRow`] is read from.
 pub(super) const COLUMNS: &str = "id, source, provider, kind, received_ms, delivery_id, content_type, size_bytes, \
@@ -52,23 +52,6 @@ pub struct EventRow {
     pub no_run_reason: Option<String>,
     /// Released from quarantine without proof.
     pub is_forced: bool,
-}
-
-/// Which events to list.
-#[derive(Clone, Debug, Default)]
-pub struct EventFilter {
-    /// Of this source.
-    pub source: Option<String>,
-    /// Of a kind that fits.
-    pub kind: Option<KindPattern>,
-    /// Received at this time or later.
-    pub since: Option<Timestamp>,
-    /// Received before this time.
-    pub until: Option<Timestamp>,
-    /// Older than this event: where the page before ended.
-    pub before: Option<EventId>,
-    /// At most so many.
-    pub limit: u32,
 }
 
 /// How many runs an event has, by plugin and state.
@@ -125,16 +108,7 @@ impl Store {
         }
         let mut page = Vec::new();
         for stream in self.streams().await? {
-            let is_source = filter
-                .source
-                .as_ref()
-                .is_none_or(|source| *source == stream.0);
-            if is_source
-                && filter
-                    .kind
-                    .as_ref()
-                    .is_none_or(|kind| kind.matches(&stream.1))
-            {
+            if filter.takes_stream(&stream) {
                 page.extend(self.events_of(Some(&stream), filter).await?);
             }
         }
@@ -175,7 +149,10 @@ impl Store {
     }
 
     /// One page of events of one source and kind, or of all.
-    async fn events_of(
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn events_of(
         &self,
         stream: Option<&(String, String)>,
         filter: &EventFilter,
@@ -185,17 +162,7 @@ impl Store {
             query.push(" and source = ").bind(source.clone());
             query.push(" and kind = ").bind(kind.clone());
         }
-        if let Some(since) = filter.since {
-            let since = EventId::lower_bound(since).as_bytes().to_vec();
-            query.push(" and id >= ").bind(since);
-        }
-        if let Some(until) = filter.until {
-            let until = EventId::lower_bound(until).as_bytes().to_vec();
-            query.push(" and id < ").bind(until);
-        }
-        if let Some(before) = filter.before {
-            query.push(" and id < ").bind(before.as_bytes().to_vec());
-        }
+        filter.bounds(&mut query);
         query.push(" order by id desc limit ").bind(filter.limit);
         let rows = self.readers().fetch_all(query.build()).await?;
         rows.iter().map(EventRow::read).collect()

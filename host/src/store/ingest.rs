@@ -35,6 +35,8 @@ pub struct NewEvent {
     window: Duration,
     runs: Vec<NewRun>,
     no_run_reason: Option<&'static str>,
+    /// JSON: what it is found by.
+    indexed: Option<String>,
 }
 
 /// What became of a delivery.
@@ -82,6 +84,7 @@ impl NewEvent {
             window,
             runs,
             no_run_reason,
+            indexed: None,
             event: Event {
                 kind: printable(event.kind),
                 delivery_id: event.delivery_id.map(printable),
@@ -311,10 +314,10 @@ impl Statements {
             events: ManyRows::new(
                 "insert into events (id, source, provider, kind, received_ms, delivery_id, content_type, \
                  size_bytes, is_handshake, dedup_conflict, no_run_reason, encoding, header_bytes, request, \
-                 is_forced)",
+                 is_forced, indexed)",
                 &[
                     BYTES, TEXT, TEXT, TEXT, INT, TEXT, TEXT, INT, INT, INT, TEXT, INT, INT, BYTES,
-                    INT,
+                    INT, TEXT,
                 ],
                 "",
             ),
@@ -375,7 +378,7 @@ impl super::Statements {
 
 impl NewEvent {
     /// The columns of `events`, in order.
-    pub(super) fn row(&self, is_conflict: bool) -> [Value<'_>; 15] {
+    pub(super) fn row(&self, is_conflict: bool) -> [Value<'_>; 16] {
         let event = &self.event;
         let reason = if is_conflict {
             Some("dedup_conflict")
@@ -398,6 +401,7 @@ impl NewEvent {
             self.request.header_bytes.into(),
             self.request.bytes.as_slice().into(),
             self.is_forced.into(),
+            self.indexed.as_deref().into(),
         ]
     }
 }

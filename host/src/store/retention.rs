@@ -195,7 +195,11 @@ impl Store {
         Ok(Removed { rows, bytes, next })
     }
 
-    async fn remove_these(&self, ids: Vec<Vec<u8>>, with_runs: bool) -> Result<u64, StoreError> {
+    pub(super) async fn remove_these(
+        &self,
+        ids: Vec<Vec<u8>>,
+        with_runs: bool,
+    ) -> Result<u64, StoreError> {
         if ids.is_empty() {
             return Ok(0);
         }

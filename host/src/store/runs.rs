@@ -1,5 +1,7 @@
 //! Reads runs and their attempts, live and finished alike.
 
+use std::time::Duration;
+
 use crate::clock::Timestamp;
 use crate::event::EventId;
 use crate::run::{PluginId, RunId, RunState};
@@ -101,6 +103,10 @@ pub struct AttemptRow {
     pub journal_bytes: i64,
 }
 
+/// Longer no transaction that stores runs takes.
+const OVERLAP: Duration = Duration::from_secs(60);
+/// So few runs need not be told apart by halves.
+const NEAR: i64 = 256;
 /// Longest packed journal that is read together with its run.
 const LISTED_JOURNAL_MAX: i64 = 256 << 10;
 
@@ -125,6 +131,7 @@ impl Store {
     /// [`StoreError`] if the database does not answer.
     pub async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, StoreError> {
         let (now, dialect) = (self.now().millis(), self.readers().dialect());
+        let ids = self.ids_of_period(filter).await?;
         let blocked = || filter.blocked.iter().map(|plugin| plugin.0).collect();
         let mut query = Builder::new(
             "select page.*, coalesce(e.source, '') as source, coalesce(e.kind, '') as kind from (",
@@ -140,23 +147,28 @@ impl Store {
                     query.bind_one_of(dialect, "r.plugin_id", blocked());
                 });
             }
-            conditions(&mut query, filter, "r.");
+            conditions(&mut query, filter, ids, "r.");
             query.push(") l");
         }
         if wants_live && wants_finished {
             query.push(" union all ");
         }
         if wants_finished {
-            query.push("select * from (").push(FINISHED);
-            if let Some(state) = filter.state {
-                query.push(" and h.state = ").bind(state.as_str());
-                if state != RunState::Succeeded {
-                    // In the words of the index that serves it.
-                    query.push(" and h.state <> 'succeeded'");
+            for (n, state) in finished_states(filter).iter().enumerate() {
+                if n > 0 {
+                    query.push(" union all ");
                 }
+                query.push("select * from (").push(FINISHED);
+                if let Some(state) = state {
+                    query.push(" and h.state = ").bind(state.as_str());
+                    if *state != RunState::Succeeded {
+                        // In the words of the index that serves it.
+                        query.push(" and h.state <> 'succeeded'");
+                    }
+                }
+                conditions(&mut query, filter, ids, "h.");
+                query.push(") f").push(&n.to_string());
             }
-            conditions(&mut query, filter, "h.");
-            query.push(") f");
         }
         query
             .push(" order by run_id desc limit ")
@@ -192,6 +204,61 @@ impl Store {
         let row = self.readers().fetch_optional(journal).await?;
         let packed = row.map(|row| row.bytes_or_none("journal")).transpose()?;
         packed.flatten().as_deref().map(unpacked).transpose()
+    }
+}
+
+impl Store {
+    /// Between which ids the runs of a period lie: ids grow with the time at which runs are
+    /// stored, but for what overlapping transactions took.
+    async fn ids_of_period(&self, filter: &RunFilter) -> Result<(i64, i64), StoreError> {
+        let from = match filter.since {
+            Some(since) => self.ids_around(since.minus(OVERLAP)).await?.0,
+            None => 0,
+        };
+        let to = match filter.until {
+            Some(until) => self.ids_around(until.plus(OVERLAP)).await?.1,
+            None => i64::MAX,
+        };
+        Ok((from, to))
+    }
+
+    /// Two ids, not far apart, between which a time lies: found by halves, since no index
+    /// on the time is kept.
+    async fn ids_around(&self, at: Timestamp) -> Result<(i64, i64), StoreError> {
+        let last = sql(
+            "select coalesce(max(run_id), 0) as run_id from (select max(run_id) as run_id from runs \
+                        union all select max(run_id) from history) both_ends",
+        );
+        let last = self.readers().fetch_optional(last).await?;
+        let last = last.map(|row| row.int("run_id")).transpose()?.unwrap_or(0);
+        let (mut before, mut after) = (0, last.saturating_add(1));
+        while after - before > NEAR {
+            let middle = before + (after - before) / 2;
+            let next = sql(
+                "select run_id, created_ms from (select * from (select run_id, created_ms from history \
+                 where run_id >= $1 order by run_id limit 1) f union all select * from (select run_id, created_ms \
+                 from runs where run_id >= $1 order by run_id limit 1) l) both_next order by run_id limit 1",
+            );
+            match self.readers().fetch_optional(next.bind(middle)).await? {
+                Some(row) if row.time("created_ms")? < at => before = row.int("run_id")?,
+                _ => after = middle,
+            }
+        }
+        Ok((before, after))
+    }
+}
+
+/// In which states the finished runs of a list are looked for: each by itself where an index
+/// has them apart, so that a plugin with few runs is not looked for among those of all.
+fn finished_states(filter: &RunFilter) -> Vec<Option<RunState>> {
+    match (filter.state, filter.plugin) {
+        (Some(state), _) => vec![Some(state)],
+        (None, Some(_)) if filter.id.is_none() && filter.event.is_none() => vec![
+            Some(RunState::Succeeded),
+            Some(RunState::Dead),
+            Some(RunState::Cancelled),
+        ],
+        (None, _) => vec![None],
     }
 }
 
@@ -231,7 +298,7 @@ fn is_live_as(query: &mut Builder, state: RunState, now: i64, is_blocked: impl F
 }
 
 /// Adds what the filter asks for, but the state, to one of the two halves.
-fn conditions(query: &mut Builder, filter: &RunFilter, table: &str) {
+fn conditions(query: &mut Builder, filter: &RunFilter, (from, to): (i64, i64), table: &str) {
     let mut and = |column: &str, value: Option<Value<'static>>| {
         if let Some(value) = value {
             query.push(" and ").push(table).push(column).bind(value);
@@ -243,6 +310,8 @@ fn conditions(query: &mut Builder, filter: &RunFilter, table: &str) {
     and("event_id = ", event);
     and("created_ms >= ", filter.since.map(Into::into));
     and("created_ms < ", filter.until.map(Into::into));
+    and("run_id >= ", (from > 0).then(|| from.into()));
+    and("run_id <= ", (to < i64::MAX).then(|| to.into()));
     and("run_id < ", filter.before.map(|before| before.0.into()));
     query.push(" order by ").push(table);
     query.push("run_id desc limit ").bind(filter.limit);

@@ -75,6 +75,11 @@ impl Statements {
         }
     }
 
+    /// Events by their ids.
+    pub(super) fn about(&self) -> &ManyRows {
+        &self.about
+    }
+
     /// Leaves out the runs of events that have one of the same plugin.
     async fn without_known(
         &self,
@@ -114,11 +119,7 @@ impl Store {
             // What lies behind enough others of one stream need not be read of the next.
             let mut last = until;
             for stream in self.streams().await? {
-                let of = |wanted: &String| *wanted == stream.0;
-                let is_kind = filter.kind.as_ref();
-                if filter.source.as_ref().is_none_or(of)
-                    && is_kind.is_none_or(|kind| kind.matches(&stream.1))
-                {
+                if filter.takes_stream(&stream) {
                     let stream = Some(&stream);
                     ids.extend(self.ids_of(stream, filter, after, last, limit).await?);
                     ids.sort_unstable();
@@ -127,15 +128,8 @@ impl Store {
                 }
             }
         }
-        let mut events = Vec::with_capacity(ids.len());
-        let rows = ids.iter().map(|id| [id.as_bytes().into()]);
-        let about = self.0.statements.slices.about.with(rows);
-        for statement in about.statements(self.readers().dialect()) {
-            for row in self.readers().fetch_all(statement).await? {
-                events.push(EventRow::read(&row)?);
-            }
-        }
-        events.sort_unstable_by_key(|event: &EventRow| event.id);
+        let mut events = self.events_of_ids(&ids).await?;
+        events.reverse();
         Ok(EventPage {
             events,
             looked_to: ids.last().copied(),

@@ -8,6 +8,7 @@
 
 mod ground;
 mod limit;
+pub(super) mod lists;
 mod load;
 mod pair;
 mod queue;

@@ -12,13 +12,13 @@ use super::super::sql::Row;
 use super::EventRow;
 
 /// An event's row with its request.
-pub(super) struct Loaded {
-    pub(super) about: EventRow,
+pub(in super::super) struct Loaded {
+    pub(in super::super) about: EventRow,
     request: KeptRequest,
 }
 
 impl Loaded {
-    pub(super) fn into_event(self, keyring: &Keyring) -> Result<Event, StoreError> {
+    pub(in super::super) fn into_event(self, keyring: &Keyring) -> Result<Event, StoreError> {
         let about = self.about;
         let request = keyring.open(about.id.as_bytes(), self.request)?;
         let (headers, body): (_, Bytes) = read(request)?;
@@ -39,7 +39,7 @@ impl Loaded {
 }
 
 impl Loaded {
-    pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
+    pub(in super::super) fn read(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {
             about: EventRow::read(row)?,
             request: KeptRequest {

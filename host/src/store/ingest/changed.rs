@@ -7,6 +7,13 @@ use crate::event::{DedupKey, EventId, body_sha256};
 use super::NewEvent;
 
 impl NewEvent {
+    /// The same, found by these values.
+    #[must_use]
+    pub fn indexed(self, values: Vec<String>) -> Self {
+        let indexed = (!values.is_empty()).then(|| serde_json::json!(values).to_string());
+        Self { indexed, ..self }
+    }
+
     /// The same, released from a request that was set aside: one event however often, as
     /// long as that is kept. `is_forced` says that nothing proves it.
     pub fn released_from(self, request: EventId, kept: Duration, is_forced: bool) -> Self {

@@ -41,17 +41,17 @@ const NEW: &str = "with fresh as (insert into dedup as d (source, key, body_sha2
     on conflict (source, key) do update set body_sha256 = excluded.body_sha256, event_id = excluded.event_id, \
     expires_ms = excluded.expires_ms where d.expires_ms <= $6 returning d.event_id), \
     stored as (insert into events (id, source, provider, kind, received_ms, delivery_id, content_type, \
-    size_bytes, is_handshake, dedup_conflict, no_run_reason, encoding, header_bytes, request, is_forced) \
+    size_bytes, is_handshake, dedup_conflict, no_run_reason, encoding, header_bytes, request, is_forced, indexed) \
     select id, source, provider, kind, received_ms, delivery_id, content_type, \
-    size_bytes, is_handshake, dedup_conflict, no_run_reason, encoding, header_bytes, request, is_forced \
+    size_bytes, is_handshake, dedup_conflict, no_run_reason, encoding, header_bytes, request, is_forced, indexed \
     from unnest($7::bytea[], $8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[], \
     $14::bigint[], $15::bigint[], $16::bigint[], $17::text[], $18::bigint[], $19::bigint[], $20::bytea[], \
-    $21::bigint[], $22::bigint[]) as t (id, source, provider, kind, received_ms, delivery_id, content_type, \
-    size_bytes, is_handshake, dedup_conflict, no_run_reason, encoding, header_bytes, request, is_forced, is_keyed) \
+    $21::bigint[], $22::text[], $23::bigint[]) as t (id, source, provider, kind, received_ms, delivery_id, content_type, \
+    size_bytes, is_handshake, dedup_conflict, no_run_reason, encoding, header_bytes, request, is_forced, indexed, is_keyed) \
     where (is_keyed = 0 or id in (select event_id from fresh)) is true on conflict (id) do nothing returning id), \
     started as (insert into runs (event_id, plugin_id, state, due_ms, order_key, created_ms) \
     select event_id, plugin_id, state, $6, order_key, $6 \
-    from unnest($23::bytea[], $24::bigint[], $25::bigint[], $26::bytea[]) with ordinality \
+    from unnest($24::bytea[], $25::bigint[], $26::bigint[], $27::bytea[]) with ordinality \
     as r (event_id, plugin_id, state, order_key, n) where (event_id in (select id from stored)) is true order by n) \
     select id from stored";
 
@@ -341,7 +341,8 @@ fn new_statement<'q>(tx: &Tx, batch: &[&'q NewEvent]) -> super::super::sql::Stat
     }
     statement = statement.bind(now);
     let event_columns = [
-        BYTES, TEXT, TEXT, TEXT, INT, TEXT, TEXT, INT, INT, INT, TEXT, INT, INT, BYTES, INT, INT,
+        BYTES, TEXT, TEXT, TEXT, INT, TEXT, TEXT, INT, INT, INT, TEXT, INT, INT, BYTES, INT, TEXT,
+        INT,
     ];
     for column in columns(&event_columns, events.collect()) {
         statement = statement.bind(column);

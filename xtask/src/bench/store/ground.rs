@@ -36,7 +36,9 @@ const SETTINGS: [(&str, &str); 4] = [
 ];
 /// An id of the same millisecond, with the bits of a version 7 UUID.
 const MAKE_ID: &str = "create function bench_id(bytea, bigint) returns bytea immutable language sql \
-    as $$ select substring($1, 1, 6) || decode('700080' || lpad(to_hex($2), 14, '0'), 'hex') $$";
+    as $$ select substring($1, 1, 6) || decode('700080' || lpad(to_hex($2), 14, '0'), 'hex') $$; \
+    create function bench_at(bytea, bigint, bigint) returns bytea immutable language sql \
+    as $$ select decode(lpad(to_hex($2), 12, '0') || '700080' || lpad(to_hex($3), 14, '0'), 'hex') $$";
 const SQLITE: &str = include_str!("sqlite.py");
 
 const EVENTS: &str = "insert into events (id, source, provider, kind, received_ms, delivery_id, \
@@ -128,8 +130,8 @@ impl<'a> Ground<'a> {
         Ok(host)
     }
 
-    /// A new store with so many ready runs and finished ones; no host runs.
-    pub(super) fn filled_store(&mut self, n_ready: u64, n_finished: u64) -> Result<Store> {
+    /// A new store with one event that was run; no host runs.
+    pub(super) fn store_with_one_event(&mut self) -> Result<Store> {
         let mut store = self.store(true)?;
         store.host.start()?;
         let mut sender = Sender::new(&store.host, &store.host.folder().join("acked"))?;
@@ -142,14 +144,25 @@ impl<'a> Ground<'a> {
         if self.cluster.is_some() {
             self.sql(&store, MAKE_ID)?;
         }
+        Ok(store)
+    }
+
+    /// A new store with so many ready runs and finished ones; no host runs.
+    pub(super) fn filled_store(&mut self, n_ready: u64, n_finished: u64) -> Result<Store> {
+        let store = self.store_with_one_event()?;
         self.fill(&store, 0, n_finished, &[EVENTS, HISTORY, ATTEMPTS])?;
         self.fill(&store, n_finished, n_finished + n_ready, &[EVENTS, RUNS])?;
-        if self.cluster.is_some() {
-            // As autovacuum would have done while so much came together.
-            self.sql(&store, "vacuum (analyze)")?;
-            self.sql(&store, "checkpoint")?;
-        }
+        self.settle(&store)?;
         Ok(store)
+    }
+
+    /// What autovacuum would have done while so much came together.
+    pub(super) fn settle(&self, store: &Store) -> Result<()> {
+        if self.cluster.is_some() {
+            self.sql(store, "vacuum (analyze)")?;
+            self.sql(store, "checkpoint")?;
+        }
+        Ok(())
     }
 
     /// Removes a store and what it holds.
@@ -178,7 +191,14 @@ impl<'a> Ground<'a> {
         Ok(folder.join(name))
     }
 
-    fn fill(&self, store: &Store, from: u64, to: u64, statements: &[&str]) -> Result<()> {
+    /// Makes rows by statements over numbers behind one and up to another.
+    pub(super) fn fill(
+        &self,
+        store: &Store,
+        from: u64,
+        to: u64,
+        statements: &[&str],
+    ) -> Result<()> {
         let mut first = from + 1;
         while first <= to {
             let last = to.min(first + SLICE - 1);

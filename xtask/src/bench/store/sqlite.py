@@ -12,6 +12,8 @@ if what == "sql":
     db.execute("pragma synchronous = normal")
     db.execute("pragma cache_size = -262144")
     event_id = lambda first, n: first[:6] + b"\x70\x00\x80" + n.to_bytes(7, "big")
+    event_at = lambda _, ms, n: ms.to_bytes(6, "big") + b"\x70\x00\x80" + n.to_bytes(7, "big")
+    db.create_function("bench_at", 3, event_at, deterministic=True)
     db.create_function("bench_id", 2, event_id, deterministic=True)
     db.execute("begin")
     for row in db.execute(sys.stdin.read()):

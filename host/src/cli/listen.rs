@@ -1,0 +1,343 @@
+//! `hookbay listen`: a remote Hookbay's events, sent on to a local address one by one.
+//!
+//! An event is done with when the local address answers 2xx; until then it is sent again.
+//! Its place is then noted before anything else happens, so that a broken connection, or
+//! the end of this process, leaves nothing out and repeats nothing that was acknowledged.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use super::client::{AdminArgs, AdminClient, ClientError, http_builder, http_url, root_cause};
+use super::table::{Reader, print};
+use super::{CommandError, complain, text};
+
+mod cursor;
+mod messages;
+
+use cursor::Cursor;
+use messages::{Message, Messages};
+
+/// The host says something at least every 15 s.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
+/// Between tries: first, and at most.
+const AGAIN_FIRST: Duration = Duration::from_millis(500);
+const AGAIN_MAX: Duration = Duration::from_secs(30);
+/// Headers that belong to one connection, or that the next request has of its own.
+const NOT_SENT_ON: [&str; 10] = [
+    "host",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "proxy-authorization",
+];
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where to send events, such as http://localhost:3000/hooks
+    #[arg(long, value_name = "URL")]
+    to: String,
+    /// Only from this source
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// Only of this kind; `*` is one segment, `**` the rest
+    #[arg(long, value_name = "PATTERN")]
+    kind: Option<String>,
+    /// The file that says where to go on [default: one of its own in the user's state folder]
+    #[arg(long, value_name = "FILE")]
+    cursor: Option<PathBuf>,
+    /// Go on behind an event that the address refuses, instead of sending it until it is taken
+    #[arg(long)]
+    skip_refused: bool,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// Who sends events on.
+struct Listener {
+    client: AdminClient,
+    local: reqwest::Client,
+    to: Url,
+    args: Args,
+    cursor: Cursor,
+    stop: CancellationToken,
+}
+
+/// Why a stream ended.
+enum Ended {
+    /// It is to be asked for again.
+    Broken(String),
+    /// It makes no sense to go on.
+    Fatal(CommandError),
+    /// The user wants no more.
+    Stopped,
+}
+
+/// What is needed of an event.
+#[derive(Debug, Deserialize)]
+struct Event {
+    id: String,
+    source: String,
+    kind: String,
+    headers: Vec<(String, String)>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    id: String,
+}
+
+pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), CommandError> {
+    let to = http_url(&args.to).ok_or_else(|| {
+        CommandError::Usage(format!("`{}` is not of the form http://host/path", args.to))
+    })?;
+    let client = AdminClient::new(config_path, &args.admin)?;
+    let path = cursor_file(&args, client.base())?;
+    let cursor = Cursor::open(&path).map_err(|error| unusable(&path, &error))?;
+    let local = http_builder(&to).build().map_err(|error| {
+        CommandError::Failed(format!("cannot speak HTTP: {}", root_cause(&error)))
+    })?;
+    let stop = CancellationToken::new();
+    let stopping = tokio::spawn(stopped(stop.clone()));
+    let from = match cursor.position() {
+        Some(position) => format!("from {position} on"),
+        None => "from now on".to_owned(),
+    };
+    complain(&format!(
+        "events of {} go to {to}, {from} (noted in {})",
+        client.base(),
+        path.display()
+    ));
+    let listener = Listener {
+        client,
+        local,
+        to,
+        args,
+        cursor,
+        stop,
+    };
+    let ended = listener.listen().await;
+    stopping.abort();
+    ended
+}
+
+async fn stopped(stop: CancellationToken) {
+    // Where signals cannot be had, the process ends by them.
+    if tokio::signal::ctrl_c().await.is_ok() {
+        stop.cancel();
+    }
+}
+
+/// One file for each stream and address, so that several go on by themselves.
+fn cursor_file(args: &Args, base: &Url) -> Result<PathBuf, CommandError> {
+    if let Some(file) = &args.cursor {
+        return Ok(file.clone());
+    }
+    let folder = crate::config::state_dir().ok_or_else(|| {
+        CommandError::Usage("there is no HOME to keep the place in; pass --cursor FILE".to_owned())
+    })?;
+    let stream = json!([base.as_str(), args.to, args.source, args.kind]).to_string();
+    let name = hex::encode(&Sha256::digest(stream)[..8]);
+    Ok(folder.join(format!("listen-{name}.cursor")))
+}
+
+fn unusable(path: &Path, error: &std::io::Error) -> CommandError {
+    CommandError::Failed(format!("cannot use `{}`: {error}", path.display()))
+}
+
+impl Listener {
+    /// Follows the stream, again and again.
+    async fn listen(mut self) -> Result<(), CommandError> {
+        let mut pause = AGAIN_FIRST;
+        loop {
+            let began = self.cursor.position().map(str::to_owned);
+            match self.follow().await {
+                Ended::Stopped => return Ok(()),
+                Ended::Fatal(error) => return Err(error),
+                Ended::Broken(why) => complain(&format!(
+                    "the stream broke ({}); going on from where it was",
+                    text::harmless(&why)
+                )),
+            }
+            if self.cursor.position() != began.as_deref() {
+                pause = AGAIN_FIRST;
+            }
+            if !self.waited(&mut pause).await {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits before the next try, longer each time; false if the user wants no more.
+    async fn waited(&self, pause: &mut Duration) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(*pause) => {}
+            () = self.stop.cancelled() => return false,
+        }
+        *pause = (*pause * 2).min(AGAIN_MAX);
+        true
+    }
+
+    /// Follows one connection to its end.
+    async fn follow(&mut self) -> Ended {
+        let parameters = [
+            ("source", self.args.source.as_deref()),
+            ("kind", self.args.kind.as_deref()),
+        ];
+        let opened = self
+            .client
+            .open_stream(&["stream"], &parameters, self.cursor.position());
+        let mut stream = match opened.await {
+            Ok(stream) => stream,
+            Err(error) => return ended(error),
+        };
+        let mut messages = Messages::default();
+        loop {
+            while let Some(message) = messages.next() {
+                if let Err(ended) = self.heard(message).await {
+                    return ended;
+                }
+            }
+            let piece = tokio::select! {
+                piece = tokio::time::timeout(SILENCE_MAX, self.client.next_chunk(&mut stream)) => piece,
+                () = self.stop.cancelled() => return Ended::Stopped,
+            };
+            match piece {
+                Ok(Ok(Some(piece))) if messages.take(piece.as_ref()) => {}
+                Ok(Ok(Some(_))) => return Ended::Broken("it says what has no end".to_owned()),
+                Ok(Ok(None)) => return Ended::Broken("the host ended it".to_owned()),
+                Ok(Err(error)) => return Ended::Broken(error.to_string()),
+                Err(_) => return Ended::Broken("nothing came for long".to_owned()),
+            }
+        }
+    }
+
+    async fn heard(&mut self, message: Message) -> Result<(), Ended> {
+        if message.name == "event" {
+            let named: Named = serde_json::from_str(&message.data)
+                .map_err(|error| Ended::Broken(format!("an event is not JSON: {error}")))?;
+            self.send_on(&named.id).await?;
+        }
+        let Some(position) = message.id else {
+            return Ok(());
+        };
+        self.cursor.advance(position).map_err(|error| {
+            // To go on would be to repeat.
+            Ended::Fatal(CommandError::Failed(format!(
+                "the place cannot be noted: {error}"
+            )))
+        })
+    }
+
+    /// Sends an event on until it is taken.
+    async fn send_on(&self, id: &str) -> Result<(), Ended> {
+        let path = ["events", id];
+        let event: Event = match self.client.get_json(&path, &[]).await {
+            Ok(event) => event,
+            Err(ClientError::Problem { status, .. }) if status.as_u16() == 404 => {
+                complain(&format!(
+                    "event {} is not kept any more",
+                    text::harmless(id)
+                ));
+                return Ok(());
+            }
+            Err(error) => return Err(ended(error)),
+        };
+        let body = self.client.get_whole(&["events", id, "body"]).await;
+        let body = body.map_err(ended)?;
+        let headers = headers(&event);
+        let mut pause = AGAIN_FIRST;
+        loop {
+            let began = Instant::now();
+            let request = self.local.post(self.to.clone());
+            let sent = request
+                .headers(headers.clone())
+                .body(body.clone())
+                .send()
+                .await;
+            let (outcome, is_taken) = match sent {
+                Ok(answer) => {
+                    let status = answer.status();
+                    let is_taken = status.is_success() || self.args.skip_refused;
+                    (Ok(status.as_u16()), is_taken)
+                }
+                Err(error) => (Err(root_cause(&error)), false),
+            };
+            if self.say(&event, &outcome, began.elapsed()) == Reader::Gone {
+                complain("nobody reads what is said here any more");
+            }
+            if is_taken {
+                return Ok(());
+            }
+            if !self.waited(&mut pause).await {
+                return Err(Ended::Stopped);
+            }
+        }
+    }
+
+    fn say(&self, event: &Event, outcome: &Result<u16, String>, took: Duration) -> Reader {
+        let took_ms = took.as_millis();
+        let line = if self.args.admin.json {
+            let (status, error) = match outcome {
+                Ok(status) => (Value::from(*status), Value::Null),
+                Err(error) => (Value::Null, Value::from(error.as_str())),
+            };
+            json!({
+                "event_id": event.id, "source": event.source, "kind": event.kind,
+                "status": status, "error": error, "duration_ms": took.as_secs_f64() * 1000.0,
+            })
+            .to_string()
+        } else {
+            let outcome = match outcome {
+                Ok(status) => format!("{status} in {took_ms} ms"),
+                Err(error) => error.clone(),
+            };
+            text::harmless(&format!(
+                "{}  {}  {}  {outcome}",
+                event.id, event.source, event.kind
+            ))
+        };
+        // A full disk behind stdout must not keep events from being sent on.
+        print(&format!("{line}\n")).unwrap_or(Reader::Gone)
+    }
+}
+
+fn ended(error: ClientError) -> Ended {
+    match error {
+        ClientError::Problem { status, .. } if status.is_client_error() => {
+            Ended::Fatal(error.into())
+        }
+        ClientError::Unauthorized { .. } => Ended::Fatal(error.into()),
+        error => Ended::Broken(error.to_string()),
+    }
+}
+
+/// The event's headers, but those of the connection by which it came.
+fn headers(event: &Event) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &event.headers {
+        let is_sent_on = !NOT_SENT_ON.contains(&name.as_str());
+        if let (true, Ok(name), Ok(value)) = (
+            is_sent_on,
+            HeaderName::try_from(name),
+            HeaderValue::try_from(value),
+        ) {
+            headers.append(name, value);
+        }
+    }
+    if let Ok(id) = HeaderValue::try_from(&event.id) {
+        headers.insert("hookbay-event-id", id);
+    }
+    headers
+}

@@ -1,0 +1,105 @@
+//! An operator's own event: through the same path as a sender's from where that is
+//! proven, and marked.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::Request;
+
+use crate::config::units::readable_size;
+use crate::event::EventId;
+use crate::store::Ingested;
+
+use super::admit::Received;
+use super::body::ReadBody;
+use super::examine::{self, Genuine};
+use super::refusal::Refusal;
+use super::{Arrived, Door, Source};
+
+/// The header that says whose token an event was injected with.
+pub const INJECTED_BY: &str = "hookbay-injected-by";
+
+/// What an operator says of an event, instead of its provider.
+#[derive(Debug, Default)]
+pub struct Injection {
+    /// Its kind; without it, what its provider would read.
+    pub kind: Option<String>,
+    /// Its delivery id; likewise.
+    pub delivery_id: Option<String>,
+    /// Whose token it is injected with.
+    pub by: String,
+}
+
+/// Why an event cannot be injected.
+#[derive(Debug, thiserror::Error)]
+pub enum InjectError {
+    /// It has more bytes than the source allows.
+    #[error("the body is larger than the {0} that the source allows")]
+    TooLarge(String),
+    /// It is not what its source takes.
+    #[error("{0}")]
+    Wrong(String),
+    /// It cannot be stored now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Stores an operator's event; its id, or the first one's that it repeats.
+///
+/// # Errors
+/// [`InjectError`] if nothing was stored.
+pub async fn inject(
+    door: &Door,
+    source: &Arc<Source>,
+    request: Request<Body>,
+    injection: Injection,
+    remote: IpAddr,
+) -> Result<(EventId, Ingested), InjectError> {
+    let (mut head, body) = request.into_parts();
+    // The operator's own credentials are no part of the event.
+    for name in ["authorization", "cookie", INJECTED_BY] {
+        head.headers.remove(name);
+    }
+    if let Ok(by) = injection.by.parse() {
+        head.headers.insert(INJECTED_BY, by);
+    }
+    let limit = source.config.max_body;
+    let body = door.budget.read(body, &head.headers, limit).await?;
+    let arrived = Arrived::new(source, &head, body, door.clock.now(), remote);
+    let provider = &source.config.provider;
+    let (kind, delivery_id) = match examine::read(provider, &arrived.request()) {
+        Ok(read) => read,
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let genuine = Genuine {
+        kind: injection.kind.or(kind),
+        delivery_id: injection.delivery_id.or(delivery_id),
+        answer: None,
+        credential_headers: Vec::new(),
+        secret: None,
+        confirm: None,
+    };
+    let ReadBody { bytes: body, part } = arrived.body;
+    let received = Received {
+        id: EventId::new(arrived.received_at),
+        received_at: arrived.received_at,
+        headers: arrived.headers,
+        body,
+    };
+    let (new, about) = received.into_event(&door.board, source, genuine);
+    match door.batcher.store(*new, part).await? {
+        Ingested::Duplicate(first) => Ok((first, Ingested::Duplicate(first))),
+        ingested => Ok((about.id, ingested)),
+    }
+}
+
+impl From<Refusal> for InjectError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::TooLarge { limit, .. } => Self::TooLarge(readable_size(limit)),
+            Refusal::Overloaded(_) | Refusal::StoreAway => Self::Unavailable(refusal.to_string()),
+            refusal => Self::Wrong(refusal.to_string()),
+        }
+    }
+}

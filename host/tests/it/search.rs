@@ -1,0 +1,165 @@
+//! `index`, `redact` and `q`: finding events by what is written in them, and not by what is
+//! hidden.
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::harness::{Folder, Host};
+
+const CONFIG: &str = r#"
+[sources.orders]
+provider = "none"
+kind_header = "x-kind"
+id_header = "x-id"
+index = ["/order/id", "/paid", "/missing"]
+redact = ["/card/number"]
+
+[sources.plain]
+provider = "none"
+"#;
+
+async fn send(host: &Host, source: &str, kind: &str, id: &str, body: &str) -> String {
+    let headers = [("x-kind", kind), ("x-id", id)];
+    host.send(source, &headers, body).await.event()
+}
+
+fn ids(found: &Value) -> Vec<&str> {
+    let items = found["items"].as_array().unwrap();
+    items
+        .iter()
+        .map(|item| item["id"].as_str().unwrap())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_found_by_what_is_in_them() {
+    let host = Host::start(CONFIG, &[]).await;
+    let body = r#"{"order": {"id": "A-17"}, "paid": true, "note": "left at the door", "card": {"number": "4111222233334444"}}"#;
+    let first = send(&host, "orders", "order.paid", "delivery-1", body).await;
+    let second = send(
+        &host,
+        "orders",
+        "order.sent",
+        "delivery-2",
+        r#"{"order": {"id": 18}}"#,
+    )
+    .await;
+    let third = send(
+        &host,
+        "plain",
+        "",
+        "",
+        "A-17 \u{fffd} is the second to say so",
+    )
+    .await;
+    for (q, expected) in [
+        (first.as_str(), vec![&first]),
+        ("delivery-2", vec![&second]),
+        ("delivery-3", vec![]),
+        ("order.paid", vec![&first]),
+        ("ORDER.", vec![&second, &first]),
+        ("18", vec![&second]),
+        ("left%20at%20the", vec![&first]),
+        // What indexes give comes first, then what stands in bodies.
+        ("A-17", vec![&first, &third]),
+        ("nowhere", vec![]),
+        // Hidden is hidden: neither whole nor in part.
+        ("4111222233334444", vec![]),
+        ("1112222", vec![]),
+        ("[redacted]", vec![&first]),
+    ] {
+        let found = host.get(&format!("events?q={q}")).await;
+        assert_eq!(ids(&found), expected, "{q}");
+        assert_eq!(found["searched"]["is_complete"], true, "{q}");
+        assert_eq!(found["next_cursor"], Value::Null, "{q}");
+    }
+    let narrowed = host.get("events?q=A-17&source=plain").await;
+    assert_eq!(ids(&narrowed), [&third]);
+    let narrowed = host
+        .get("events?q=order&kind=order.sent&since=2000-01-01T00:00:00Z")
+        .await;
+    assert_eq!(ids(&narrowed), [&second]);
+    // The exact bytes are there for who asks for them.
+    let exact = host
+        .ask(Method::GET, &format!("/api/v1/events/{first}/body"), "")
+        .await;
+    assert_eq!(exact.text(), body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_a_search_show_everything_once() {
+    let host = Host::start(CONFIG, &[]).await;
+    let mut expected = Vec::new();
+    for n in 0..7 {
+        let body = format!(r#"{{"order": {{"id": "needle"}}, "n": {n}}}"#);
+        expected.push(send(&host, "orders", "k", "", &body).await);
+        expected.push(send(&host, "plain", "", "", &format!("a needle, {n}")).await);
+        send(&host, "plain", "", "", "hay").await;
+    }
+    expected.sort_unstable();
+    for limit in [1, 2, 5, 7, 14, 100] {
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = host
+                .get(&format!("events?q=needle&limit={limit}{cursor}"))
+                .await;
+            assert!(ids(&page).len() <= limit);
+            seen.extend(ids(&page).into_iter().map(str::to_owned));
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, expected, "by {limit}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_into_bodies_is_bounded_and_says_so() {
+    let host = Host::start(CONFIG, &[]).await;
+    let body = format!("{{\"filler\": \"{}\"}}", "x".repeat(900_000));
+    let oldest = send(&host, "plain", "", "", "the needle").await;
+    for _ in 0..20 {
+        send(&host, "plain", "", "", &body).await;
+    }
+    let found = host.get("events?q=needle").await;
+    assert_eq!(ids(&found), [""; 0]);
+    assert_eq!(found["searched"]["is_complete"], false);
+    let looked = found["searched"]["bodies"].as_u64().unwrap();
+    assert!((1..21).contains(&looked), "{found}");
+    let cursor = found["next_cursor"].as_str().unwrap();
+    let found = host.get(&format!("events?q=needle&cursor={cursor}")).await;
+    assert_eq!(ids(&found), [&oldest]);
+    for (path, status) in [
+        ("events?q=", 400),
+        ("events?q=a&cursor=bodies.x", 400),
+        ("events?q=a&cursor=x", 400),
+        ("events?q=a&nothing=1", 400),
+    ] {
+        let answer = host.ask(Method::GET, &format!("/api/v1/{path}"), "").await;
+        assert_eq!(answer.status, status, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_hidden_cannot_be_indexed() {
+    let folder = Folder::new("", &[]).await;
+    for (index, problem) in [
+        (
+            "index = [\"/card/number\"]\nredact = [\"/card\"]",
+            "`/card/number` is hidden by `redact`'s `/card`",
+        ),
+        ("index = [\"card\"]", "`card` is not a JSON Pointer"),
+        ("redact = \"/card\"", "a list of texts"),
+    ] {
+        let config = format!("[sources.a]\nprovider = \"none\"\n{index}\n");
+        std::fs::write(folder.config_file(), config).unwrap();
+        let environment = hookbay::config::Environment::of([("HOOKBAY_ADMIN_TOKEN", "x")]);
+        let overrides = hookbay::config::Overrides::default();
+        let file = folder.config_file();
+        let read = hookbay::config::Config::load_with(Some(&file), &overrides, &environment);
+        let said = read.unwrap_err().to_string();
+        assert!(said.contains(problem), "{said}");
+    }
+}
