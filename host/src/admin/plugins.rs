@@ -57,18 +57,21 @@ pub(super) struct PluginJson {
     versions: Option<Vec<VersionJson>>,
     /// Of one plugin, not in a list; null until it has finished a run.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<CostJson>)]
     cost: Option<Option<CostJson>>,
 }
 
 /// What the operator allows it; secrets and settings by name only.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Grants)]
 struct GrantsJson {
     http: BTreeMap<String, EndpointJson>,
     secrets: Vec<String>,
     config: Vec<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = GrantedEndpoint)]
 struct EndpointJson {
     origin: String,
     secrets: Vec<String>,

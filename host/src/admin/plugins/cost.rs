@@ -1,11 +1,13 @@
 //! What a plugin's attempts take, as JSON.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::store::{Cost, Measure};
 
 /// What the attempts of its last runs took.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Cost)]
 pub(super) struct CostJson {
     attempts: i64,
     duration_ms: MeasureJson,
@@ -14,7 +16,8 @@ pub(super) struct CostJson {
     egress_bytes: MeasureJson,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Measure)]
 struct MeasureJson {
     mean: f64,
     max: f64,
