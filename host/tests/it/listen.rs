@@ -233,7 +233,11 @@ async fn ten_cuts_under_load_miss_nothing_and_repeat_nothing() {
     .await;
     let seen = local.seen.lock().unwrap();
     for (id, body) in &sent {
-        assert_eq!(seen.bodies[id], [body.clone()], "once, and as it was sent");
+        assert_eq!(
+            seen.bodies[id],
+            std::slice::from_ref(body),
+            "once, and as it was sent"
+        );
     }
     assert_eq!(seen.bodies.len(), MANY);
     assert!(*cutter.cuts.lock().unwrap() >= 10);
