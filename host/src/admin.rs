@@ -252,7 +252,7 @@ fn plugin_routes(routes: Routes<Arc<Admin>>) -> Routes<Arc<Admin>> {
             operates("plugins.rescan", post(plugins::rescan)),
         )
         .route("/plugins/{name}", reads(get(plugins::show)))
-        .route("/plugins/{name}/kv", reads(get(plugins::kv)))
+        .route("/plugins/{name}/kv", reads(get(plugins::kv::list)))
         .route(
             "/plugins/{name}/pause",
             operates("plugins.pause", post(plugins::pause)),

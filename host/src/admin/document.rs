@@ -65,7 +65,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
         stream::show,
         plugins::list,
         plugins::show,
-        plugins::kv,
+        plugins::kv::list,
         plugins::rescan,
         plugins::pause,
         plugins::resume,

@@ -9,11 +9,12 @@ use axum::http::Request;
 
 use crate::config::units::readable_size;
 use crate::event::EventId;
+use crate::json;
 use crate::store::Ingested;
 
 use super::admit::Received;
 use super::body::ReadBody;
-use super::examine::{self, Genuine};
+use super::examine::{self, Contents};
 use super::refusal::Refusal;
 use super::{Arrived, Door, Source};
 
@@ -67,19 +68,7 @@ pub async fn inject(
     let limit = source.config.max_body;
     let body = door.budget.read(body, &head.headers, limit).await?;
     let arrived = Arrived::new(source, &head, body, door.clock.now(), remote);
-    let provider = &source.config.provider;
-    let (kind, delivery_id) = match examine::read(provider, &arrived.request()) {
-        Ok(read) => read,
-        Err(refusal) => return Err(refusal.into()),
-    };
-    let genuine = Genuine {
-        kind: injection.kind.or(kind),
-        delivery_id: injection.delivery_id.or(delivery_id),
-        answer: None,
-        credential_headers: Vec::new(),
-        secret: None,
-        confirm: None,
-    };
+    let contents = contents(source, &arrived, injection)?;
     let ReadBody { bytes: body, part } = arrived.body;
     let received = Received {
         id: EventId::new(arrived.received_at),
@@ -87,11 +76,38 @@ pub async fn inject(
         headers: arrived.headers,
         body,
     };
-    let (new, about) = received.into_event(&door.board, source, genuine);
-    match door.batcher.store(*new, part).await? {
-        Ingested::Duplicate(first) => Ok((first, Ingested::Duplicate(first))),
-        ingested => Ok((about.id, ingested)),
+    let (id, board) = (received.id, door.board.load_full());
+    let (new, _) = received.into_events(&board, source, contents);
+    let ingested = door.batcher.store(new, part).await?;
+    match ingested.first() {
+        Some(Ingested::Duplicate(first)) => Ok((*first, Ingested::Duplicate(*first))),
+        Some(ingested) => Ok((id, *ingested)),
+        None => Err(InjectError::Unavailable("it has no answer".to_owned())),
     }
+}
+
+/// One event, of which the operator's word counts first. A kind that the operator gives is
+/// wanted, whatever the source's filter says of the one that is read.
+fn contents(
+    source: &Source,
+    arrived: &Arrived,
+    injection: Injection,
+) -> Result<Contents, InjectError> {
+    if source.config.provider.is_json {
+        let checked = json::check(&arrived.body.bytes);
+        checked.map_err(|error| InjectError::Wrong(format!("the body is not JSON: {error}")))?;
+    }
+    let mut contents = examine::unproven(source, &arrived.request());
+    for item in &mut contents.items {
+        if let Some(kind) = &injection.kind {
+            item.kind.clone_from(kind);
+            item.is_wanted = true;
+        }
+        if injection.delivery_id.is_some() {
+            item.delivery_id.clone_from(&injection.delivery_id);
+        }
+    }
+    Ok(contents)
 }
 
 impl From<Refusal> for InjectError {
