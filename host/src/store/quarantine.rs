@@ -150,7 +150,12 @@ impl Store {
         bounds: QuarantineBounds,
     ) -> Result<HashMap<String, u64>, StoreError> {
         let statements = Arc::clone(&self.0.statements);
-        let batch = Arc::new(batch);
+        let sealed = |mut new: NewQuarantined| {
+            let keyring = &self.0.keyring;
+            keyring.seal(new.about.id.as_bytes(), &mut new.request);
+            new
+        };
+        let batch: Arc<Vec<NewQuarantined>> = Arc::new(batch.into_iter().map(sealed).collect());
         self.write(move |tx| {
             let (statements, batch) = (Arc::clone(&statements), Arc::clone(&batch));
             Box::pin(async move { statements.quarantine.keep(tx, &batch, bounds).await })
@@ -214,11 +219,12 @@ impl Store {
         let Some(row) = row.await? else {
             return Ok(None);
         };
-        let (headers, body) = read(KeptRequest {
+        let kept = KeptRequest {
             encoding: row.int("encoding")?,
             header_bytes: row.int("header_bytes")?,
             bytes: row.bytes("request")?,
-        })?;
+        };
+        let (headers, body) = read(self.0.keyring.open(id.as_bytes(), kept)?)?;
         let request = RawRequest {
             method: row.text("method")?,
             target: row.text("target")?,

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::database::Engine;
-use crate::harness::{Folder, Host};
+use crate::harness::{Folder, Host, eventually};
 
 const OLD: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const NEW: &str = "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
@@ -68,6 +68,28 @@ async fn the_database_holds_nothing_that_can_be_read_and_everybody_else_all_of_i
     assert_eq!(number(&host, "header_bytes >= 0").await, 0);
     let replayed = host.post(&format!("events/{event}/replay")).await;
     assert_eq!(replayed.status, 202, "{}", replayed.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_set_aside_is_encrypted_too() {
+    let signed = "[sources.signed]\nprovider = 'github'\nsecret = 'a long enough secret'\n";
+    let host = Host::start(&format!("{}{signed}", toml(&[OLD])), &[]).await;
+    let refused = host.send("signed", &[("x-card", MARK)], MARK).await;
+    assert_eq!(refused.status, 401);
+    let id = refused.json()["request_id"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/quarantine/{id}");
+    let shown = eventually("it is set aside", async || {
+        let answer = host.ask(Method::GET, &path, "").await;
+        (answer.status == 200).then(|| answer.text())
+    })
+    .await;
+    assert!(shown.contains("x-card"), "{shown}");
+    let folder = &host.folder;
+    for (condition, expected) in [("header_bytes < 0", 1), ("header_bytes >= 0", 0)] {
+        let count = format!("select count(*) from quarantine where {condition}");
+        let found = folder.database.number_in(folder.path(), count).await;
+        assert_eq!(found, expected, "{condition}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
