@@ -34,6 +34,8 @@ fn cargo(folder: &Path, words: &[&str]) -> Command {
             command.env(name, value);
         }
     }
+    // Not rustup's, which would look for a toolchain file in the folder of each crate.
+    command.env("RUSTC", Path::new(env!("CARGO")).with_file_name("rustc"));
     // Kept, so that only the first of these builds takes long.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("scaffold");
     command.args(words).arg("--offline").arg("--target-dir");
