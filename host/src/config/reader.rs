@@ -272,15 +272,6 @@ impl<'a> Table<'a> {
         inner
     }
 
-    /// Notes keys that the design names and this version does not know yet.
-    pub(crate) fn not_yet(&mut self, keys: &[&'static str]) {
-        for key in keys {
-            if self.take(key).is_some() {
-                self.problem(key, "is not supported by this version of Hookbay");
-            }
-        }
-    }
-
     /// What is left of the table, for keys that the user chooses.
     pub(crate) fn into_rest(self) -> BTreeMap<String, Value> {
         self.entries
