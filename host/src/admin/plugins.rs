@@ -383,3 +383,10 @@ fn grants_json(settings: &PluginConfig) -> GrantsJson {
         config: settings.config.keys().cloned().collect(),
     }
 }
+
+fn role(manifest: Option<&Manifest>) -> &'static str {
+    match manifest.is_some_and(Manifest::is_verifier) {
+        true => Role::Verifier.as_str(),
+        false => Role::Plugin.as_str(),
+    }
+}

@@ -67,10 +67,3 @@ fn kv_json(item: KvItem) -> KvJson {
         updated_at: Timestamp::from_millis(item.updated_ms),
     }
 }
-
-fn role(manifest: Option<&Manifest>) -> &'static str {
-    match manifest.is_some_and(Manifest::is_verifier) {
-        true => Role::Verifier.as_str(),
-        false => Role::Plugin.as_str(),
-    }
-}
