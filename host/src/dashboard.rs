@@ -17,6 +17,7 @@ use axum::routing::{get, post};
 
 use crate::admin::Access;
 use crate::clock::Clock;
+use crate::ingest::Sources;
 
 mod api;
 mod assets;
@@ -49,6 +50,8 @@ use session::Sessions;
 pub(crate) struct Dashboard {
     /// The admin API; it is asked as any client asks it.
     pub(crate) api: Router,
+    /// Inbound addresses, which say what is hidden of their bodies.
+    pub(crate) sources: Arc<Sources>,
     /// Who may sign in.
     pub(crate) access: Access,
     /// The time.

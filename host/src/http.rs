@@ -64,8 +64,10 @@ pub struct Seen {
 pub fn admin_routes(admin: Arc<Admin>, seen: Seen) -> Router {
     let (access, clock) = (admin.access.clone(), admin.clock.clone());
     let host_name = Arc::clone(&admin.host_name);
+    let sources = Arc::clone(&admin.sources);
     let dashboard = Dashboard {
         api: admin::routes(admin),
+        sources,
         access,
         clock,
         host_name,

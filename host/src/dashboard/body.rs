@@ -1,4 +1,9 @@
-//! Bodies of strangers, as far as they stand in a page.
+//! Bodies of strangers, as far as they stand in a page: cut, and without what their source
+//! hides.
+
+use std::borrow::Cow;
+
+use crate::redact::redacted;
 
 use super::failure::Failure;
 use super::frame::Visit;
@@ -20,12 +25,31 @@ pub(super) enum Shown {
 }
 
 impl Shown {
-    /// The body at an address of the API.
-    pub(super) async fn at(visit: &Visit, path: &str) -> Result<Self, Failure> {
+    /// The body at an address of the API, which came in by a source.
+    pub(super) async fn at(visit: &Visit, path: &str, source: &str) -> Result<Self, Failure> {
         let body = visit.open(path).await?.into_body();
         let body = axum::body::to_bytes(body, usize::MAX).await;
         let body = body.map_err(|error| Failure::Broken(format!("reading {path}: {error}")))?;
-        Ok(Self::of(&body))
+        let source = visit.desk.dashboard.sources.named(source);
+        let hidden = source.as_ref().map(|source| &source.config.redact[..]);
+        Ok(match redacted(&body, hidden.unwrap_or_default()) {
+            Cow::Borrowed(body) => Self::of(body),
+            Cow::Owned(body) => Self::of(&body).without_the_rest(),
+        })
+    }
+
+    /// A page does not fetch the rest of it: at its address are the exact bytes.
+    fn without_the_rest(self) -> Self {
+        match self {
+            Self::Text {
+                text,
+                is_whole: false,
+            } => Self::Text {
+                text: text + "\n…",
+                is_whole: true,
+            },
+            shown => shown,
+        }
     }
 
     fn of(body: &[u8]) -> Self {

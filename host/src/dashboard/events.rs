@@ -173,7 +173,7 @@ pub(super) fn listed<T>(
 pub(super) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response<Body>, Failure> {
     let path = format!("events/{}", segment(&id));
     let event: Event<Vec<Run>> = visit.get(&path).await?;
-    let body = Shown::at(&visit, &format!("{path}/body")).await?;
+    let body = Shown::at(&visit, &format!("{path}/body"), &event.source).await?;
     frame::page(&EventPage {
         frame: visit.frame("events", format!("Event {}", event.kind)),
         plugins: plugin_names(&visit).await?,

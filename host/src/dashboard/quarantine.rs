@@ -107,7 +107,8 @@ pub(super) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
     let path = format!("quarantine/{}", segment(&id));
     let entry: Entry = visit.get(&path).await?;
     // A credential in it may keep it from being shown.
-    let (body, hidden) = match Shown::at(&visit, &format!("{path}/body")).await {
+    let shown = Shown::at(&visit, &format!("{path}/body"), &entry.source).await;
+    let (body, hidden) = match shown {
         Ok(body) => (body, String::new()),
         Err(Failure::Refused(problem)) if problem.status == 409 => (Shown::Empty, problem.detail),
         Err(failure) => return Err(failure),
