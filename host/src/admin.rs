@@ -1,6 +1,6 @@
 //! The admin API: what operators and programs see and steer (`/api/v1`).
 //!
-//! Everything needs a token, before path or body is looked at ([`access`]). Each
+//! Everything needs a token, before path or body is looked at (`access`). Each
 //! resource has a file of its own with its JSON; rows of the store become JSON there.
 
 use std::path::PathBuf;

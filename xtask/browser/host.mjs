@@ -109,7 +109,10 @@ journal = "all"
   async ask(method, address, body) {
     const answer = await fetch(`${this.admin}/api/v1/${address}`, {
       method,
-      headers: { authorization: `Bearer ${TOKEN}` },
+      headers: {
+        authorization: `Bearer ${TOKEN}`,
+        ...(body && { "content-type": "application/json" }),
+      },
       body: body && JSON.stringify(body),
     });
     const text = await answer.text();

@@ -7,7 +7,7 @@
 //!
 //! **A further service** is a file with a struct that implements [`Service`]: which paths it
 //! takes, what it answers, in which words it refuses, and what the web page shows of it. Then
-//! it gets a field in [`Services`] and a place in [`Services::all`]; nothing else knows of it.
+//! it gets a field in [`Services`] and a place in `Services::all`; nothing else knows of it.
 //! `notion.rs` is the large example, `sink.rs` the small one.
 //!
 //! Threads and blocking sockets, on purpose: `xtask` links this, and must compile in seconds.
