@@ -112,7 +112,7 @@ fn hoard() {
     let fields = Fields::new();
     loop {
         // An error is an answer too: the loop goes on.
-        drop(fields.append(&"x-more".to_owned(), &vec![b'x'; 1000]));
+        std::hint::black_box(fields.append("x-more", &vec![b'x'; 1000]).is_ok());
     }
 }
 
@@ -201,10 +201,7 @@ fn said(error: HeaderError) -> &'static str {
 fn read(incoming: &IncomingResponse) -> Result<Seen, String> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let headers = incoming.headers();
-    if headers
-        .append(&"x-more".to_owned(), &b"more".to_vec())
-        .is_ok()
-    {
+    if headers.append("x-more", b"more".as_ref()).is_ok() {
         return Err("the answer's headers can be changed".to_owned());
     }
     let body = incoming.consume().map_err(|()| "no body".to_owned())?;
