@@ -58,6 +58,8 @@ enum Place {
 pub(super) struct FoundJson {
     items: Vec<EventJson>,
     next_cursor: Option<String>,
+    /// Only with `q`
+    #[schema(required = false)]
     searched: Searched,
 }
 
