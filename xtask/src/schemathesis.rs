@@ -86,6 +86,8 @@ fn ask(program: &Path, host: &Host) -> Result<()> {
     let token = std::fs::read_to_string(host.token_file())?;
     let address = format!("http://{}", host.addresses().admin);
     let mut command = Command::new(program);
+    // It leaves notes where it runs.
+    command.current_dir(host.folder());
     command
         .arg("run")
         .arg(format!("{address}/openapi.json"))

@@ -22,9 +22,9 @@ use super::events::{EventJson, events_json};
 use super::{Admin, AdminError};
 
 /// Events whose bodies one request looks into.
-const BODIES_MAX: usize = 2000;
+const BODIES_MAX: usize = 1000;
 /// Bytes of bodies that one request looks into, about.
-const BYTES_MAX: usize = 16 << 20;
+const BYTES_MAX: usize = 8 << 20;
 /// Bodies that are longer are not looked into.
 const BODY_BYTES_MAX: i64 = 1 << 20;
 /// Events that are read at once.

@@ -118,9 +118,10 @@ fn far_cursors(admin: &mut Admin) -> Result<Far> {
     let newest = admin.get("events?limit=1")?;
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let newest_at = text(&newest["items"][0]["received_at"]);
-    // Half of 80 million milliseconds back.
+    // The rows go back for 80 million milliseconds: 22 hours.
     let day = newest_at.get(..10).unwrap_or_default();
-    let at = format!("{day}T00:00:00Z");
+    let hour: u32 = newest_at.get(11..13).unwrap_or_default().parse()?;
+    let at = format!("{day}T{:02}:00:00Z", hour / 2);
     let event = admin.get(&format!("events?until={at}&limit=1"))?;
     let run = admin.get(&format!("runs?until={at}&limit=1"))?;
     Ok(Far {
