@@ -147,9 +147,13 @@ async fn a_hundred_attempts_of_each_plugin_come_out_the_same() {
                     .then_some(run)
             })
             .await;
-            let outcome = run["attempts"][0]["outcome"].as_str().unwrap();
+            let attempts = run["attempts"].as_array().unwrap();
+            // What others wrote meanwhile is the store's word, not the guest's.
+            let attempt = attempts.iter().find(|one| one["outcome"] != "conflict");
+            let attempt = attempt.unwrap();
+            let outcome = attempt["outcome"].as_str().unwrap();
             assert!(!OF_TIME.contains(&outcome), "{name}: {run}");
-            let path = format!("/api/v1/runs/{id}/attempts/1/journal");
+            let path = format!("/api/v1/runs/{id}/attempts/{}/journal", attempt["n"]);
             journals.push((name, host.ask(Method::GET, &path, "").await.json()));
         }
     }
