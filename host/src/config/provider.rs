@@ -181,10 +181,12 @@ impl OwnProviders {
 /// not fit together.
 pub(super) fn overlaid(name: &str, source: &mut Table<'_>, own: &OwnProviders) -> Option<Provider> {
     let Some(mut base) = own.find(name) else {
-        let near = names().find(|known| strsim::damerau_levenshtein(known, name) <= 2);
+        let distance = |known| (strsim::damerau_levenshtein(known, name), known);
+        let nearest = names().map(distance).min();
+        let near = nearest.filter(|(distance, _)| *distance <= 2);
         let hint = near.map_or_else(
             || "docs/providers.md lists them, `generic` is for senders of your own".to_owned(),
-            |near| format!("did you mean `{near}`?"),
+            |(_, near)| format!("did you mean `{near}`?"),
         );
         source.problem("provider", format_args!("`{name}` is not known; {hint}"));
         return None;

@@ -117,6 +117,10 @@ fn each_problem_of_what_concerns_the_store_names_its_key() {
 #[test]
 fn each_problem_of_a_source_names_its_key() {
     let source = |keys: &str| format!("[sources.a]\n{keys}");
+    check_refused(
+        &source("provider = 'githb'"),
+        &["sources.a.provider: `githb` is not known; did you mean `github`?"],
+    );
     check_refused(&source("secret = 's'"), &["sources.a.provider: is missing"]);
     check_refused(
         &source("provider = 'nope'"),
