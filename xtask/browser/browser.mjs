@@ -104,9 +104,10 @@ class Visitor {
     await this.page.locator("dialog[open]").getByRole("button", { name, exact: true }).click();
   }
 
-  /** Waits for a text in the page's main part. */
+  /** Waits for a text in the page's main part, in just this case. */
   async sees(text) {
-    await this.page.locator("main").getByText(text).first().waitFor();
+    const exactly = new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+    await this.page.locator("main").getByText(exactly).first().waitFor();
   }
 
   async screenshot(name) {
