@@ -56,7 +56,8 @@ fn commit() -> Option<String> {
     git(&["rev-parse", "--short=12", "HEAD"])
 }
 
-/// An array of each provider's slug and file, in alphabetical order.
+/// An array of each provider's slug and file, in alphabetical order. The files are named
+/// from where the crate is when it is compiled, so that a checkout can be moved.
 fn catalogue() -> Result<String, Box<dyn Error>> {
     let folder = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("providers");
     let mut slugs = Vec::new();
@@ -73,8 +74,9 @@ fn catalogue() -> Result<String, Box<dyn Error>> {
     slugs.sort();
     let mut array = "[\n".to_owned();
     for slug in slugs {
-        let file = folder.join(format!("{slug}.toml"));
-        writeln!(array, "    ({slug:?}, include_str!({file:?})),")?;
+        let file = format!("/providers/{slug}.toml");
+        let file = format!("concat!(env!(\"CARGO_MANIFEST_DIR\"), {file:?})");
+        writeln!(array, "    ({slug:?}, include_str!({file})),")?;
     }
     array.push_str("]\n");
     Ok(array)
