@@ -31,7 +31,7 @@ pub(crate) struct Host {
     child: Option<Child>,
 }
 
-/// How a load differs from 2,000 pushes as fast as they are answered.
+/// How a load differs from 2,000 genuine pushes as fast as they are answered.
 pub(crate) struct Load<'a> {
     /// How many deliveries.
     pub(crate) requests: u64,
@@ -41,6 +41,8 @@ pub(crate) struct Load<'a> {
     pub(crate) rate: u32,
     /// Where to write down what was acknowledged; deliveries are then retried, too.
     pub(crate) acked: Option<&'a Path>,
+    /// Whether the signatures are of another secret, and each comes from another address.
+    pub(crate) is_forged: bool,
 }
 
 impl Host {
@@ -187,6 +189,9 @@ impl Host {
             .arg(load.rate.to_string());
         if let Some(file) = load.acked {
             command.arg("--retry").arg("--acked").arg(file);
+        }
+        if load.is_forged {
+            command.arg("--forged");
         }
         command.stdout(Stdio::piped());
         let child = command

@@ -2,8 +2,10 @@
 //!
 //! One thread and one keep-alive connection for each of `--concurrency`. An acknowledged
 //! delivery is a 2xx answer read to its end; with `--acked` each is written down at once, so
-//! that a comparison can be made however the run ends. It measures in a process of its own:
-//! the commands that use it start it as one.
+//! that a comparison can be made however the run ends. With `--forged` the signatures are of
+//! another secret, each delivery says that it comes from another address, and none may be
+//! acknowledged. It measures in a process of its own: the commands that use it start it as
+//! one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -59,7 +61,10 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     } else {
         summary.print();
     }
-    if summary.acked < plan.requests {
+    if plan.is_forged && summary.acked > 0 {
+        bail!("{} forged deliveries were acknowledged", summary.acked);
+    }
+    if !plan.is_forged && summary.acked < plan.requests {
         bail!(
             "{} of {} deliveries were not acknowledged",
             plan.requests - summary.acked,
@@ -75,6 +80,13 @@ impl Summary {
         #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
         let acked = self.acked as f64;
         acked / self.seconds.max(1e-9)
+    }
+
+    /// Answers other than 2xx per second.
+    pub(crate) fn refusal_rate(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+        let refused = self.refused as f64;
+        refused / self.seconds.max(1e-9)
     }
 
     /// Reads what `--json` printed.
@@ -130,6 +142,7 @@ struct Plan {
     /// Deliveries per second over all connections; 0 is as fast as they are answered.
     rate: u32,
     is_retrying: bool,
+    is_forged: bool,
     acked: Option<PathBuf>,
 }
 
@@ -138,8 +151,13 @@ impl Plan {
         let url = arguments.required("--url")?;
         let (address, path) = local_address(&url)?;
         let secret_file = PathBuf::from(arguments.required("--secret-file")?);
-        let secret = fs::read_to_string(&secret_file)
-            .with_context(|| format!("cannot read {}", secret_file.display()))?;
+        let is_forged = arguments.flag("--forged");
+        let secret = if is_forged {
+            config::random_secret()?
+        } else {
+            fs::read_to_string(&secret_file)
+                .with_context(|| format!("cannot read {}", secret_file.display()))?
+        };
         let concurrency = arguments.number("--concurrency", 32)?;
         if !(1..=CONCURRENCY_MAX).contains(&concurrency) {
             return Err(Usage::new(format!(
@@ -158,6 +176,7 @@ impl Plan {
             body_bytes: arguments.number("--body-bytes", 8_192)?,
             rate: arguments.number("--rate", 0)?,
             is_retrying: arguments.flag("--retry"),
+            is_forged,
             acked: arguments.value("--acked")?.map(PathBuf::from),
         })
     }
@@ -241,6 +260,9 @@ impl Sender<'_> {
                 thread::sleep(due.saturating_sub(started.elapsed()));
             }
             let delivery_id = self.deliveries.write(n, &mut request);
+            if self.plan.is_forged {
+                come_from_elsewhere(&mut request, n);
+            }
             self.deliver(&mut connection, &request, &delivery_id, &mut tally);
         }
     }
@@ -287,6 +309,17 @@ impl Sender<'_> {
             }
         }
     }
+}
+
+/// Adds what a proxy adds: an address that few other deliveries have.
+fn come_from_elsewhere(request: &mut Vec<u8>, n: u64) {
+    let [.., a, b, c] = n.to_be_bytes();
+    let forwarded = format!("X-Forwarded-For: 10.{a}.{b}.{c}\r\n");
+    let after_first_line = request
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .map_or(0, |at| at + 1);
+    request.splice(after_first_line..after_first_line, forwarded.into_bytes());
 }
 
 fn write_acked(mut file: &File, delivery_id: &str, status: u16, body: &[u8]) {

@@ -50,6 +50,7 @@ fn measure_one(workspace: &Workspace, requests: u64, concurrency: usize) -> Resu
         concurrency,
         rate: 0,
         acked: None,
+        is_forged: false,
     })?;
     let summary = load.finish(WITHIN)?;
     let states = host.wait_until_drained(PLUGIN, summary.acked, WITHIN)?;

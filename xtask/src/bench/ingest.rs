@@ -35,6 +35,7 @@ pub(crate) fn measure(workspace: &Workspace, requests: Option<u64>) -> Result<()
             concurrency,
             rate: 0,
             acked: None,
+            is_forged: false,
         })?;
         let summary = load.finish(WITHIN)?;
         let (cpu_s, largest_mib) = host.resources();

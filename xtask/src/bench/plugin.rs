@@ -40,7 +40,7 @@ pub(crate) fn measure(workspace: &Workspace) -> Result<()> {
         println!("| {name} | {} | {memory} |", times(&measured));
     }
     verifier::measure(workspace)?;
-    loading::measure(workspace, &noop)?;
+    loading::measure(workspace, &github)?;
     spinning::measure(workspace)
 }
 

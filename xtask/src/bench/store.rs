@@ -36,10 +36,10 @@ struct Size {
 
 const WHOLE: Size = Size {
     requests: 60_000,
-    ready: 200_000,
+    ready: 400_000,
     backlog: 1_000_000,
     history: 5_000_000,
-    window: Duration::from_secs(20),
+    window: Duration::from_secs(15),
 };
 const QUICK: Size = Size {
     requests: 5_000,

@@ -201,6 +201,7 @@ impl<'a> Stage<'a> {
             concurrency: CONCURRENCY,
             rate,
             acked: Some(&self.acked()),
+            is_forged: false,
         })
     }
 

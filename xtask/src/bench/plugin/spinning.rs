@@ -61,6 +61,7 @@ fn row(host: &Host, guests: &str) -> Result<()> {
         concurrency: 32,
         rate: RATE,
         acked: None,
+        is_forged: false,
     })?;
     let summary = load.finish(WITHIN)?;
     println!(

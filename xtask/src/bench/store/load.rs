@@ -39,6 +39,7 @@ fn measure_one(
         concurrency,
         rate: 0,
         acked: None,
+        is_forged: false,
     })?;
     let summary = load.finish(WITHIN)?;
     let mut finished = "–".to_owned();
