@@ -25,19 +25,33 @@ pub(crate) fn measure(workspace: &Workspace) -> Result<()> {
     println!(
         "\n## One plugin call: instantiate, 8 KiB event in, result out, drop ({CALLS} calls)\n"
     );
-    println!("| plugin | mean µs | p50 µs | p99 µs | memory per plugin KiB |");
-    println!("|---|--:|--:|--:|--:|");
+    println!("| plugin | mean µs | p50 µs | p99 µs | guest's CPU p50 µs | memory per plugin KiB |");
+    println!("|---|--:|--:|--:|--:|--:|");
     let noop = workspace.test_guest_files().join("noop.wasm");
     let github = workspace.plugin_files().join("github-push.wasm");
-    for (name, file, copies) in [
-        ("no-op", &noop, 1),
-        ("github-push", &github, 1),
-        ("no-op, 1,000 loaded", &noop, COPIES),
+    let copies = COPIES.to_string();
+    for (name, file, loaded) in [
+        ("no-op", &noop, &[][..]),
+        ("github-push", &github, &[]),
+        (
+            "no-op, 1,000 loaded, one called",
+            &noop,
+            &["--copies", &copies, "--only-first"],
+        ),
+        (
+            "no-op, 1,000 loaded, each called in turn",
+            &noop,
+            &["--copies", &copies],
+        ),
     ] {
-        let measured = call_repeatedly(workspace, file, &event, copies)?;
-        let memory = measured["bytes_per_copy"].as_f64().filter(|_| copies > 1);
+        let measured = call_repeatedly(workspace, file, &event, loaded)?;
+        let memory = measured["bytes_per_copy"].as_f64();
         let memory = memory.map_or_else(String::new, |bytes| format!("{:.0}", bytes / 1024.0));
-        println!("| {name} | {} | {memory} |", times(&measured));
+        println!(
+            "| {name} | {} | {} | {memory} |",
+            times(&measured),
+            measured["cpu_p50_us"]
+        );
     }
     verifier::measure(workspace)?;
     loading::measure(workspace, &github)?;
@@ -71,14 +85,17 @@ fn times(measured: &Value) -> String {
     )
 }
 
-fn call_repeatedly(workspace: &Workspace, file: &Path, event: &Path, copies: u32) -> Result<Value> {
+fn call_repeatedly(
+    workspace: &Workspace,
+    file: &Path,
+    event: &Path,
+    loaded: &[&str],
+) -> Result<Value> {
     let mut command = Command::new(workspace.binary(Profile::Release, "hookbay"));
     command.args(["plugin", "run"]).arg(file);
     command.arg("--event").arg(event);
     command.args(["--repeat", &CALLS.to_string(), "--json"]);
-    if copies > 1 {
-        command.args(["--copies", &copies.to_string()]);
-    }
+    command.args(loaded);
     said(command)
 }
 

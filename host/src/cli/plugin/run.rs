@@ -64,6 +64,9 @@ pub(super) struct Args {
     /// With --repeat: load N versions of it, and call each in turn
     #[arg(long, value_name = "N", requires = "repeat", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     copies: Option<u32>,
+    /// With --copies: call only the first, while the others lie beside it
+    #[arg(long, requires = "copies")]
+    only_first: bool,
     /// CPU time that it may use [default: 200ms]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     cpu: Option<Duration>,
@@ -108,7 +111,7 @@ pub(super) async fn run(config: Option<&Config>, args: &Args) -> Result<(), Comm
             Some(n_copies) => Some(measure::copies(&bench.host, &args.file, n_copies).await?),
             None => None,
         };
-        let timings = measure::timings(&bench, n_calls, copies).await?;
+        let timings = measure::timings(&bench, n_calls, copies, args.only_first).await?;
         if args.json {
             print_json(&timings.as_json())?;
         } else {

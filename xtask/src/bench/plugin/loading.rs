@@ -32,10 +32,10 @@ pub(super) fn measure(workspace: &Workspace, component: &Path) -> Result<()> {
     let (mut cold, mut cached) = (Vec::new(), Vec::new());
     for n in 0..TIMES {
         cold.push(look_to_active(&host, &bytes, n)?);
-        // Away and back: nothing of it is in memory, but what was compiled is kept.
-        fs::remove_file(host.plugin_folder().join("looked-at.wasm"))?;
-        host.admin()?.post("plugins/rescan")?;
-        cached.push(look_to_active(&host, &bytes, n)?);
+        // The version before: nothing of it is in memory, but what was compiled is kept.
+        if let Some(before) = n.checked_sub(1) {
+            cached.push(look_to_active(&host, &bytes, before)?);
+        }
     }
     for (what, mut times) in [("compiled", cold), ("from the cache", cached)] {
         times.sort_unstable();

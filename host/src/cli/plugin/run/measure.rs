@@ -69,7 +69,8 @@ fn resident_bytes() -> u64 {
     kib.unwrap_or(0) * 1024
 }
 
-/// Calls `n_calls / 10` times to warm up, then `n_calls` times with a stopwatch.
+/// Calls `n_calls / 10` times to warm up, then `n_calls` times with a stopwatch: each copy in
+/// turn, or only the first.
 ///
 /// # Errors
 /// The first attempt that did not succeed.
@@ -77,10 +78,12 @@ pub(super) async fn timings(
     bench: &Bench,
     n_calls: u32,
     copies: Option<Copies>,
+    is_only_first: bool,
 ) -> Result<Timings, CommandError> {
     let one = std::slice::from_ref(&bench.plugin);
     let plugins = copies.as_ref().map_or(one, |copies| &copies.loaded);
-    let mut turns = plugins.iter().cycle();
+    let called = if is_only_first { 1 } else { plugins.len() };
+    let mut turns = plugins.iter().take(called).cycle();
     let mut next = || turns.next().unwrap_or(&bench.plugin);
     for _ in 0..n_calls / 10 {
         bench.call_one(next()).await.ended_well()?;
