@@ -19,6 +19,7 @@ mod catalogue;
 mod handshake;
 mod proof;
 mod record;
+mod signed;
 
 use catalogue::CATALOGUE;
 
@@ -32,11 +33,12 @@ const TELLING: [&str; 6] = [
     "sample",
 ];
 /// Keys of which each group says one thing: who sets one replaces all.
-const GROUPS: [&[&str]; 4] = [
+const GROUPS: [&[&str]; 5] = [
     &["kind", "kind_header", "kind_pointer"],
     &["id", "id_header", "id_pointer"],
-    &["signature_header", "signature_pointer"],
+    &["signature_header", "signature_pointer", "signature_query"],
     &["timestamp_header", "timestamp_pointer"],
+    &["signed", "signed_or"],
 ];
 
 /// A provider's entry in the catalogue: the record, and what is told of it.

@@ -96,6 +96,11 @@ impl<'a> Table<'a> {
         self.entries.contains_key(key)
     }
 
+    /// The raw value of a key that is still to be asked for.
+    pub(crate) fn peek(&self, key: &str) -> Option<&Value> {
+        self.entries.get(key)
+    }
+
     /// The raw value of a key.
     pub(crate) fn take(&mut self, key: &'static str) -> Option<Value> {
         self.known.insert(key);

@@ -9,6 +9,7 @@ use super::{
 };
 
 mod refusals;
+mod signed;
 
 const DAY: Duration = Duration::from_hours(24);
 

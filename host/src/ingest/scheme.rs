@@ -34,7 +34,7 @@ pub mod timestamp;
 mod token;
 mod twilio;
 
-pub use declared::{Algorithm, Requirement, SignatureScheme};
+pub use declared::{Algorithm, Requirement, RsaHash, SignatureScheme};
 pub use jws::{JwsBinding, JwsScheme};
 pub use token::TokenScheme;
 
@@ -142,9 +142,9 @@ pub enum SchemeError {
     Encoding(String),
     /// The template has a part that is not known.
     #[error(
-        "`{0}` in what is signed is not known: use `{{timestamp}}`, `{{body}}`, `{{method}}`, \
-         `{{url}}`, `{{header:NAME}}`, `{{json:/POINTER}}`, `{{json?:/POINTER}}`, `{{form}}`, \
-         `{{payload:FIELD}}` or `{{secret}}`"
+        "`{0}` in what is signed is not known: use `{{timestamp}}`, `{{body}}`, `{{id}}`, `{{method}}`, \
+         `{{url}}`, `{{url-unescaped}}`, `{{header:NAME}}`, `{{query:NAME}}`, `{{query-lower:NAME}}`, `{{json:/POINTER}}`, `{{json?:/POINTER}}`, \
+         `{{form}}`, `{{payload:FIELD}}` or `{{secret}}`"
     )]
     Part(String),
     /// The name of a header is none.
@@ -164,7 +164,7 @@ pub enum SchemeError {
     /// The form of a secret is not known.
     #[error(
         "`{0}` is not a form of a secret: use `text`, `base64`, `whsec`, `whsec-or-text`, `hex`, \
-         `nfkd`, `ed25519-hex`, `ed25519-base64` or `spki`"
+         `text-or-hex`, `nfkd`, `ed25519-hex`, `ed25519-base64` or `spki`"
     )]
     KeyForm(String),
 }

@@ -11,7 +11,7 @@ use hookbay::ingest::scheme::selector::{HeaderNames, List, Place, Selector};
 use hookbay::ingest::scheme::signatures::{Notation, SignaturePlace};
 use hookbay::ingest::scheme::timestamp::{TimestampRule, Tolerance};
 use hookbay::ingest::scheme::{
-    Acknowledgement, Algorithm, Coverage, Proof, Provider, SignatureScheme,
+    Acknowledgement, Algorithm, Coverage, Proof, Provider, RsaHash, SignatureScheme,
 };
 
 const BEGIN: &str =
@@ -132,6 +132,10 @@ fn signature(scheme: &SignatureScheme) -> String {
         Algorithm::Digest(hash) => format!("plain {}", hash.name().to_uppercase()),
         Algorithm::Ed25519 => "Ed25519".to_owned(),
         Algorithm::EcdsaP256 => "ECDSA P-256".to_owned(),
+        Algorithm::Rsa(RsaHash::Sha1) => "RSA-SHA1".to_owned(),
+        Algorithm::Rsa(RsaHash::Sha256) => "RSA-SHA256".to_owned(),
+        Algorithm::Rsa(RsaHash::Sha384) => "RSA-SHA384".to_owned(),
+        Algorithm::Rsa(RsaHash::Sha512) => "RSA-SHA512".to_owned(),
     };
     let age = scheme.timestamp.as_ref().map(age).unwrap_or_default();
     format!(
@@ -146,6 +150,7 @@ fn at(place: &SignaturePlace) -> String {
     match place {
         SignaturePlace::Header(names) => code(names),
         SignaturePlace::Body(pointer) => format!("`{pointer}` in the body"),
+        SignaturePlace::Query(name) => format!("`query:{name}`"),
     }
 }
 

@@ -9,21 +9,22 @@ use crate::hash::{Encoding, Hash};
 use crate::ingest::scheme::key::{KeyForm, KeyShape};
 use crate::ingest::scheme::selector::HeaderNames;
 use crate::ingest::scheme::signatures::{Notation, SignaturePlace};
-use crate::ingest::scheme::template::Template;
 use crate::ingest::scheme::timestamp::{TimestampFormat, TimestampPlace, TimestampRule, Tolerance};
 use crate::ingest::scheme::{
-    Algorithm, JwsBinding, JwsScheme, Proof, Requirement, SignatureScheme, TokenScheme,
+    Algorithm, JwsBinding, JwsScheme, Proof, Requirement, RsaHash, SignatureScheme, TokenScheme,
 };
 use crate::ingest::verifier::ByVerifier;
 
 use super::record::texts;
+use super::signed;
 
 /// All of them. Where a source proves otherwise than its provider, none of these applies.
-pub(super) const KEYS: [&str; 27] = [
+pub(super) const KEYS: [&str; 29] = [
     "proof",
     "verifier",
     "signature_header",
     "signature_pointer",
+    "signature_query",
     "separator",
     "delimiter",
     "tag",
@@ -35,6 +36,7 @@ pub(super) const KEYS: [&str; 27] = [
     "prefix",
     "secret_form",
     "signed",
+    "signed_or",
     "timestamp_header",
     "timestamp_pointer",
     "timestamp_format",
@@ -54,8 +56,8 @@ const TOLERANCE: Duration = Duration::from_mins(5);
 /// What a tolerance may be; a longer one would be none.
 const TOLERANCES: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
 
-/// A key and what is wrong with it.
-type Wrong = (&'static str, String);
+/// A key and what is wrong with it; no text where that is noted.
+pub(super) type Wrong = (&'static str, String);
 
 /// Reads the proof and the shape of its secret; notes what does not fit together.
 pub(super) fn read(table: &mut Table<'_>, has_token: bool) -> Option<(Proof, KeyShape)> {
@@ -73,7 +75,9 @@ pub(super) fn read(table: &mut Table<'_>, has_token: bool) -> Option<(Proof, Key
             Some((proof, shape))
         }
         Err((key, problem)) => {
-            table.problem(key, problem);
+            if !problem.is_empty() {
+                table.problem(key, problem);
+            }
             None
         }
     }
@@ -101,7 +105,7 @@ fn read_as(word: &str, table: &mut Table<'_>) -> Result<(Proof, KeyShape), Wrong
     };
     match word {
         "none" => Ok((Proof::None, text)),
-        "hmac" | "hash" | "ed25519" | "ecdsa-p256" => {
+        "hmac" | "hash" | "ed25519" | "ecdsa-p256" | "rsa" => {
             let (scheme, form) = signature(word, table)?;
             let id = scheme.key_id.as_ref().map(|_| ("key", false));
             let shape = KeyShape {
@@ -140,19 +144,22 @@ fn read_as(word: &str, table: &mut Table<'_>) -> Result<(Proof, KeyShape), Wrong
         other => Err((
             "proof",
             format!(
-                "`{other}` is not one of `hmac`, `hash`, `ed25519`, `ecdsa-p256`, `token`, `basic`, \
-                 `jws`, `twilio`, `braintree`, `contentful`, `paypal`, `aws-sns`, `verifier`, `none`"
+                "`{other}` is not one of `hmac`, `hash`, `ed25519`, `ecdsa-p256`, `rsa`, `token`, \
+                 `basic`, `jws`, `twilio`, `braintree`, `contentful`, `paypal`, `aws-sns`, `verifier`, `none`"
             ),
         )),
     }
 }
 
 fn place(table: &mut Table<'_>) -> Result<SignaturePlace, Wrong> {
+    let is_told = table.has("signature_header") || table.has("signature_pointer");
     let header = table.parse("signature_header").map(SignaturePlace::Header);
     let body = table.parse("signature_pointer").map(SignaturePlace::Body);
-    header
-        .or(body)
-        .ok_or(("signature_header", "is missing".to_owned()))
+    let query = table.string("signature_query").map(SignaturePlace::Query);
+    header.or(body).or(query).ok_or_else(|| match is_told {
+        true => ("signature_header", String::new()),
+        false => ("signature_header", "is missing".to_owned()),
+    })
 }
 
 fn signature(word: &str, table: &mut Table<'_>) -> Result<(SignatureScheme, KeyForm), Wrong> {
@@ -162,16 +169,19 @@ fn signature(word: &str, table: &mut Table<'_>) -> Result<(SignatureScheme, KeyF
         "hash" => (Algorithm::Digest(hash), Encoding::Hex, KeyForm::Text),
         "ed25519" => (Algorithm::Ed25519, Encoding::Base64, KeyForm::Ed25519Base64),
         "ecdsa-p256" => (Algorithm::EcdsaP256, Encoding::Base64, KeyForm::Spki),
+        "rsa" => (Algorithm::Rsa(rsa(hash)?), Encoding::Base64, KeyForm::Spki),
         _ => (Algorithm::Hmac(hash), Encoding::Hex, KeyForm::Text),
     };
     let notation = notation(table);
     let timestamp = timestamp(table, &notation)?;
+    let signed = signed::read(table, timestamp.as_ref(), algorithm)?;
     let scheme = SignatureScheme {
         place: place(table)?,
         prefix: table.string("prefix").unwrap_or_default(),
         algorithm,
         encoding: table.parse("encoding").unwrap_or(encoding),
-        signed: signed(table, timestamp.as_ref(), algorithm)?,
+        signed_or: signed::read_other(table, &signed)?,
+        signed,
         notation,
         timestamp,
         requirements: requirements(table)?,
@@ -179,6 +189,16 @@ fn signature(word: &str, table: &mut Table<'_>) -> Result<(SignatureScheme, KeyF
         items: table.parse("items"),
     };
     Ok((scheme, table.parse("secret_form").unwrap_or(form)))
+}
+
+fn rsa(hash: Hash) -> Result<RsaHash, Wrong> {
+    match hash {
+        Hash::Sha1 => Ok(RsaHash::Sha1),
+        Hash::Sha256 => Ok(RsaHash::Sha256),
+        Hash::Sha384 => Ok(RsaHash::Sha384),
+        Hash::Sha512 => Ok(RsaHash::Sha512),
+        Hash::Md5 => Err(("algorithm", "`md5` is not taken from RSA keys".to_owned())),
+    }
 }
 
 fn notation(table: &mut Table<'_>) -> Notation {
@@ -247,65 +267,6 @@ fn tolerance(table: &mut Table<'_>) -> Result<Option<Tolerance>, Wrong> {
     }))
 }
 
-fn signed(
-    table: &mut Table<'_>,
-    timestamp: Option<&TimestampRule>,
-    algorithm: Algorithm,
-) -> Result<Template, Wrong> {
-    let wrong = |problem: &str| Err(("signed", problem.to_owned()));
-    let default = match timestamp.map(|rule| &rule.place) {
-        Some(TimestampPlace::Header(_) | TimestampPlace::WithSignature) => "{timestamp}.{body}",
-        Some(TimestampPlace::Body { .. }) | None => "{body}",
-    };
-    let told = table.has("signed");
-    let signed: Option<Template> = table.parse("signed");
-    let signed = match signed {
-        Some(signed) => signed,
-        None if told => return wrong("is not a template"),
-        None => default.parse().map_err(|_| ("signed", String::new()))?,
-    };
-    let covers_body = table.boolean("covers_body");
-    match (signed.covers_body(), covers_body) {
-        (true, None | Some(true)) | (false, Some(false)) => {}
-        (true, Some(false)) => {
-            return Err((
-                "covers_body",
-                "is `true`: what is signed has the body".to_owned(),
-            ));
-        }
-        (false, None | Some(true)) => {
-            return wrong(
-                "must contain `{body}`, or anything would pass; `covers_body = false` says that this is meant",
-            );
-        }
-    }
-    match timestamp.map(|rule| &rule.place) {
-        None if signed.has_timestamp() => {
-            return wrong("has `{timestamp}`, which needs `timestamp_header`");
-        }
-        Some(TimestampPlace::Header(_) | TimestampPlace::WithSignature)
-            if !signed.has_timestamp() =>
-        {
-            return wrong(
-                "leaves out `{timestamp}`, so that `timestamp_header` would prove nothing",
-            );
-        }
-        Some(TimestampPlace::Body { .. }) if !signed.has_timestamp() && !signed.covers_body() => {
-            return wrong(
-                "leaves out `{timestamp}`, so that `timestamp_pointer` would prove nothing",
-            );
-        }
-        Some(_) | None => {}
-    }
-    match algorithm {
-        Algorithm::Digest(_) if !signed.has_secret() => wrong("must contain `{secret}`"),
-        Algorithm::Hmac(_) | Algorithm::Ed25519 | Algorithm::EcdsaP256 if signed.has_secret() => {
-            wrong("has `{secret}`, which only `proof = \"hash\"` uses")
-        }
-        _ => Ok(signed),
-    }
-}
-
 fn requirements(table: &mut Table<'_>) -> Result<Vec<Requirement>, Wrong> {
     let Some(required) = table.table("require") else {
         return Ok(Vec::new());
@@ -349,9 +310,14 @@ fn token(word: &str, table: &mut Table<'_>) -> Result<TokenScheme, Wrong> {
 fn jws(table: &mut Table<'_>) -> Result<JwsScheme, Wrong> {
     let missing = |key| (key, "is missing".to_owned());
     let encoding = table.parse("encoding").unwrap_or(Encoding::Hex);
-    let binding = match table.string("body_claim") {
-        Some(claim) => JwsBinding::Body { claim, encoding },
-        None => JwsBinding::Address,
+    let binding = match (table.string("body_claim"), table.boolean("covers_body")) {
+        (Some(claim), None | Some(true)) => JwsBinding::Body { claim, encoding },
+        (Some(_), Some(false)) => {
+            return Err(("covers_body", "is `true` with `body_claim`".to_owned()));
+        }
+        (None, Some(true)) => return Err(("covers_body", "needs `body_claim`".to_owned())),
+        (None, Some(false)) => JwsBinding::Nothing,
+        (None, None) => JwsBinding::Address,
     };
     Ok(JwsScheme {
         header: table

@@ -12,11 +12,12 @@ use crate::ingest::scheme::{Acknowledgement, Provider};
 use super::{Entry, Published, Sample, handshake, proof};
 
 /// Keys that a source may set too: all but what is only told.
-pub(super) const KEYS: [&str; 40] = [
+pub(super) const KEYS: [&str; 42] = [
     "proof",
     "verifier",
     "signature_header",
     "signature_pointer",
+    "signature_query",
     "separator",
     "delimiter",
     "tag",
@@ -28,6 +29,7 @@ pub(super) const KEYS: [&str; 40] = [
     "prefix",
     "secret_form",
     "signed",
+    "signed_or",
     "timestamp_header",
     "timestamp_pointer",
     "timestamp_format",

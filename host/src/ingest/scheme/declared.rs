@@ -33,6 +33,8 @@ pub struct SignatureScheme {
     pub encoding: Encoding,
     /// What is signed.
     pub signed: Template,
+    /// What may be signed instead, where the sender's page and its libraries differ.
+    pub signed_or: Option<Template>,
     /// The time of signing, and how far it may be from ours.
     pub timestamp: Option<TimestampRule>,
     /// What must stand in further headers.
@@ -54,6 +56,21 @@ pub enum Algorithm {
     Ed25519,
     /// ECDSA on P-256 with SHA-256, in DER.
     EcdsaP256,
+    /// RSA PKCS #1 v1.5 with this hash.
+    Rsa(RsaHash),
+}
+
+/// What may be signed with RSA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RsaHash {
+    /// SHA-1: weak, and some still sign with it.
+    Sha1,
+    /// SHA-256.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
 }
 
 /// A header and the value that it must have.
@@ -116,12 +133,16 @@ impl SignatureScheme {
         // A time that is not signed by itself stands in the body: that is checked first.
         let is_signed = self.signed.has_timestamp();
         let signed_time = if is_signed { time()? } else { Cow::default() };
-        let pieces = self.signed.render(Scope {
+        let scope = Scope {
             request,
             timestamp: &signed_time,
             json,
-        })?;
-        let secret = self.matching(keys, &pieces, &found.signatures);
+        };
+        let pieces = self.signed.render(scope)?;
+        let mut secret = self.matching(keys, &pieces, &found.signatures);
+        if let (None, Some(other)) = (secret, &self.signed_or) {
+            secret = self.matching(keys, &other.render(scope)?, &found.signatures);
+        }
         let secret = secret.ok_or_else(|| Rejection::WrongSignature(place()))?;
         let signed_at = match &self.timestamp {
             Some(rule) if is_signed => rule.check(&signed_time, now)?,
@@ -197,31 +218,30 @@ impl SignatureScheme {
         pieces: &[Piece<'_>],
         signatures: &[&str],
     ) -> Option<usize> {
-        let message = match self.algorithm {
-            Algorithm::Hmac(_) | Algorithm::Digest(_) => Vec::new(),
-            Algorithm::Ed25519 | Algorithm::EcdsaP256 => {
-                bytes(pieces, &[]).collect::<Vec<_>>().concat()
-            }
+        let message = match self.algorithm.signing() {
+            None => Vec::new(),
+            Some(_) => bytes(pieces, &[]).collect::<Vec<_>>().concat(),
         };
         let mut matched = None;
         for (position, key) in keys {
-            let is_match = match self.algorithm {
-                Algorithm::Hmac(hash) => key.shared().is_some_and(|key| {
-                    self.is_among(signatures, &hash.keyed(key, bytes(pieces, &[])))
-                }),
-                Algorithm::Digest(hash) => key
-                    .shared()
-                    .is_some_and(|key| self.is_among(signatures, &hash.plain(bytes(pieces, key)))),
-                Algorithm::Ed25519 => self.is_signed(key, Signing::Ed25519, &message, signatures),
-                Algorithm::EcdsaP256 => {
-                    self.is_signed(key, Signing::EcdsaDer, &message, signatures)
-                }
+            let is_match = match self.algorithm.signing() {
+                None => self.is_hashed(key, pieces, signatures),
+                Some(signing) => self.is_signed(key, signing, &message, signatures),
             };
             if is_match {
                 matched = Some(*position);
             }
         }
         matched
+    }
+
+    fn is_hashed(&self, key: &Key, pieces: &[Piece<'_>], signatures: &[&str]) -> bool {
+        let mut is_hashed = false;
+        for key in key.all_shared() {
+            let right = self.algorithm.hashed(key, pieces);
+            is_hashed |= right.is_some_and(|right| self.is_among(signatures, &right));
+        }
+        is_hashed
     }
 
     fn is_among(&self, signatures: &[&str], right: &[u8]) -> bool {
@@ -244,13 +264,32 @@ impl SignatureScheme {
 
     /// The text of a signature with a shared key, as the sender writes it.
     pub(super) fn write(&self, key: &Key, pieces: &[Piece<'_>]) -> Option<String> {
-        let key = key.shared()?;
-        let hash = match self.algorithm {
-            Algorithm::Hmac(hash) => hash.keyed(key, bytes(pieces, &[])),
-            Algorithm::Digest(hash) => hash.plain(bytes(pieces, key)),
-            Algorithm::Ed25519 | Algorithm::EcdsaP256 => return None,
-        };
+        let hash = self.algorithm.hashed(key.shared()?, pieces)?;
         Some(format!("{}{}", self.prefix, self.encoding.encode(&hash)))
+    }
+}
+
+impl Algorithm {
+    /// How its private key signs; none where the key is shared.
+    fn signing(self) -> Option<Signing> {
+        match self {
+            Self::Hmac(_) | Self::Digest(_) => None,
+            Self::Ed25519 => Some(Signing::Ed25519),
+            Self::EcdsaP256 => Some(Signing::EcdsaDer),
+            Self::Rsa(RsaHash::Sha1) => Some(Signing::RsaSha1),
+            Self::Rsa(RsaHash::Sha256) => Some(Signing::RsaSha256),
+            Self::Rsa(RsaHash::Sha384) => Some(Signing::RsaSha384),
+            Self::Rsa(RsaHash::Sha512) => Some(Signing::RsaSha512),
+        }
+    }
+
+    /// The hash with a shared key; none where only a private key signs.
+    fn hashed(self, key: &[u8], pieces: &[Piece<'_>]) -> Option<Vec<u8>> {
+        match self {
+            Self::Hmac(hash) => Some(hash.keyed(key, bytes(pieces, &[]))),
+            Self::Digest(hash) => Some(hash.plain(bytes(pieces, key))),
+            Self::Ed25519 | Self::EcdsaP256 | Self::Rsa(_) => None,
+        }
     }
 }
 

@@ -46,6 +46,8 @@ pub enum JwsBinding {
     },
     /// `qsh` is the hash of method, path and query (Atlassian Connect).
     Address,
+    /// Nothing: whoever has seen the token can send anything until it expires.
+    Nothing,
 }
 
 /// A token in its parts.
@@ -61,7 +63,7 @@ impl JwsScheme {
     pub fn coverage(&self) -> Coverage {
         match self.binding {
             JwsBinding::Body { .. } => Coverage::Body,
-            JwsBinding::Address => Coverage::Nothing,
+            JwsBinding::Address | JwsBinding::Nothing => Coverage::Nothing,
         }
     }
 
@@ -139,20 +141,16 @@ impl JwsScheme {
                 tolerance_s: 0,
             });
         }
-        let (name, right, encoding) = match &self.binding {
-            JwsBinding::Body { claim, encoding } => {
-                let hash = Hash::Sha256.plain(std::iter::once(request.body));
-                (claim.as_str(), hash, *encoding)
+        if let Some((name, right, encoding)) = self.binding.claim(request) {
+            let place = || format!("the token's `{name}`");
+            let missing = || Rejection::MissingPart(place());
+            let bound = claim(claims, name)?.ok_or_else(missing)?;
+            if !encoding.is_written(&bound, &right) {
+                return Err(match self.binding {
+                    JwsBinding::Body { .. } => Rejection::AlteredBody(place()),
+                    JwsBinding::Address | JwsBinding::Nothing => Rejection::OtherAddress(place()),
+                });
             }
-            JwsBinding::Address => ("qsh", jira_connect::hash(request), Encoding::Hex),
-        };
-        let missing = || Rejection::MissingPart(format!("the token's `{name}`"));
-        let bound = claim(claims, name)?.ok_or_else(missing)?;
-        if !encoding.is_written(&bound, &right) {
-            return Err(match self.binding {
-                JwsBinding::Body { .. } => Rejection::AlteredBody(format!("the token's `{name}`")),
-                JwsBinding::Address => Rejection::OtherAddress(format!("the token's `{name}`")),
-            });
         }
         time(claims, "iat")
     }
@@ -160,16 +158,11 @@ impl JwsScheme {
     /// The header's full text for a request, as the sender writes it; none with a public key.
     pub(super) fn write(&self, key: &Key, request: &Request<'_>, now: Timestamp) -> Option<String> {
         const LIFETIME_S: i64 = 180;
-        let (name, bound) = match &self.binding {
-            JwsBinding::Body { claim, encoding } => {
-                let hash = Hash::Sha256.plain(std::iter::once(request.body));
-                (claim.as_str(), encoding.encode(&hash))
-            }
-            JwsBinding::Address => ("qsh", Encoding::Hex.encode(&jira_connect::hash(request))),
-        };
         let issued = now.seconds();
-        let mut claims =
-            serde_json::json!({"iat": issued, "exp": issued + LIFETIME_S, name: bound});
+        let mut claims = serde_json::json!({"iat": issued, "exp": issued + LIFETIME_S});
+        if let Some((name, bound, encoding)) = self.binding.claim(request) {
+            claims[name] = encoding.encode(&bound).into();
+        }
         if let Some(issuer) = &self.issuer {
             claims["iss"] = issuer.as_str().into();
         }
@@ -182,6 +175,20 @@ impl JwsScheme {
             self.prefix,
             URL_SAFE_NO_PAD.encode(signature)
         ))
+    }
+}
+
+impl JwsBinding {
+    /// The claim that binds a request, the hash that it must be, and how that is written.
+    fn claim(&self, request: &Request<'_>) -> Option<(&str, Vec<u8>, Encoding)> {
+        match self {
+            Self::Body { claim, encoding } => {
+                let hash = Hash::Sha256.plain(std::iter::once(request.body));
+                Some((claim, hash, *encoding))
+            }
+            Self::Address => Some(("qsh", jira_connect::hash(request), Encoding::Hex)),
+            Self::Nothing => None,
+        }
     }
 }
 

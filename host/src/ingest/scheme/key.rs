@@ -4,30 +4,15 @@
 //! Reading happens once, when the configuration is read, so that a secret which cannot be
 //! one is a problem at start and not a refusal at the door.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use unicode_normalization::UnicodeNormalization;
-
 use crate::config::Secret;
-
-use super::SchemeError;
 use crate::public_key::PublicKey;
 
-/// Base64 as people paste it and as other decoders take it: padding may be missing, and
-/// bits that are left over at the end are not looked at.
-const PASTED: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
+mod form;
+
+pub use form::KeyForm;
 
 /// A secret as the operator gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,33 +21,6 @@ pub enum Credential {
     Text(Secret),
     /// Named values, for schemes that need more than one.
     Named(BTreeMap<String, Credential>),
-}
-
-/// How a secret's text becomes a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyForm {
-    /// Its bytes.
-    Text,
-    /// Base64.
-    Base64,
-    /// Base64, after an optional `whsec_`.
-    Whsec,
-    /// Base64 after `whsec_`; without that its bytes.
-    WhsecOrText,
-    /// Hexadecimal.
-    Hex,
-    /// Its bytes in Unicode's normal form NFKD.
-    Nfkd,
-    /// The SHA-1 of its bytes: Braintree's derivation.
-    Sha1,
-    /// An Ed25519 public key in hexadecimal.
-    Ed25519Hex,
-    /// An Ed25519 public key in base64, after an optional `whpk_`.
-    Ed25519Base64,
-    /// A public key as SubjectPublicKeyInfo, in PEM or base64.
-    Spki,
-    /// A public key in PEM; anything else is the key's bytes.
-    PemOrText,
 }
 
 /// Which values a scheme's secret has.
@@ -84,6 +42,8 @@ pub struct KeyShape {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     pub(super) material: Material,
+    /// The other key that the same text may mean, where nobody can tell.
+    alternative: Option<Secret>,
     /// By what the sender names it.
     pub(super) id: Option<String>,
     /// What a handshake must name.
@@ -135,61 +95,6 @@ pub enum KeyError {
     /// A certificate is none.
     #[error("the certificate of `{0}` is not one in PEM with a key of a known kind")]
     Certificate(String),
-}
-
-impl KeyForm {
-    /// What a key is made of, from the text of its secret.
-    ///
-    /// # Errors
-    /// [`KeyError::Form`] says what it should have been.
-    pub(super) fn read(self, secret: &[u8]) -> Result<Material, KeyError> {
-        let shared = |bytes: Cow<'_, [u8]>| Ok(Material::Shared(Secret::new(bytes.into_owned())));
-        let base64 = |text: &[u8]| PASTED.decode(text).map(Cow::Owned);
-        let public =
-            |key: Option<PublicKey>, what| key.map(Material::Public).ok_or(KeyError::Form(what));
-        let text = || std::str::from_utf8(secret).unwrap_or_default();
-        match self {
-            Self::Text => shared(secret.into()),
-            Self::Base64 => shared(base64(secret).map_err(|_| KeyError::Form("base64"))?),
-            Self::Whsec => {
-                let inner = secret.strip_prefix(b"whsec_").unwrap_or(secret);
-                let what = "`whsec_` followed by base64";
-                shared(base64(inner).map_err(|_| KeyError::Form(what))?)
-            }
-            Self::WhsecOrText => match secret.strip_prefix(b"whsec_") {
-                Some(_) => Self::Whsec.read(secret),
-                None => Self::Text.read(secret),
-            },
-            Self::Hex => {
-                let bytes = hex::decode(secret).map_err(|_| KeyError::Form("hexadecimal"))?;
-                shared(bytes.into())
-            }
-            Self::Nfkd => shared(text().nfkd().collect::<String>().into_bytes().into()),
-            Self::Sha1 => {
-                let hash = crate::hash::Hash::Sha1.plain(std::iter::once(secret));
-                shared(hash.into())
-            }
-            Self::Ed25519Hex => {
-                let key = hex::decode(secret).ok();
-                let key = key.and_then(|key| PublicKey::ed25519(&key));
-                public(key, "an Ed25519 public key: 64 hexadecimal digits")
-            }
-            Self::Ed25519Base64 => {
-                let inner = secret.strip_prefix(b"whpk_").unwrap_or(secret);
-                let key = PASTED.decode(inner).ok();
-                let key = key.and_then(|key| PublicKey::ed25519(&key));
-                public(key, "an Ed25519 public key: 32 bytes in base64")
-            }
-            Self::Spki => public(
-                PublicKey::from_text(text()),
-                "a public key: SubjectPublicKeyInfo in PEM or base64",
-            ),
-            Self::PemOrText if text().trim_start().starts_with("-----BEGIN") => {
-                public(PublicKey::from_text(text().trim()), "a public key in PEM")
-            }
-            Self::PemOrText => shared(secret.into()),
-        }
-    }
 }
 
 impl Credential {
@@ -245,6 +150,7 @@ impl KeyShape {
             }
             Ok(Key {
                 material: self.form.read(secret.expose())?,
+                alternative: self.form.alternative(secret.expose()),
                 id: None,
                 verify_token: None,
             })
@@ -320,6 +226,12 @@ impl Key {
         }
     }
 
+    /// Both that its text may mean, where nobody can tell; else [`Self::shared`].
+    pub(super) fn all_shared(&self) -> impl Iterator<Item = &[u8]> {
+        let alternative = self.alternative.as_ref().map(Secret::expose);
+        self.shared().into_iter().chain(alternative)
+    }
+
     /// The key that anybody may know.
     pub(super) fn public(&self) -> Option<&PublicKey> {
         match &self.material {
@@ -386,25 +298,6 @@ impl Keyring {
     /// The key of the certificate at an address, if it is at hand.
     pub(super) fn certificate(&self, url: &str) -> Option<&PublicKey> {
         self.certificates.get(url)
-    }
-}
-
-impl FromStr for KeyForm {
-    type Err = SchemeError;
-
-    fn from_str(text: &str) -> Result<Self, SchemeError> {
-        match text {
-            "text" => Ok(Self::Text),
-            "base64" => Ok(Self::Base64),
-            "whsec" => Ok(Self::Whsec),
-            "whsec-or-text" => Ok(Self::WhsecOrText),
-            "hex" => Ok(Self::Hex),
-            "nfkd" => Ok(Self::Nfkd),
-            "ed25519-hex" => Ok(Self::Ed25519Hex),
-            "ed25519-base64" => Ok(Self::Ed25519Base64),
-            "spki" => Ok(Self::Spki),
-            other => Err(SchemeError::KeyForm(other.to_owned())),
-        }
     }
 }
 

@@ -101,6 +101,11 @@ fn sign_declared(
     if let (Some(header), Some(own)) = (&scheme.key_id, &key.id) {
         draft = draft.with_header(header, own.clone());
     }
+    for name in scheme.signed.parameters() {
+        if draft.seen(|request| request.query_value(name)).is_none() {
+            draft = draft.with_query(name, id);
+        }
+    }
     for header in scheme.signed.headers() {
         if !draft.headers.iter().any(|(name, _)| header.has(name)) {
             draft = draft.with_header(header, id.to_owned());
@@ -139,6 +144,10 @@ fn sign_declared(
             let signature = signature(&draft, &draft.body)?;
             Ok(draft.with_header(names, signature))
         }
+        (SignaturePlace::Query(name), _) => {
+            let signature = signature(&draft, &draft.body)?;
+            Ok(draft.with_query(name, &signature))
+        }
         (SignaturePlace::Body(pointer), None) => {
             let signature = signature(&draft, &draft.body)?;
             let body = with_value(&draft.body, pointer, &signature.into())?;
@@ -155,6 +164,7 @@ fn put_token(scheme: &TokenScheme, secret: &[u8], draft: Draft) -> Result<Draft,
     let token = scheme.write(secret);
     match (&scheme.place, &scheme.items) {
         (SignaturePlace::Header(names), _) => Ok(draft.with_header(names, token)),
+        (SignaturePlace::Query(name), _) => Ok(draft.with_query(name, &token)),
         (SignaturePlace::Body(pointer), None) => {
             let body = with_value(&draft.body, pointer, &token.into())?;
             Ok(Draft { body, ..draft })
@@ -170,9 +180,7 @@ fn sign_twilio(key: &[u8], mut draft: Draft) -> Result<Draft, SignError> {
     let is_form = draft.seen(|request| request.is_form());
     if !is_form && !draft.body.is_empty() {
         let hash = Hash::Sha256.plain(std::iter::once(draft.body.as_slice()));
-        let separator = if draft.url.contains('?') { '&' } else { '?' };
-        let hash = Encoding::Hex.encode(&hash);
-        draft.url = format!("{}{separator}bodySHA256={hash}", draft.url);
+        draft = draft.with_query("bodySHA256", &Encoding::Hex.encode(&hash));
     }
     let header = draft.seen(|request| twilio::sign(key, request));
     draft.headers.push(header);
@@ -195,6 +203,15 @@ impl Draft {
     fn with_header(mut self, names: &HeaderNames, value: String) -> Self {
         self.headers.retain(|(name, _)| !names.has(name));
         self.headers.push((names.first(), value));
+        self
+    }
+
+    fn with_query(mut self, name: &str, value: &str) -> Self {
+        let separator = if self.url.contains('?') { '&' } else { '?' };
+        let pair = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair(name, value)
+            .finish();
+        self.url = format!("{}{separator}{pair}", self.url);
         self
     }
 }

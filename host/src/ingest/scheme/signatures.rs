@@ -18,6 +18,8 @@ pub enum SignaturePlace {
     Header(HeaderNames),
     /// In the JSON body, or in each of its items.
     Body(Pointer),
+    /// In a parameter of the address.
+    Query(String),
 }
 
 /// How signatures are written there.
@@ -61,6 +63,7 @@ impl SignaturePlace {
         match self {
             Self::Header(names) => format!("header `{names}`"),
             Self::Body(pointer) => format!("`{pointer}` in the body"),
+            Self::Query(name) => format!("query `{name}`"),
         }
     }
 
@@ -86,6 +89,10 @@ impl SignaturePlace {
             }
             Self::Body(pointer) => {
                 let text = json_value(json, pointer)?.ok_or_else(missing)?;
+                Ok(vec![text])
+            }
+            Self::Query(name) => {
+                let text = request.query_once(name)?.ok_or_else(missing)?;
                 Ok(vec![text])
             }
         }

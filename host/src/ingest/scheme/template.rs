@@ -10,6 +10,9 @@ use crate::json::{self, Pointer};
 use super::SchemeError;
 use super::selector::HeaderNames;
 
+/// What `{url-unescaped}` has without escapes.
+const UNESCAPED: &str = ":/?@!$'()*,;";
+
 /// What is signed, such as `{timestamp}.{body}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
@@ -24,8 +27,15 @@ enum Part {
     Body,
     Method,
     Url,
+    /// The address without the escapes that nothing needs: HubSpot's way.
+    UrlUnescaped,
     Secret,
     Header(HeaderNames),
+    /// A parameter of the address, maybe in lower case.
+    Query {
+        name: String,
+        is_lower: bool,
+    },
     /// A value of the JSON body (of the item, where a scheme has items); an optional one
     /// that is not there is empty.
     Json {
@@ -80,7 +90,7 @@ impl Template {
 
     /// Whether the address is part of it.
     pub fn has_url(&self) -> bool {
-        self.parts.contains(&Part::Url)
+        self.parts.contains(&Part::Url) || self.parts.contains(&Part::UrlUnescaped)
     }
 
     /// Whether it holds all of the body.
@@ -93,15 +103,15 @@ impl Template {
     pub fn headers(&self) -> impl Iterator<Item = &HeaderNames> {
         self.parts.iter().filter_map(|part| match part {
             Part::Header(names) => Some(names),
-            Part::Literal(_)
-            | Part::Timestamp
-            | Part::Body
-            | Part::Method
-            | Part::Url
-            | Part::Secret
-            | Part::Json { .. }
-            | Part::Form
-            | Part::Payload(_) => None,
+            _ => None,
+        })
+    }
+
+    /// The parameters of the address that are part of it.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Query { name, .. } => Some(name.as_str()),
+            _ => None,
         })
     }
 }
@@ -114,12 +124,23 @@ fn render<'a>(part: &'a Part, scope: Scope<'a>) -> Result<Piece<'a>, Rejection> 
         Part::Body => request.body.into(),
         Part::Method => request.method.as_bytes().into(),
         Part::Url => request.url.as_bytes().into(),
+        Part::UrlUnescaped => unescaped(request.url).into_bytes().into(),
         Part::Secret => return Ok(Piece::Secret),
         Part::Header(names) => names
             .only(request.headers)?
             .filter(|value| !value.is_empty())
             .ok_or_else(|| Rejection::MissingPart(format!("header `{names}`")))?
             .into(),
+        Part::Query { name, is_lower } => {
+            let value = request.query_once(name)?;
+            let value = value.filter(|value| !value.is_empty());
+            let mut value =
+                value.ok_or_else(|| Rejection::MissingPart(format!("query `{name}`")))?;
+            if *is_lower {
+                value.make_ascii_lowercase();
+            }
+            value.into_bytes().into()
+        }
         Part::Json {
             pointer,
             is_optional,
@@ -132,6 +153,27 @@ fn render<'a>(part: &'a Part, scope: Scope<'a>) -> Result<Piece<'a>, Rejection> 
         Part::Payload(field) => request.payload(field)?,
     };
     Ok(Piece::Bytes(bytes))
+}
+
+/// An address in which the characters of [`UNESCAPED`] stand for themselves.
+fn unescaped(url: &str) -> String {
+    let mut parts = url.split('%');
+    let mut unescaped = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let code = part.get(..2);
+        let code = code.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match code.map(char::from).filter(|one| UNESCAPED.contains(*one)) {
+            Some(one) => {
+                unescaped.push(one);
+                unescaped.push_str(&part[2..]);
+            }
+            None => {
+                unescaped.push('%');
+                unescaped.push_str(part);
+            }
+        }
+    }
+    unescaped
 }
 
 /// A scalar in JSON that proves something: its keys must not be repeated.
@@ -184,11 +226,16 @@ fn part(name: &str) -> Result<Part, SchemeError> {
             "body" => Ok(Part::Body),
             "method" => Ok(Part::Method),
             "url" => Ok(Part::Url),
+            "url-unescaped" => Ok(Part::UrlUnescaped),
             "secret" => Ok(Part::Secret),
             "form" => Ok(Part::Form),
             _ => Err(unknown()),
         },
         Some(("header", names)) => names.parse().map(Part::Header),
+        Some((place @ ("query" | "query-lower"), name)) if !name.is_empty() => Ok(Part::Query {
+            name: name.to_owned(),
+            is_lower: place == "query-lower",
+        }),
         Some(("json", pointer)) => json(pointer, false),
         Some(("json?", pointer)) => json(pointer, true),
         Some(("payload", field)) if !field.is_empty() => Ok(Part::Payload(field.to_owned())),
@@ -215,7 +262,7 @@ mod tests {
         ]);
         let request = Request {
             method: "PUT",
-            url: "https://h/x?payload=q",
+            url: "https://h/x?payload=q&id=M1",
             headers: &headers,
             body,
         };
@@ -250,7 +297,7 @@ mod tests {
                 "{secret}{method}{url}",
                 "",
                 "",
-                "SECRETPUThttps://h/x?payload=q",
+                "SECRETPUThttps://h/x?payload=q&id=M1",
             ),
             (
                 "{json:/a/b}:{json?:/c}:{json?:/n}",
@@ -262,11 +309,13 @@ mod tests {
                 "{url}{form}",
                 form,
                 "b=2&a=1&c=%20+",
-                "https://h/x?payload=qa1b2c  ",
+                "https://h/x?payload=q&id=M1a1b2c  ",
             ),
             ("{payload:payload}", form, "x=1&payload=%7B%7D", "{}"),
             ("{payload:payload}", "application/json", "{ }", "{ }"),
             ("{payload:payload}", "", "", "q"),
+            ("{query:payload}:{body}", form, "payload=b", "q:payload=b"),
+            ("{query-lower:id}.{query:id}", "", "", "m1.M1"),
         ] {
             assert_eq!(
                 render(template, content_type, body.as_bytes()).as_deref(),
@@ -275,6 +324,7 @@ mod tests {
         }
         for (template, content_type, body) in [
             ("{header:gone}", "", ""),
+            ("{query:gone}", form, "gone=1"),
             ("{json:/a}", "", "{}"),
             ("{json:/a}", "", r#"{"a":1,"a":1}"#),
             ("{json:/a}", "", "a"),
@@ -285,6 +335,20 @@ mod tests {
                 render(template, content_type, body.as_bytes()).is_err(),
                 "{template} {body}"
             );
+        }
+    }
+
+    /// The characters are those of the table in HubSpot's page on validating requests.
+    #[test]
+    fn escapes_that_nothing_needs_are_undone() {
+        for (url, expected) in [
+            ("https://h/a%2Fb%3a?c=%40%20%2C", "https://h/a/b:?c=@%20,"),
+            ("https://h/%", "https://h/%"),
+            ("https://h/%2", "https://h/%2"),
+            ("https://h/%é%zz%25", "https://h/%é%zz%25"),
+            ("", ""),
+        ] {
+            assert_eq!(super::unescaped(url), expected);
         }
     }
 
@@ -307,6 +371,7 @@ mod tests {
             "{header:}",
             "{json:a}",
             "{payload:}",
+            "{query:}",
             "{}",
         ] {
             assert!(bad.parse::<Template>().is_err(), "{bad}");

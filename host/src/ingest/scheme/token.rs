@@ -29,7 +29,7 @@ impl TokenScheme {
     pub fn headers(&self) -> &[String] {
         match &self.place {
             SignaturePlace::Header(names) => names.all(),
-            SignaturePlace::Body(_) => &[],
+            SignaturePlace::Body(_) | SignaturePlace::Query(_) => &[],
         }
     }
 

@@ -79,6 +79,23 @@ impl<'a> Request<'a> {
         first(pairs(query.as_bytes()), name)
     }
 
+    /// The value of a parameter of the address that proves something.
+    ///
+    /// # Errors
+    /// It is there more than once, or is not text.
+    pub(crate) fn query_once(&self, name: &str) -> Result<Option<String>, Rejection> {
+        let place = || format!("query `{name}`");
+        let query = self.query().unwrap_or_default();
+        match only(pairs(query.as_bytes()), name, place) {
+            Ok(value) => match String::from_utf8(value.into_owned()) {
+                Ok(text) => Ok(Some(text)),
+                Err(_) => Err(Rejection::MalformedSignature(place())),
+            },
+            Err(Rejection::MissingPart(_)) => Ok(None),
+            Err(rejection) => Err(rejection),
+        }
+    }
+
     /// The first value of a field, if the body is a form.
     pub fn form_value(&self, name: &str) -> Option<String> {
         self.is_form().then(|| first(self.form(), name))?

@@ -30,12 +30,15 @@ fn forms_are_read() {
         (KeyForm::Base64, "Y!", None),
         (KeyForm::Whsec, "whsec_YWI=", Some("ab")),
         (KeyForm::Whsec, "YWI", Some("ab")),
+        (KeyForm::Whsec, "v1,whsec_YWI=", Some("ab")),
         (KeyForm::Whsec, "whsec_?", None),
         (KeyForm::WhsecOrText, "whsec_YWI=", Some("ab")),
         (KeyForm::WhsecOrText, "YWI=", Some("YWI=")),
         (KeyForm::Hex, "6162", Some("ab")),
         (KeyForm::Hex, "6A6b", Some("jk")),
         (KeyForm::Hex, "616", None),
+        (KeyForm::TextOrHex, "6162", Some("6162")),
+        (KeyForm::TextOrHex, "616", Some("616")),
         (KeyForm::Nfkd, "\u{e9}\u{fb01}", Some("e\u{301}fi")),
         (KeyForm::PemOrText, "a secret", Some("a secret")),
         (KeyForm::PemOrText, "-----BEGIN PUBLIC KEY-----", None),
@@ -50,6 +53,21 @@ fn forms_are_read() {
     let public = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=";
     let keys = Keyring::new(&KeyShape::plain(KeyForm::Ed25519Base64), &[text(public)]);
     assert!(keys.unwrap().keys()[0].public().is_some());
+}
+
+/// Nobody can tell which is meant: both are tried.
+#[test]
+fn a_text_may_mean_two_keys() {
+    for (secret, expected) in [
+        ("6162", vec!["6162", "ab"]),
+        ("616", vec!["616"]),
+        ("secret", vec!["secret"]),
+    ] {
+        let keys = Keyring::new(&KeyShape::plain(KeyForm::TextOrHex), &[text(secret)]).unwrap();
+        let all: Vec<&[u8]> = keys.keys()[0].all_shared().collect();
+        let expected: Vec<&[u8]> = expected.into_iter().map(str::as_bytes).collect();
+        assert_eq!(all, expected);
+    }
 }
 
 #[test]

@@ -224,6 +224,7 @@ fn templates(scheme: &SignatureScheme) -> Vec<(String, SignatureScheme)> {
             );
             let mut other = scheme.clone();
             other.signed = signed;
+            other.signed_or = None;
             found.push((what, other));
         }
     }
