@@ -52,6 +52,26 @@ secret = "twitch secret"
 [sources.box]
 provider = "box"
 secret = "box secret"
+
+[sources.linkedin]
+provider = "linkedin"
+secret = "linkedin secret"
+
+[sources.nylas]
+provider = "nylas"
+secret = "nylas secret"
+
+[sources.onfleet]
+provider = "onfleet"
+secret = "0123abcd"
+
+[sources.smartsheet]
+provider = "smartsheet"
+secret = "smartsheet secret"
+
+[sources.youtube]
+provider = "youtube"
+secret = { secret = "youtube secret", verify_token = "youtube token" }
 "#;
 
 /// `{"type":1}` at 1760000000, by Python's cryptography.
@@ -110,16 +130,73 @@ async fn unsigned_questions_are_answered_and_not_stored() {
         (Method::HEAD, "box", vec![], 200, ""),
         (Method::GET, "slack", vec![], 405, ""),
     ] {
-        let answer = ask(&host, method, path, &headers).await;
-        assert_eq!(answer.status, status, "{path}: {}", answer.text());
-        if status == 200 {
-            assert_eq!(answer.text(), body, "{path}");
-        } else {
-            assert!(!answer.text().contains("1158201444"), "{path}");
-        }
+        check_unsigned(&host, method, path, &headers, (status, body)).await;
     }
     assert_eq!(host.items("events").await.len(), 0);
     assert_eq!(host.items("quarantine").await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unsigned_questions_of_further_senders_are_answered() {
+    let host = Host::start(SOURCES, &[]).await;
+    // Computed with Python's hmac module.
+    let linkedin = json!({
+        "challengeCode": "890e4665-4dfe-4ab1-b689-ed553bceeed0",
+        "challengeResponse": "b4bfbf610e5e46575ca78f54b6a4ffc7a0f582bce3f7e27741cc98099a8cf3e2",
+    });
+    let smartsheet = json!({ "smartsheetHookResponse": "smartsheet challenge" });
+    for (method, path, headers, status, body) in [
+        (
+            Method::GET,
+            "linkedin?challengeCode=890e4665-4dfe-4ab1-b689-ed553bceeed0",
+            vec![],
+            200,
+            linkedin.to_string().as_str(),
+        ),
+        (Method::GET, "nylas?challenge=xyz", vec![], 200, "xyz"),
+        (Method::GET, "onfleet?check=xyz", vec![], 200, "xyz"),
+        (
+            Method::POST,
+            "smartsheet",
+            vec![("smartsheet-hook-challenge", "smartsheet challenge")],
+            200,
+            smartsheet.to_string().as_str(),
+        ),
+        (
+            Method::GET,
+            "youtube?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=youtube+token",
+            vec![],
+            200,
+            "1158201444",
+        ),
+        (
+            Method::GET,
+            "youtube?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=another",
+            vec![],
+            403,
+            "",
+        ),
+    ] {
+        check_unsigned(&host, method, path, &headers, (status, body)).await;
+    }
+    assert_eq!(host.items("events").await.len(), 0);
+}
+
+/// Asks, and looks at status and body; who is refused gets nothing of the question.
+async fn check_unsigned(
+    host: &Host,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    (status, body): (u16, &str),
+) {
+    let answer = ask(host, method, path, headers).await;
+    assert_eq!(answer.status, status, "{path}: {}", answer.text());
+    if status == 200 {
+        assert_eq!(answer.text(), body, "{path}");
+    } else {
+        assert!(!answer.text().contains("1158201444"), "{path}");
+    }
 }
 
 /// A question: its source, the headers with its signature last, its body and the answer.

@@ -6,6 +6,18 @@ fn generic(keys: &str) -> String {
     format!("[sources.a]\nprovider = 'generic'\nsecret = 's'\n{keys}")
 }
 
+/// The one problem of a source with these keys.
+#[track_caller]
+fn check_refused(keys: &str, expected: &str) {
+    let error = read(&generic(keys), &[]).unwrap_err();
+    assert_eq!(error.problems.len(), 1, "{keys}\n{error}");
+    let problem = &error.problems[0];
+    assert!(
+        problem.starts_with(expected),
+        "`{problem}` does not say `{expected}`"
+    );
+}
+
 #[test]
 fn each_word_of_a_scheme_is_refused_once() {
     for (keys, expected) in [
@@ -49,6 +61,14 @@ fn each_word_of_a_scheme_is_refused_once() {
             "signed = 'x'",
             "sources.a.signed: must contain `{body}`, or anything would pass",
         ),
+    ] {
+        check_refused(keys, expected);
+    }
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused_once() {
+    for (keys, expected) in [
         (
             "signed_or = 'x'",
             "sources.a.signed_or: must have body, time, address and secret where `signed` has them",
@@ -74,13 +94,7 @@ fn each_word_of_a_scheme_is_refused_once() {
             "sources.a.covers_body: is `true` with `body_claim`",
         ),
     ] {
-        let error = read(&generic(keys), &[]).unwrap_err();
-        assert_eq!(error.problems.len(), 1, "{keys}\n{error}");
-        let problem = &error.problems[0];
-        assert!(
-            problem.starts_with(expected),
-            "`{problem}` does not say `{expected}`"
-        );
+        check_refused(keys, expected);
     }
 }
 
