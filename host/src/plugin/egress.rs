@@ -136,7 +136,17 @@ impl Egress {
         answer.map_err(|error| error.map(|text| format!("endpoint `{name}`: {text}")))
     }
 
-    fn scrubbed(&self, answer: Fetched) -> Fetched {
+    /// The answer without secrets.
+    ///
+    /// # Errors
+    /// [`FetchError::Unavailable`] if none can be looked for in it.
+    fn scrubbed(&self, answer: Fetched) -> Result<Fetched, FetchError> {
+        if let Some(encoding) = answer.packed().filter(|_| !self.secrets.is_empty()) {
+            return Err(FetchError::Unavailable(format!(
+                "the answer comes as `{encoding}`, which was not asked for, and cannot be \
+                 searched for the plugin's secrets"
+            )));
+        }
         let scrubbed = |Blob(bytes): Blob| {
             let without_secrets = match self.secrets.scrub(&bytes) {
                 Cow::Borrowed(_) => None,
@@ -144,7 +154,7 @@ impl Egress {
             };
             Blob(without_secrets.unwrap_or(bytes))
         };
-        Fetched {
+        Ok(Fetched {
             status: answer.status,
             headers: answer
                 .headers
@@ -152,7 +162,7 @@ impl Egress {
                 .map(|(name, value)| (self.secrets.scrub_text(&name).into_owned(), scrubbed(value)))
                 .collect(),
             body: scrubbed(answer.body),
-        }
+        })
     }
 }
 
@@ -166,10 +176,10 @@ impl Fetcher for Egress {
         most: Duration,
     ) -> BoxFuture<'a, Result<Fetched, FetchError>> {
         Box::pin(async move {
-            match self.exchange(fetch, idempotency_key, most).await {
-                Ok(answer) => Ok(self.scrubbed(answer)),
-                Err(error) => Err(error.map(|text| self.secrets.scrub_text(&text).into_owned())),
-            }
+            let answer = self.exchange(fetch, idempotency_key, most).await;
+            answer
+                .and_then(|answer| self.scrubbed(answer))
+                .map_err(|error| error.map(|text| self.secrets.scrub_text(&text).into_owned()))
         })
     }
 }

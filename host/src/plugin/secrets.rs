@@ -85,6 +85,11 @@ impl Secrets {
         }
     }
 
+    /// Whether there is nothing to hide.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
     /// A secret's bytes, for whoever sends them where they may go.
     ///
     /// # Errors

@@ -48,19 +48,23 @@ const SPECIAL_V6: [(Ipv6Addr, u32); 4] = [
 ];
 
 /// Where clouds serve metadata and credentials to their machines.
-const METADATA_V4: [Ipv4Addr; 6] = [
+const METADATA_V4: [Ipv4Addr; 8] = [
     Ipv4Addr::new(169, 254, 169, 254), // AWS, Google Cloud, Azure and most others
     Ipv4Addr::new(169, 254, 170, 2),   // AWS: containers
     Ipv4Addr::new(169, 254, 170, 23),  // AWS: pods
     Ipv4Addr::new(169, 254, 0, 23),    // Tencent Cloud
+    Ipv4Addr::new(169, 254, 42, 42),   // Scaleway
+    Ipv4Addr::new(192, 0, 0, 192),     // Oracle Cloud, formerly
     Ipv4Addr::new(100, 100, 100, 200), // Alibaba Cloud
     Ipv4Addr::new(168, 63, 129, 16),   // Azure: the machine's agent; a public address
 ];
 /// The same over IPv6.
-const METADATA_V6: [Ipv6Addr; 3] = [
+const METADATA_V6: [Ipv6Addr; 5] = [
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), // AWS
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),  // AWS: pods
     Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),  // Google Cloud
+    Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),   // Scaleway
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe), // OpenStack
 ];
 
 /// Where an address leads.
@@ -248,6 +252,10 @@ mod tests {
             "fd00:ec2::254",
             "fd00:ec2::23",
             "fd20:ce::254",
+            "169.254.42.42",
+            "192.0.0.192",
+            "fd00:42::42",
+            "fe80::a9fe:a9fe",
             "::169.254.169.254",
             "::ffff:169.254.169.254",
             "::ffff:0:169.254.169.254",

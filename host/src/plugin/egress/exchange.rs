@@ -126,6 +126,15 @@ impl Credential {
 }
 
 impl Fetched {
+    /// How its body is packed, if it says so and there is one.
+    pub(super) fn packed(&self) -> Option<&str> {
+        let mut encodings = self.headers.iter().filter_map(|(name, Blob(value))| {
+            let value = std::str::from_utf8(value).unwrap_or("?").trim();
+            (name == "content-encoding" && !value.eq_ignore_ascii_case("identity")).then_some(value)
+        });
+        encodings.next().filter(|_| !self.body.0.is_empty())
+    }
+
     /// What it weighs, in bytes, about.
     pub(in crate::plugin) fn weight(&self) -> usize {
         let headers = self

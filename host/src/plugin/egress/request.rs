@@ -23,11 +23,15 @@ use crate::plugin::secrets::Secrets;
 
 use super::{Credential, Fetch, FetchError, HeaderValue as Value};
 
+/// Answers are searched for secrets as they come.
+const NOT_PACKED: HeaderValue = HeaderValue::from_static("identity");
 /// What a request says of itself that sets no `user-agent`.
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("hookbay/", env!("CARGO_PKG_VERSION")));
-/// Headers that the connection needs and the host sets, or that would change who answers.
-const OURS: [HeaderName; 8] = [
+/// Headers that the connection needs and the host sets, that would change who answers, or
+/// would have the answer come in a form in which no secret is found.
+const OURS: [HeaderName; 9] = [
+    header::ACCEPT_ENCODING,
     header::HOST,
     header::CONTENT_LENGTH,
     header::TRANSFER_ENCODING,
@@ -143,6 +147,13 @@ fn headers(
     let mut size = 0;
     for (name, value) in &fetch.headers {
         let name = header_name(name)?;
+        if name == header::RANGE && !granted.is_empty() {
+            return Err(FetchError::Denied(
+                "an endpoint that is granted secrets answers as a whole: a part of an answer \
+                 (`range`) may hold a part of a secret, which nobody recognises"
+                    .to_owned(),
+            ));
+        }
         let (bytes, is_sensitive) = header_bytes(value, granted, secrets)?;
         size += name.as_str().len() + bytes.len();
         within("the request's headers", size, HTTP_HEADER_BYTES_MAX)?;
@@ -160,6 +171,7 @@ fn headers(
         headers.insert(name, value);
     }
     headers.entry(header::USER_AGENT).or_insert(USER_AGENT);
+    headers.insert(header::ACCEPT_ENCODING, NOT_PACKED);
     Ok(headers)
 }
 

@@ -73,11 +73,19 @@ fn grant(origin: &str, private: bool) -> EndpointGrant {
 
 /// The egress of a plugin with these endpoints and the secret `TOKEN`.
 fn egress(endpoints: &[(&str, EndpointGrant)], resolver: Arc<Answers>) -> Egress {
+    let secrets = Secrets::new(&[("TOKEN".to_owned(), Secret::new(TOKEN))].into());
+    egress_with(endpoints, secrets, resolver)
+}
+
+fn egress_with(
+    endpoints: &[(&str, EndpointGrant)],
+    secrets: Secrets,
+    resolver: Arc<Answers>,
+) -> Egress {
     let endpoints: BTreeMap<String, EndpointGrant> = endpoints
         .iter()
         .map(|(name, grant)| ((*name).to_owned(), grant.clone()))
         .collect();
-    let secrets = Secrets::new(&[("TOKEN".to_owned(), Secret::new(TOKEN))].into());
     let network = Network::new(resolver, RootCertStore::empty());
     Egress::new(&endpoints, Arc::new(secrets), &network)
 }
@@ -140,6 +148,7 @@ async fn a_call_is_made_as_it_was_asked_for() {
          x-plain: 1\r\n\
          idempotency-key: event-1:plugin\r\n\
          user-agent: hookbay/{version}\r\n\
+         accept-encoding: identity\r\n\
          host: {}\r\n\
          content-length: 7\r\n\r\n{{\"a\":1}}",
         server.address

@@ -2,7 +2,8 @@
 //!
 //! A secret is searched for as it is, in hexadecimal and in base64 at each of the three
 //! positions that it can have within a longer encoded text (as in a Basic pair), in the
-//! text as it stands and in the text without percent encoding and without JSON's escapes.
+//! text as it stands, without its line breaks, and without the escapes of addresses, of JSON
+//! and of HTML.
 //! This keeps secrets out of answers that happen to repeat a request. It cannot keep one
 //! from a server that hides it on purpose: who is sent a secret, has it.
 
@@ -19,7 +20,7 @@ use super::Secret;
 
 mod escapes;
 
-use escapes::{JSON, Origin, PERCENT, Unescaped, plain};
+use escapes::{HTML, JSON, Origin, PERCENT, Unescaped, plain, unbroken};
 
 /// Searches for one plugin's secrets.
 #[derive(Default)]
@@ -130,7 +131,10 @@ impl Search {
     /// Where secrets stand in a text, in order, apart from each other.
     fn spans(&self, text: &[u8]) -> Vec<Span> {
         let (mut found, _) = self.pass(plain(text), 0);
-        for syntax in [PERCENT, JSON] {
+        if text.contains(&b'\n') {
+            found.extend(self.pass(unbroken(text), 0).0);
+        }
+        for syntax in [PERCENT, JSON, HTML] {
             if !text.contains(&syntax.mark) {
                 continue;
             }

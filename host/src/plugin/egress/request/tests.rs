@@ -184,7 +184,8 @@ fn headers_go_as_they_are_given() {
     assert_eq!(headers["idempotency-key"], KEY);
     let ours = headers["user-agent"].to_str().unwrap();
     assert!(ours.starts_with("hookbay/"), "{ours}");
-    assert_eq!(headers.len(), 5);
+    assert_eq!(headers["accept-encoding"], "identity");
+    assert_eq!(headers.len(), 6);
     let own = with_headers(vec![plain("User-Agent", "mine")]);
     assert_eq!(request(&own).unwrap().headers()["user-agent"], "mine");
 }
@@ -192,6 +193,7 @@ fn headers_go_as_they_are_given() {
 #[test]
 fn headers_that_are_not_the_guests_are_refused() {
     for name in [
+        "Accept-Encoding",
         "Host",
         "content-length",
         "Transfer-Encoding",
@@ -277,6 +279,19 @@ fn secrets_that_would_break_a_header_are_refused() {
     ] {
         check_refused(&with_headers(vec![header]), "invalid", "control character");
     }
+}
+
+#[test]
+fn a_part_of_an_answer_is_not_asked_for_where_secrets_go() {
+    let part = with_headers(vec![plain("Range", "bytes=0-3")]);
+    check_refused(&part, "denied", "answers as a whole");
+    let without_secrets = EndpointGrant {
+        origin: "https://api.example".parse().unwrap(),
+        secrets: [].into(),
+        private: false,
+    };
+    let made = super::request(&part, &without_secrets, &Secrets::default(), KEY).unwrap();
+    assert_eq!(made.headers()["range"], "bytes=0-3");
 }
 
 #[test]

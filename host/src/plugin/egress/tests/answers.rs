@@ -7,7 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::super::Fetcher as _;
 use super::server::{Server, Step};
-use super::{Fetch, FetchError, Fetched, HeaderValue, TOKEN, egress_to, fetch, get, text};
+use super::{
+    Answers, EndpointGrant, Fetch, FetchError, Fetched, HeaderValue, Secrets, TOKEN, egress_to,
+    egress_with, fetch, get, grant, text,
+};
 use crate::plugin::egress::Credential;
 use crate::plugin::limits::HTTP_RESPONSE_BODY_MAX;
 
@@ -58,10 +61,42 @@ async fn an_answer_has_a_bound() {
 }
 
 #[tokio::test]
-async fn an_answer_is_not_unpacked() {
-    let packed = head("content-encoding: gzip\r\ncontent-length: 3\r\n");
-    let answer = answer(vec![packed, Step::Send(vec![0x1f, 0x8b, 0])]).await;
-    assert_eq!(answer.unwrap().body.0, [0x1f, 0x8b, 0]);
+async fn an_answer_is_not_unpacked_and_not_shown_where_it_may_hide_a_secret() {
+    for (encoding, length, is_shown) in [
+        ("gzip", 3, false),
+        ("GZIP, identity", 3, false),
+        ("br", 3, false),
+        ("identity", 3, true),
+        // Nothing is packed in nothing.
+        ("gzip", 0, true),
+    ] {
+        let bytes = [0x1f, 0x8b, 0];
+        let headers = format!("content-encoding: {encoding}\r\ncontent-length: {length}\r\n");
+        let packed = vec![head(&headers), Step::Send(bytes[..length].to_vec())];
+        let server = Server::start(move |_| packed.clone()).await;
+        match fetch(&egress_to(&server), &get("api")).await {
+            Ok(answer) => assert!(is_shown && answer.body.0 == bytes[..length], "{encoding}"),
+            Err(error) => {
+                assert!(
+                    !is_shown && error.code() == "unavailable",
+                    "{encoding}: {error}"
+                );
+                assert!(error.to_string().contains(encoding), "{error}");
+            }
+        }
+        let api = grant(&format!("http://{}", server.address), true);
+        let without_secrets = EndpointGrant {
+            secrets: [].into(),
+            ..api
+        };
+        let egress = egress_with(
+            &[("api", without_secrets)],
+            Secrets::default(),
+            Answers::of(&[]),
+        );
+        let answer = fetch(&egress, &get("api")).await.unwrap();
+        assert_eq!(answer.body.0, bytes[..length]);
+    }
 }
 
 #[tokio::test]
@@ -144,7 +179,7 @@ async fn a_server_leaves_nothing_behind() {
         .skip(1)
         .filter_map(|line| Some(line.split_once(':')?.0))
         .collect();
-    assert_eq!(names, ["user-agent", "host"]);
+    assert_eq!(names, ["user-agent", "accept-encoding", "host"]);
 }
 
 /// A call that sends the secret in a header and in a Basic pair.
@@ -178,7 +213,7 @@ fn sent<'a>(request: &'a str, name: &str) -> &'a str {
 /// What a server does with the secret that it was sent, before it sends it back.
 type Encode = fn(&str) -> String;
 
-const ENCODINGS: [(&str, Encode); 8] = [
+const ENCODINGS: [(&str, Encode); 9] = [
     ("plain", str::to_owned),
     ("base64", |secret| STANDARD.encode(secret)),
     ("base64 of a pair", |secret| {
@@ -193,6 +228,9 @@ const ENCODINGS: [(&str, Encode); 8] = [
             .bytes()
             .map(|byte| format!("\\u{byte:04x}"))
             .collect()
+    }),
+    ("html", |secret| {
+        secret.replace('/', "&#x2F;").replace('?', "&#063;")
     }),
     ("hex", |secret| hex::encode(secret)),
     ("HEX", |secret| hex::encode_upper(secret)),

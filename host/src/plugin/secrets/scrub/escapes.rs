@@ -45,6 +45,12 @@ pub(super) const JSON: Syntax = Syntax {
     read: json,
 };
 
+/// `&amp;`, `&#39;`, `&#x2F;`: what pages make of the text of an error.
+pub(super) const HTML: Syntax = Syntax {
+    mark: b'&',
+    read: html,
+};
+
 /// A text as it stands.
 pub(super) fn plain(text: &[u8]) -> impl Iterator<Item = Origin> {
     text.iter().enumerate().map(|(start, byte)| Origin {
@@ -52,6 +58,11 @@ pub(super) fn plain(text: &[u8]) -> impl Iterator<Item = Origin> {
         start,
         end: start + 1,
     })
+}
+
+/// A text as one line: base64 is often broken into several (RFC 2045, RFC 7468).
+pub(super) fn unbroken(text: &[u8]) -> impl Iterator<Item = Origin> {
+    plain(text).filter(|origin| !matches!(origin.byte, b'\r' | b'\n'))
 }
 
 /// A text without the escapes of one kind; what is no whole escape stays as it is.
@@ -130,13 +141,37 @@ fn json(text: &[u8]) -> Option<Escape> {
         plain @ (b'"' | b'\\' | b'/') => (char::from(*plain), 2),
         _ => return None,
     };
-    let mut bytes = [0; 4];
-    let len = char.encode_utf8(&mut bytes).len();
-    Some(Escape {
-        bytes,
-        len,
-        consumed,
-    })
+    Some(Escape::of(char, consumed))
+}
+
+impl Escape {
+    fn of(char: char, consumed: usize) -> Self {
+        let mut bytes = [0; 4];
+        let len = char.encode_utf8(&mut bytes).len();
+        Self {
+            bytes,
+            len,
+            consumed,
+        }
+    }
+}
+
+fn html(text: &[u8]) -> Option<Escape> {
+    let end = text.iter().position(|byte| *byte == b';')?;
+    let name = std::str::from_utf8(text.get(1..end)?).ok()?;
+    let number = |digits: &str, radix| char::from_u32(u32::from_str_radix(digits, radix).ok()?);
+    let char = match name {
+        "amp" => '&',
+        "lt" => '<',
+        "gt" => '>',
+        "quot" => '"',
+        "apos" => '\'',
+        _ => match name.strip_prefix('#')? {
+            hexadecimal if hexadecimal.starts_with(['x', 'X']) => number(&hexadecimal[1..], 16)?,
+            decimal => number(decimal, 10)?,
+        },
+    };
+    Some(Escape::of(char, end + 1))
 }
 
 /// A character written as one `\u....` or, outside the basic plane, as two.

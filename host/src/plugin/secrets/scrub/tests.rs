@@ -53,6 +53,25 @@ fn ascii_json(text: &str, is_upper: bool) -> String {
     text.encode_utf16().map(encode).collect()
 }
 
+/// As pages of errors have it: every character that could mean something as its number, in one
+/// of the ways that template engines write it.
+fn html_encoded(text: &str, number: fn(char) -> String) -> String {
+    let encode = |c: char| match c.is_ascii_alphanumeric() {
+        true => c.to_string(),
+        false => number(c),
+    };
+    text.chars().map(encode).collect()
+}
+
+/// The named escapes alone, `&` first.
+fn html_named(text: &str) -> String {
+    let mut named = text.replace('&', "&amp;");
+    for (char, name) in [('<', "lt"), ('>', "gt"), ('"', "quot"), ('\'', "apos")] {
+        named = named.replace(char, &format!("&{name};"));
+    }
+    named
+}
+
 #[test]
 fn a_secret_is_found_in_each_form() {
     for secret in ["hunter2-hunter2", "12345678", AWKWARD, "two words+more"] {
@@ -71,6 +90,13 @@ fn a_secret_is_found_in_each_form() {
             percent_encoded(secret, "", true),
             percent_encoded(secret, "", false),
             percent_encoded(secret, "abcdefghijklmnopqrstuvwxyz0123456789-~/", true),
+            html_named(secret),
+            html_encoded(secret, |c| format!("&#{};", u32::from(c))),
+            html_encoded(secret, |c| format!("&#{:04};", u32::from(c))),
+            html_encoded(secret, |c| format!("&#x{:x};", u32::from(c))),
+            html_encoded(secret, |c| format!("&#X{:X};", u32::from(c))),
+            // A page within a page.
+            html_named(&html_encoded(secret, |c| format!("&#{};", u32::from(c)))),
             // An address within an address.
             percent_encoded(&percent_encoded(secret, "", true), "", false),
         ] {
@@ -128,6 +154,23 @@ fn base64_is_found_within_escapes() {
 }
 
 #[test]
+fn base64_is_found_in_lines() {
+    let secret = "a secret that is longer than one line of base64";
+    let encoded = STANDARD.encode(secret);
+    for width in [4, 7, 64] {
+        for end in ["\n", "\r\n"] {
+            let lines: Vec<&str> = encoded
+                .as_bytes()
+                .chunks(width)
+                .map(|line| std::str::from_utf8(line).unwrap())
+                .collect();
+            let text = format!("<{end}{}{end}>", lines.join(end));
+            check(&[("S", secret)], &text, &format!("<{end}[secret S]{end}>"));
+        }
+    }
+}
+
+#[test]
 fn what_overlaps_goes_as_a_whole() {
     let two = [("A", "abcdefgh"), ("B", "efghijkl")];
     check(&two, "-abcdefghijkl-", "-[secret A]-");
@@ -146,6 +189,7 @@ fn what_is_no_secret_stays_the_same_bytes() {
         b"1234567",
         b"2345678 %31%32 \\u0031",
         b"100% \\ %zz %2 \\u00 \\ud800 \\x \\",
+        b"a & b; &#; &#x; &#xd800; &#49 &nbsp; &&#4294967296;&",
         b"\xff\xfe%ff\0",
     ] {
         assert!(matches!(scrubber.scrub(text), Cow::Borrowed(same) if same == text));
