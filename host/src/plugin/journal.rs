@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RunContext;
 use super::imports::call::{Call, Reply};
-use super::limits::JOURNAL_BYTES_MAX;
+use super::limits::{JOURNAL_BYTES_MAX, JOURNAL_TEXT_MAX};
 
 mod file;
 mod recording;
@@ -38,6 +38,10 @@ pub struct Journal {
     /// What the clocks said, in order, in nanoseconds.
     wall_ns: Vec<u64>,
     monotonic_ns: Vec<u64>,
+    /// Whether the guest succeeded. What the store finds when it commits that is not the
+    /// guest's doing, nor in its calls.
+    #[serde(default)]
+    is_success: bool,
     /// Why it is not all there, if it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     incomplete: Option<String>,
@@ -101,6 +105,7 @@ impl Recorder {
                 calls: Vec::new(),
                 wall_ns: Vec::new(),
                 monotonic_ns: Vec::new(),
+                is_success: false,
                 incomplete: None,
             },
             begun,
@@ -136,7 +141,7 @@ impl Recorder {
         self.weigh(reply.weight());
         let ended_ms = as_ms(self.begun.elapsed());
         if let Some(entry) = self.open() {
-            entry.duration_ms = Some(ended_ms - entry.started_ms);
+            entry.duration_ms = Some(to_us(ended_ms - entry.started_ms));
             if entry.committed.as_ref() == Some(reply) {
                 entry.committed = None;
             }
@@ -152,6 +157,7 @@ impl Recorder {
         self.journal.monotonic_ns.push(reading);
     }
 
+    /// The journal, when the guest has ended.
     pub(super) fn into_journal(self) -> Journal {
         self.journal
     }
@@ -193,9 +199,24 @@ impl Journal {
         }
     }
 
-    /// Its JSON text.
+    /// Its JSON text. Escapes can make it six times as long as what it is of: one that is
+    /// too long to keep is incomplete, and holds no calls.
     pub fn text(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+        let mut text = Bounded(Vec::new());
+        if serde_json::to_writer(&mut text, self).is_ok() {
+            return String::from_utf8(text.0).unwrap_or_default();
+        }
+        let emptied = Self {
+            run: self.run.clone(),
+            calls: Vec::new(),
+            wall_ns: Vec::new(),
+            monotonic_ns: Vec::new(),
+            incomplete: Some(format!(
+                "as JSON it is more than the {JOURNAL_TEXT_MAX} bytes that are kept of a journal"
+            )),
+            ..*self
+        };
+        serde_json::to_string(&emptied).unwrap_or_default()
     }
 
     /// How many calls it holds.
@@ -216,6 +237,29 @@ impl Journal {
     pub(super) fn seed(&self) -> Seed {
         self.seed
     }
+
+    /// The same of an attempt whose guest has succeeded, or not.
+    pub(super) fn ended(mut self, is_success: bool) -> Self {
+        self.is_success = is_success;
+        self
+    }
+}
+
+/// What is written to it, up to a journal's length.
+struct Bounded(Vec<u8>);
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > JOURNAL_TEXT_MAX {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Serialize for Seed {
@@ -235,5 +279,58 @@ impl<'de> Deserialize<'de> for Seed {
 
 /// Milliseconds to the microsecond.
 fn as_ms(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
+    to_us(duration.as_secs_f64() * 1e3)
+}
+
+/// The same of what is in milliseconds already.
+fn to_us(ms: f64) -> f64 {
+    (ms * 1e3).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::{Call, Journal, JournalError, Recorder, Reply, RunContext, Seed};
+    use crate::plugin::imports::call::Blob;
+
+    /// The journal of an attempt that wrote so many bytes of this value.
+    fn journal(byte: u8, bytes: usize) -> Journal {
+        let run = RunContext {
+            id: "1".to_owned(),
+            attempt: 1,
+            max_attempts: 1,
+            plugin: "p".to_owned(),
+        };
+        let mut recorder = Recorder::new(run, Seed([7; 32]), 0, 1 << 20, Instant::now());
+        for _ in 0..bytes >> 20 {
+            recorder.begin(&Call::KvSet {
+                key: "k".to_owned(),
+                value: Blob(vec![byte; 1 << 20]),
+            });
+            recorder.end(&Reply::Done);
+        }
+        recorder.into_journal()
+    }
+
+    #[test]
+    fn what_is_kept_has_a_bound_however_it_is_written() {
+        let whole = Journal::read(&journal(b'x', 15 << 20).text());
+        assert_eq!(whole.map(|whole| whole.n_calls()), Ok(15));
+        for (cut, n_calls, why) in [
+            // More than is recorded at all.
+            (journal(b'x', 17 << 20), 15, "a journal keeps"),
+            // Six bytes of JSON for each.
+            (journal(0, 15 << 20), 0, "as JSON it is more"),
+        ] {
+            let text = cut.text();
+            assert!(text.len() < 33 << 20, "{}", text.len());
+            let Err(JournalError::Incomplete(said)) = Journal::read(&text) else {
+                panic!("what is not all there is read: {why}");
+            };
+            assert!(said.contains(why), "{said}");
+            let kept: Journal = serde_json::from_str(&text).unwrap();
+            assert_eq!(kept.n_calls(), n_calls);
+        }
+    }
 }

@@ -52,6 +52,8 @@ pub const DEPTH_MAX: u32 = 8;
 pub const READINGS_MAX: u32 = 100_000;
 /// Most bytes of calls and answers that a journal keeps.
 pub const JOURNAL_BYTES_MAX: usize = 16 << 20;
+/// Longest text of a journal, in bytes: what is kept of it.
+pub const JOURNAL_TEXT_MAX: usize = 32 << 20;
 /// Most bytes that one call may move from the guest to the host.
 pub const CALL_BYTES_MAX: usize = 4 << 20;
 /// Longest body of a request that goes out, in bytes.
@@ -64,6 +66,13 @@ pub const HTTP_HEADERS_MAX: usize = 100;
 pub const HTTP_HEADER_BYTES_MAX: usize = 64 << 10;
 /// Longest path of a request that goes out, query included, in bytes.
 pub const HTTP_PATH_MAX: usize = 8 << 10;
+/// Most bytes of `wasi:http` that are open at once: what is written of requests, what is not
+/// read of answers, and headers.
+pub const HTTP_KEPT_BYTES_MAX: usize = 8 << 20;
+/// What a header weighs there besides its text.
+pub const HTTP_KEPT_HEADER_WEIGHT: usize = 48;
+/// Longest method, scheme and authority of a request of `wasi:http`, in bytes.
+pub const HTTP_WORD_MAX: usize = 300;
 /// How long a sender may be kept waiting by a verifier.
 pub const VERIFIER_WALL_MAX: Duration = Duration::from_secs(1);
 /// Instructions that a verifier has for each millisecond of its plugin's CPU limit: a

@@ -28,6 +28,7 @@ use super::memory::Memory;
 use super::meter::{Meter, Metered};
 use super::oracle::Oracle;
 use super::report::{Report, checked, classify, report};
+use super::wasi_http::Room;
 use super::{event_for_guest, run_for_guest};
 
 /// What a store carries for its guest.
@@ -40,6 +41,8 @@ pub(super) struct Guest {
     pub(super) oracle: Oracle,
     /// Requests of `wasi:http` that were begun.
     pub(super) requests: u32,
+    /// Where they are kept.
+    pub(super) room: Room,
 }
 
 impl Guest {
@@ -53,6 +56,7 @@ impl Guest {
             memory,
             oracle,
             requests: 0,
+            room: Room::default(),
         }
     }
 }
@@ -111,13 +115,15 @@ impl Sandbox<'_> {
             })
             .await;
         let answer = ended.answer.and_then(checked);
+        let is_success = matches!(answer, Ok(Ok(_)));
         let is_kept = match policy {
             JournalPolicy::All => true,
-            JournalPolicy::Failures => !matches!(answer, Ok(Ok(_))),
+            JournalPolicy::Failures => !is_success,
             JournalPolicy::None => false,
         };
         let mut passed = ended.passed;
         let journal = passed.journal.take().filter(|_| is_kept);
+        let journal = journal.map(|journal| journal.ended(is_success));
         let record = AttemptRecord {
             started_at,
             duration_us: in_us(ended.duration),
@@ -126,11 +132,20 @@ impl Sandbox<'_> {
             egress_bytes: in_bytes(passed.egress_bytes),
             calls_us: in_us(passed.calling),
             logs: log.take(),
-            journal: journal.map(|journal| journal.text()),
+            journal: None,
         };
         let mut report = report(answer, record, passed);
-        if let Some(secrets) = secrets {
-            report.scrub(&secrets);
+        let finish = || {
+            report.record.journal = journal.as_ref().map(Journal::text);
+            if let Some(secrets) = secrets {
+                report.scrub(&secrets);
+            }
+        };
+        if journal.is_some() {
+            // A guest decides how long that takes: others go on meanwhile.
+            tokio::task::block_in_place(finish);
+        } else {
+            finish();
         }
         report
     }

@@ -23,7 +23,10 @@ pub(super) mod body;
 pub(super) mod fields;
 pub(super) mod request;
 pub(super) mod response;
+mod room;
 mod serving;
+
+pub(super) use room::Room;
 
 use body::{Ended, Written};
 use fields::Fields;
@@ -131,10 +134,12 @@ impl Guest {
     fn answered(&mut self, fetched: Fetched) -> wasmtime::Result<Resource<Incoming>> {
         let header = |(name, Blob(value)): (String, Blob)| (name, value);
         let headers = fetched.headers.into_iter().map(header).collect();
+        let headers = Fields::received(headers).kept_in(&self.room)?;
+        let body = self.room.keep(fetched.body.0)?;
         Ok(self.table.push(Incoming {
             status: fetched.status,
-            headers: Fields::received(headers),
-            body: Some(fetched.body.0.into()),
+            headers,
+            body: Some(body),
         })?)
     }
 
@@ -159,11 +164,14 @@ fn fetch(request: Outgoing, timeouts: Timeouts, body: Option<Vec<u8>>) -> Result
     let length = body.as_ref().map_or(0, Vec::len);
     let mut headers = Vec::with_capacity(request.headers.entries().len());
     for (name, value) in request.headers.into_entries() {
-        if name != "content-length" {
-            headers.push((name, HeaderValue::Plain(Blob(value))));
-        } else if value != length.to_string().as_bytes() {
-            // The host says how long a body is.
-            return Err(ErrorCode::HttpRequestBodySize(Some(length as u64)));
+        match name.as_str() {
+            // The host says how long a body is; whoever says it as well must not be wrong.
+            "content-length" if value != length.to_string().as_bytes() => {
+                return Err(ErrorCode::HttpRequestBodySize(Some(length as u64)));
+            }
+            // What a client can unpack is not what is asked for.
+            "content-length" | "accept-encoding" => {}
+            _ => headers.push((name, HeaderValue::Plain(Blob(value)))),
         }
     }
     Ok(Fetch {

@@ -125,6 +125,7 @@ async fn a_recorded_attempt_comes_out_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a table of differences")]
 async fn the_first_difference_is_named() {
     let host = start().await;
     let (_, journal) = journal_of(&host, "misbehave", &json!({"do": "kv_mix"})).await;
@@ -163,6 +164,11 @@ async fn the_first_difference_is_named() {
                 calls.push(calls[0].clone());
             }),
             vec!["the end of the attempt"],
+        ),
+        (
+            "a look at a clock too many",
+            changed(&|file| file["journal"]["wall_ns"] = json!([1, 2])),
+            vec!["2 looks at the wall clock", "now:      0"],
         ),
         (
             "another end",

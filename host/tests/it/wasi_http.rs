@@ -28,6 +28,8 @@ async fn echo(serving: &mut JoinSet<()>) -> SocketAddr {
             std::future::pending::<()>().await;
         }
         let header = |name: &str| headers.get(name).map_or("", |v| v.to_str().unwrap());
+        // Whatever a client can unpack: a packed answer could not be searched for secrets.
+        assert_eq!(header("accept-encoding"), "identity");
         let (more, length) = (
             header("x-more").to_owned(),
             header("content-length").to_owned(),
@@ -94,7 +96,8 @@ async fn requests_go_to_granted_origins_and_are_repeated_from_their_journal() {
             "POST /a more=1 length=9 body=some text [secret TOKEN]",
         ),
         (
-            json!({ "method": "PUT", "body": "text", "times": 2, "headers": [["Content-Length", "8"]] }),
+            json!({ "method": "PUT", "body": "text", "times": 2,
+                    "headers": [["Content-Length", "8"], ["Accept-Encoding", "gzip, br"]] }),
             "PUT / more= length=8 body=texttext [secret TOKEN]",
         ),
         (
@@ -249,6 +252,26 @@ async fn what_is_not_granted_is_denied() {
             api(address, json!({ "what": "hoard" })),
             "output",
             "headers",
+        ),
+        (
+            api(address, json!({ "what": "hoard_copies" })),
+            "memory",
+            "8 MiB of requests and answers",
+        ),
+        (
+            api(address, json!({ "path": format!("/{}", "a".repeat(9000)) })),
+            "permanent",
+            "it cannot be set",
+        ),
+        (
+            api(address, json!({ "method": "A".repeat(1000) })),
+            "permanent",
+            "it cannot be set",
+        ),
+        (
+            json!({ "http": true, "authority": "a".repeat(1000) }),
+            "permanent",
+            "it cannot be set",
         ),
         (
             api(address, json!({ "body": "x".repeat(65536), "times": 20 })),

@@ -113,16 +113,31 @@ impl Recording {
         self.journal.depth
     }
 
-    /// The first difference; calls that were not made again are one.
+    /// The first difference; calls and looks at a clock that were not made again are one.
     pub(in crate::plugin) fn into_divergence(self) -> Option<Divergence> {
         if self.divergence.is_some() {
             return self.divergence;
         }
-        let entry = self.journal.calls.get(self.n_begun)?;
-        Some(Divergence {
-            call: Some(self.n_begun + 1),
-            recorded: shown(&entry.call),
-            now: "the end of the attempt".to_owned(),
+        if let Some(entry) = self.journal.calls.get(self.n_begun) {
+            return Some(Divergence {
+                call: Some(self.n_begun + 1),
+                recorded: shown(&entry.call),
+                now: "the end of the attempt".to_owned(),
+            });
+        }
+        let looks = [
+            ("wall", self.journal.wall_ns.len(), self.n_wall),
+            (
+                "monotonic",
+                self.journal.monotonic_ns.len(),
+                self.n_monotonic,
+            ),
+        ];
+        let missing = looks.iter().find(|(_, recorded, now)| recorded > now);
+        missing.map(|(clock, recorded, now)| Divergence {
+            call: None,
+            recorded: format!("{recorded} looks at the {clock} clock"),
+            now: format!("{now}"),
         })
     }
 

@@ -13,20 +13,20 @@ use crate::plugin::limits::{Exceeded, HTTP_REQUEST_BODY_MAX};
 use crate::plugin::sandbox::Guest;
 
 use super::fields::Fields;
+use super::room::Taken;
 
 /// How much a stream takes at once.
 const CHUNK: usize = 64 << 10;
 
 /// What was written of a body; the request and whoever writes it share it.
-#[derive(Default)]
 pub(in crate::plugin) struct Written {
     state: Mutex<State>,
     ending: Notify,
 }
 
-#[derive(Default)]
 struct State {
     bytes: Vec<u8>,
+    taken: Taken,
     is_finished: bool,
     is_dropped: bool,
 }
@@ -50,6 +50,19 @@ pub struct Outlet {
 struct Stream(Arc<Written>);
 
 impl Written {
+    /// Nothing yet, in room that grows with it.
+    pub(super) fn in_room(taken: Taken) -> Self {
+        Self {
+            state: Mutex::new(State {
+                bytes: Vec::new(),
+                taken,
+                is_finished: false,
+                is_dropped: false,
+            }),
+            ending: Notify::new(),
+        }
+    }
+
     /// Waits until nothing more is written.
     pub(super) async fn ended(&self) {
         loop {
@@ -101,11 +114,14 @@ impl OutputStream for Stream {
         if state.is_finished || state.is_dropped {
             return Err(StreamError::Closed);
         }
-        if state.bytes.len().saturating_add(bytes.len()) > HTTP_REQUEST_BODY_MAX {
+        let size = state.bytes.len().saturating_add(bytes.len());
+        if size > HTTP_REQUEST_BODY_MAX {
             let what = "the body of a request, in bytes,";
             let exceeded = Exceeded::output(what, HTTP_REQUEST_BODY_MAX);
             return Err(StreamError::Trap(exceeded.into()));
         }
+        let taken = state.taken.resize(size);
+        taken.map_err(|exceeded| StreamError::Trap(exceeded.into()))?;
         state.bytes.extend_from_slice(&bytes);
         Ok(())
     }

@@ -5,15 +5,24 @@ use wasmtime::component::Resource;
 
 use crate::plugin::bindings::wasi_http::wasi::http::types::{self, HeaderError};
 use crate::plugin::egress::is_ours;
-use crate::plugin::limits::{Exceeded, HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX};
+use crate::plugin::limits::{
+    Exceeded, HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_KEPT_HEADER_WEIGHT,
+};
 use crate::plugin::sandbox::Guest;
 
+use super::room::{Room, Taken};
+
+/// Headers of the host's that clients set as a matter of course: taken, and not sent.
+const TAKEN: [&str; 2] = ["accept-encoding", "content-length"];
+
 /// Headers; names in lower case.
-#[derive(Clone, Default)]
+#[derive(Default)]
 #[expect(unreachable_pub, reason = "the generated bindings export it")]
 pub struct Fields {
     entries: Vec<Entry>,
     is_immutable: bool,
+    /// Some, as soon as they are kept.
+    taken: Option<Taken>,
 }
 
 type Entry = (String, Vec<u8>);
@@ -24,12 +33,25 @@ impl Fields {
         Self {
             entries,
             is_immutable: true,
+            taken: None,
         }
     }
 
     /// The same, which cannot be changed any more.
     pub(super) fn frozen(&self) -> Self {
         Self::received(self.entries.clone())
+    }
+
+    /// The same with the room that they take.
+    pub(super) fn kept_in(mut self, room: &Room) -> Result<Self, Exceeded> {
+        self.taken = Some(room.take(self.weight())?);
+        Ok(self)
+    }
+
+    fn weight(&self) -> usize {
+        let entries = self.entries.iter();
+        let weights = entries.map(|(name, value)| name.len() + value.len());
+        weights.sum::<usize>() + self.entries.len() * HTTP_KEPT_HEADER_WEIGHT
     }
 
     pub(super) fn entries(&self) -> &[Entry] {
@@ -67,8 +89,7 @@ impl Fields {
 /// A header's name in lower case, if a guest may set it.
 fn changeable(name: &str) -> Result<String, HeaderError> {
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| HeaderError::InvalidSyntax)?;
-    // The length of a body is known here; whoever says it as well must not be wrong.
-    if is_ours(&name) && name != "content-length" {
+    if is_ours(&name) && !TAKEN.contains(&name.as_str()) {
         return Err(HeaderError::Forbidden);
     }
     Ok(name.as_str().to_owned())
@@ -87,13 +108,18 @@ impl Guest {
         }
         let changed = change(fields);
         fields.within_limits()?;
+        let weight = fields.weight();
+        if let Some(taken) = &mut fields.taken {
+            taken.resize(weight)?;
+        }
         Ok(changed)
     }
 }
 
 impl types::HostFields for Guest {
     fn new(&mut self) -> wasmtime::Result<Resource<Fields>> {
-        Ok(self.table.push(Fields::default())?)
+        let fields = Fields::default().kept_in(&self.room)?;
+        Ok(self.table.push(fields)?)
     }
 
     fn from_list(
@@ -107,6 +133,7 @@ impl types::HostFields for Guest {
             }
         }
         fields.within_limits()?;
+        let fields = fields.kept_in(&self.room)?;
         Ok(Ok(self.table.push(fields)?))
     }
 
@@ -130,13 +157,13 @@ impl types::HostFields for Guest {
         values: Vec<Vec<u8>>,
     ) -> wasmtime::Result<Result<(), HeaderError>> {
         self.change(&fields, |fields| {
-            let mut changed = fields.clone();
             let key = changeable(&name)?;
-            changed.entries.retain(|(name, _)| *name != key);
+            let mut changed = Fields::default();
             for value in values {
                 changed.append(&name, value)?;
             }
-            *fields = changed;
+            fields.entries.retain(|(name, _)| *name != key);
+            fields.entries.append(&mut changed.entries);
             Ok(())
         })
     }
@@ -167,11 +194,12 @@ impl types::HostFields for Guest {
     }
 
     fn clone(&mut self, fields: Resource<Fields>) -> wasmtime::Result<Resource<Fields>> {
-        let entries = self.table.get(&fields)?.entries.clone();
-        Ok(self.table.push(Fields {
-            entries,
-            is_immutable: false,
-        })?)
+        let copy = Fields {
+            entries: self.table.get(&fields)?.entries.clone(),
+            ..Fields::default()
+        };
+        let copy = copy.kept_in(&self.room)?;
+        Ok(self.table.push(copy)?)
     }
 
     fn drop(&mut self, fields: Resource<Fields>) -> wasmtime::Result<()> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use wasmtime::component::Resource;
 
 use crate::plugin::bindings::wasi_http::wasi::http::types::{self, Method, Scheme};
+use crate::plugin::limits::{HTTP_PATH_MAX, HTTP_WORD_MAX};
 use crate::plugin::sandbox::Guest;
 
 use super::body::{Outlet, Written};
@@ -53,7 +54,8 @@ impl types::HostOutgoingRequest for Guest {
         if request.body.is_some() {
             return Ok(Err(()));
         }
-        let outlet = Outlet::of(request.body.insert(Arc::default()));
+        let body = Arc::new(Written::in_room(self.room.take(0)?));
+        let outlet = Outlet::of(request.body.insert(body));
         Ok(Ok(self.table.push(outlet)?))
     }
 
@@ -66,6 +68,11 @@ impl types::HostOutgoingRequest for Guest {
         request: Resource<Outgoing>,
         method: Method,
     ) -> wasmtime::Result<Result<(), ()>> {
+        if let Method::Other(word) = &method
+            && word.len() > HTTP_WORD_MAX
+        {
+            return Ok(Err(()));
+        }
         self.table.get_mut(&request)?.method = method;
         Ok(Ok(()))
     }
@@ -79,7 +86,10 @@ impl types::HostOutgoingRequest for Guest {
         request: Resource<Outgoing>,
         path: Option<String>,
     ) -> wasmtime::Result<Result<(), ()>> {
-        // Whether it is one is said when the request is made.
+        // Whether it is one is said when the request is made; here only what is kept is bounded.
+        if path.as_ref().is_some_and(|path| path.len() > HTTP_PATH_MAX) {
+            return Ok(Err(()));
+        }
         self.table.get_mut(&request)?.path = path;
         Ok(Ok(()))
     }
@@ -93,6 +103,11 @@ impl types::HostOutgoingRequest for Guest {
         request: Resource<Outgoing>,
         scheme: Option<Scheme>,
     ) -> wasmtime::Result<Result<(), ()>> {
+        if let Some(Scheme::Other(word)) = &scheme
+            && word.len() > HTTP_WORD_MAX
+        {
+            return Ok(Err(()));
+        }
         self.table.get_mut(&request)?.scheme = scheme;
         Ok(Ok(()))
     }
@@ -106,12 +121,17 @@ impl types::HostOutgoingRequest for Guest {
         request: Resource<Outgoing>,
         authority: Option<String>,
     ) -> wasmtime::Result<Result<(), ()>> {
+        let is_long = |authority: &String| authority.len() > HTTP_WORD_MAX;
+        if authority.as_ref().is_some_and(is_long) {
+            return Ok(Err(()));
+        }
         self.table.get_mut(&request)?.authority = authority;
         Ok(Ok(()))
     }
 
     fn headers(&mut self, request: Resource<Outgoing>) -> wasmtime::Result<Resource<Fields>> {
         let headers = self.table.get(&request)?.headers.frozen();
+        let headers = headers.kept_in(&self.room)?;
         Ok(self.table.push(headers)?)
     }
 

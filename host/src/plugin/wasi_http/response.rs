@@ -39,7 +39,8 @@ impl types::HostIncomingResponse for Guest {
     }
 
     fn headers(&mut self, answer: Resource<Incoming>) -> wasmtime::Result<Resource<Fields>> {
-        let headers = self.table.get(&answer)?.headers.clone();
+        let headers = self.table.get(&answer)?.headers.frozen();
+        let headers = headers.kept_in(&self.room)?;
         Ok(self.table.push(headers)?)
     }
 

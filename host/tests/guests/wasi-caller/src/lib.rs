@@ -72,6 +72,8 @@ enum What {
     Serve,
     /// Collects headers without end.
     Hoard,
+    /// Copies headers without end.
+    HoardCopies,
 }
 
 fn get() -> String {
@@ -97,8 +99,10 @@ impl Plugin for WasiCaller {
 
     fn handle(event: &Event, _run: &Run) -> Result<Success, Failure> {
         let call: Call = event.json()?;
-        if call.what == What::Hoard {
-            hoard();
+        match call.what {
+            What::Hoard => hoard(),
+            What::HoardCopies => hoard_copies(),
+            What::Call | What::AskEarly | What::DropBody | What::AskTwice | What::Serve => {}
         }
         let mut seen = call.send().map_err(Failure::permanent)?;
         for _ in 1..call.requests {
@@ -113,6 +117,18 @@ fn hoard() {
     loop {
         // An error is an answer too: the loop goes on.
         std::hint::black_box(fields.append("x-more", &vec![b'x'; 1000]).is_ok());
+    }
+}
+
+fn hoard_copies() {
+    let fields = Fields::new();
+    for _ in 0..60 {
+        let added = fields.append("x-more", &vec![b'x'; 1000]);
+        added.expect("so much may be added");
+    }
+    let mut copies = Vec::new();
+    loop {
+        copies.push(fields.clone());
     }
 }
 
