@@ -44,7 +44,7 @@ pub use change::Change;
 pub use database::{Database, PoolConfig, PostgresUrl, PostgresUrlError};
 pub use encryption::EncryptionKeys;
 pub use environment::Environment;
-pub use grants::{EndpointGrant, HttpOrigin, OriginError};
+pub use grants::{EndpointGrant, HttpOrigin, OriginError, check_grant_name};
 pub use origin::{DEFAULT_FILE, Origin, Overrides, Read};
 pub use otlp::OtlpConfig;
 pub use plugin::{JournalPolicy, Limits, Maxima, PluginConfig};

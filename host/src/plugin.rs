@@ -70,6 +70,8 @@ use verifier::Verifiers;
 
 /// By how much the threads of plugins stand back behind the host's.
 const GUEST_NICENESS: i32 = 5;
+/// The same of the threads that compile them: what runs goes on meanwhile.
+const COMPILE_NICENESS: i32 = 10;
 /// What an attempt that is executed again may take.
 const RERUN_TIME: Duration = Duration::from_secs(60);
 
@@ -85,6 +87,7 @@ pub struct PluginHost {
     verifiers: Verifiers,
     /// One component compiles at a time: compiling takes all cores.
     compiling: Semaphore,
+    compilers: Arc<rayon::ThreadPool>,
     /// As many guests at once as the pool has room for; more wait here.
     slots: Arc<Semaphore>,
 }
@@ -124,6 +127,7 @@ impl PluginHost {
             trusted: TrustedKeys::default(),
             guests: Some(engine::guest_runtime("hookbay-guest", GUEST_NICENESS)?),
             compiling: Semaphore::new(1),
+            compilers: Arc::new(engine::compile_threads(COMPILE_NICENESS)?),
             slots: Arc::new(Semaphore::new(slots)),
         })
     }

@@ -131,7 +131,7 @@ pub(super) fn read(table: &mut Table<'_>) -> Granted {
         let reading = secrets.reading();
         for (name, value) in secrets.into_rest() {
             let key = format!("{path}.{name}");
-            if let Err(problem) = checked_name(&name) {
+            if let Err(problem) = check_grant_name(&name) {
                 reading.problem(&key, problem);
             }
             if let Some(secret) = secret::secret(&key, value, reading) {
@@ -146,7 +146,7 @@ pub(super) fn read(table: &mut Table<'_>) -> Granted {
         }
     }
     for (name, endpoint) in table.tables("http") {
-        if let Err(problem) = checked_name(&name) {
+        if let Err(problem) = check_grant_name(&name) {
             endpoint.problem("", problem);
         }
         if let Some(endpoint) = read_endpoint(endpoint, &named) {
@@ -186,8 +186,12 @@ fn read_endpoint(mut table: Table<'_>, named: &BTreeSet<String>) -> Option<Endpo
     })
 }
 
-/// Names stand in metrics, in headers of recorded calls and in `[secret NAME]`.
-fn checked_name(name: &str) -> Result<(), String> {
+/// Checks the name of an endpoint or a secret, which stands in metrics, in headers of recorded
+/// calls and in `[secret NAME]`.
+///
+/// # Errors
+/// What a name is.
+pub fn check_grant_name(name: &str) -> Result<(), String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     if (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(is_plain) {
         return Ok(());

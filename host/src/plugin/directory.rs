@@ -2,11 +2,11 @@
 //!
 //! Notifications are hints; a scan of the directory is the truth, on each hint
 //! and every 30 s. A file counts once two looks 100 ms apart agree on its size
-//! and time (one, if it was renamed into place), so that half a copy does not.
+//! and time (one, if it was renamed into place), and one after it was read: so neither
+//! half a copy does, nor the halves of two.
 //! What a file then is, a plugin or not, is for whoever receives [`Found`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,6 +18,10 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::units::readable_size;
 
 use super::{FILE_BYTES_MAX, LoadError, PluginFile};
+
+mod look;
+
+use look::{Look, is_plugin_file, look_at, looks};
 
 /// Between two looks at a file that changes.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -78,26 +82,6 @@ enum Hint {
     Changed(Option<String>),
     /// Somebody waits for a scan.
     Asked(oneshot::Sender<()>),
-}
-
-/// What a file looks like from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Look {
-    bytes: u64,
-    modified_ns: i128,
-    inode: u64,
-    /// When its signature was written, and as which file.
-    signature: Option<(i128, u64)>,
-}
-
-impl Look {
-    /// What no file looks like.
-    const NONE: Self = Self {
-        bytes: 0,
-        modified_ns: i128::MIN,
-        inode: 0,
-        signature: None,
-    };
 }
 
 impl Rescan {
@@ -297,7 +281,11 @@ impl Directory {
         let read = if look.bytes > FILE_BYTES_MAX {
             Err(LoadError::TooLarge(readable_size(look.bytes)))
         } else {
-            self.read(path).await
+            match self.read(path, look).await {
+                Some(read) => read,
+                // Somebody is still writing: it is looked at again.
+                None => return Ok(()),
+            }
         };
         self.reported.insert(name.clone(), look);
         if matches!(read, Err(LoadError::Unreadable(_))) {
@@ -309,10 +297,19 @@ impl Directory {
             .map_err(|_| Closed)
     }
 
-    async fn read(&self, path: PathBuf) -> Result<PluginFile, LoadError> {
-        let read = tokio::task::spawn_blocking(move || PluginFile::read(&path)).await;
-        let read = read.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-        read.map_err(|error| LoadError::Unreadable(error.to_string()))
+    /// What is in a file; nothing, if it no longer looks as it did.
+    async fn read(&self, path: PathBuf, look: Look) -> Option<Result<PluginFile, LoadError>> {
+        let has_signatures = self.has_signatures;
+        let read = move || {
+            let read = PluginFile::read(&path);
+            let now = look_at(&path, has_signatures);
+            (now.is_ok_and(|now| now == Some(look)), read)
+        };
+        let (is_same, read) = match tokio::task::spawn_blocking(read).await {
+            Ok(read) => read,
+            Err(error) => (true, Err(std::io::Error::other(error))),
+        };
+        is_same.then(|| read.map_err(|error| LoadError::Unreadable(error.to_string())))
     }
 }
 
@@ -323,86 +320,5 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is in the directory now; nothing, while it does not exist.
-async fn looks(directory: &Path, has_signatures: bool) -> std::io::Result<BTreeMap<String, Look>> {
-    let directory = directory.to_owned();
-    let read = tokio::task::spawn_blocking(move || {
-        let entries = match std::fs::read_dir(&directory) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeMap::new()),
-            entries => entries?,
-        };
-        let mut looks = BTreeMap::new();
-        for entry in entries {
-            let entry = entry?;
-            let Some(name) = entry
-                .file_name()
-                .into_string()
-                .ok()
-                .filter(|name| is_plugin_file(name))
-            else {
-                continue;
-            };
-            // Follows links: a link to a file is a file.
-            match std::fs::metadata(entry.path()) {
-                Ok(about) if about.is_file() => {
-                    let mut look = look(&about);
-                    if has_signatures {
-                        let signature =
-                            std::fs::metadata(PluginFile::signature_path(&entry.path()));
-                        look.signature = signature.ok().map(|about| modified(&about));
-                    }
-                    looks.insert(name, look);
-                }
-                Ok(_) => {}
-                // Gone between the two calls, or a link to nothing.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                // That it cannot be read either is found out by whoever tries.
-                Err(_) => {
-                    looks.insert(name, Look::NONE);
-                }
-            }
-        }
-        Ok(looks)
-    });
-    read.await?
-}
-
-fn look(about: &std::fs::Metadata) -> Look {
-    let (modified_ns, inode) = modified(about);
-    Look {
-        bytes: about.len(),
-        modified_ns,
-        inode,
-        signature: None,
-    }
-}
-
-/// When a file was written, in nanoseconds since 1970, and its number.
-fn modified(about: &std::fs::Metadata) -> (i128, u64) {
-    use std::os::unix::fs::MetadataExt as _;
-    let seconds = i128::from(about.mtime()) * 1_000_000_000;
-    (seconds + i128::from(about.mtime_nsec()), about.ino())
-}
-
-/// `*.wasm`, but nothing hidden. `*.tmp`, `*.part` and `*~` do not end so.
-fn is_plugin_file(name: &str) -> bool {
-    name.ends_with(".wasm") && !name.starts_with('.')
-}
-
 #[cfg(test)]
-mod tests {
-    #[test]
-    fn only_plugins_count() {
-        for (name, expected) in [
-            ("github-push.wasm", true),
-            (".github-push.wasm", false),
-            ("github-push.wasm.tmp", false),
-            ("github-push.wasm.part", false),
-            ("github-push.wasm~", false),
-            ("github-push.cwasm", false),
-            ("readme.md", false),
-        ] {
-            assert_eq!(super::is_plugin_file(name), expected, "{name}");
-        }
-    }
-}
+mod tests;

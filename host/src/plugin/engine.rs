@@ -26,9 +26,9 @@ const FIBER_STACK: usize = 2 << 20;
 /// Slots beyond the concurrent runs: `describe` runs beside them.
 const SPARE_SLOTS: u32 = 2;
 /// What one component may need (seen: JavaScript 13 core instances, Python 14).
-const CORE_INSTANCES: u32 = 16;
-const MEMORIES: u32 = 3;
-const TABLES: u32 = 3;
+pub(super) const CORE_INSTANCES: u32 = 16;
+pub(super) const MEMORIES: u32 = 3;
+pub(super) const TABLES: u32 = 3;
 /// How large the folder of compiled components may grow before those used least go.
 const CACHE_BYTES: u64 = 1 << 30;
 const CACHE_FILES: u64 = 4096;
@@ -165,6 +165,17 @@ pub(super) fn guest_runtime(
         .enable_time()
         .build()?;
     Ok(runtime)
+}
+
+/// Threads that compile, which take all cores for as long as a component likes: at a priority
+/// that is lower by so much than the host's.
+pub(super) fn compile_threads(niceness: i32) -> Result<rayon::ThreadPool, EngineError> {
+    let threads = rayon::ThreadPoolBuilder::new()
+        .thread_name(|_| "hookbay-compile".to_owned())
+        .start_handler(move |_| yield_to_the_door(niceness))
+        .build()
+        .map_err(std::io::Error::other)?;
+    Ok(threads)
 }
 
 /// Lowers the priority of the calling thread (on Linux `nice` is per thread).

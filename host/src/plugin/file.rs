@@ -4,6 +4,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::FILE_BYTES_MAX;
+
 /// What is put behind a file's name to name its signature.
 const SIGNATURE_SUFFIX: &str = ".sig";
 /// Longest signature that is read; one needs 89 bytes.
@@ -19,8 +21,8 @@ pub struct PluginFile {
 }
 
 impl PluginFile {
-    /// Reads a file and the signature beside it; of what is too long to be one, only
-    /// the start.
+    /// Reads a file and the signature beside it; of what is too long to be one of them,
+    /// only the start, which no host takes.
     ///
     /// # Errors
     /// The file itself cannot be read.
@@ -32,8 +34,12 @@ impl PluginFile {
             file.take(SIGNATURE_BYTES_MAX).read_to_end(&mut text)?;
             Ok(text.into())
         });
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path)?;
+        // It may grow while it is read.
+        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
         Ok(Self {
-            bytes: std::fs::read(path)?.into(),
+            bytes: bytes.into(),
             signature: signature.ok(),
         })
     }

@@ -213,9 +213,9 @@ impl PluginHost {
     async fn compile(&self, role: Role, bytes: &Arc<[u8]>) -> Result<Component, LoadError> {
         let _turn = self.compiling.acquire().await;
         let (engine, bytes) = (self.engine_of(role).clone(), Arc::clone(bytes));
-        let compiled =
-            tokio::task::spawn_blocking(move || Component::from_binary(&engine, &bytes)).await;
-        match compiled {
+        let compilers = Arc::clone(&self.compilers);
+        let compile = move || compilers.install(|| Component::from_binary(&engine, &bytes));
+        match tokio::task::spawn_blocking(compile).await {
             Ok(Ok(component)) => Ok(component),
             Ok(Err(error)) => Err(LoadError::NotAComponent(first_line(
                 &error.root_cause().to_string(),

@@ -3,15 +3,16 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::config::PluginConfig;
 use crate::name::SourceName;
 use crate::trigger::{Origin, Trigger};
 
 use super::bindings::exports::hookbay::plugin::handler as wit;
 
 mod verifies;
+mod wants;
 
 pub use verifies::Verifies;
+pub use wants::{ConfigWant, EndpointWant, SecretWant, Wants};
 
 /// Most triggers, and most wants of a kind, that a manifest may have.
 const LIST_MAX: usize = 100;
@@ -53,48 +54,6 @@ pub struct TriggerText {
     pub ordering_key: Option<String>,
 }
 
-/// What a plugin needs from the operator.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Wants {
-    /// Addresses to call.
-    pub endpoints: Vec<EndpointWant>,
-    /// Secrets to use.
-    pub secrets: Vec<SecretWant>,
-    /// Configuration to read.
-    pub config: Vec<ConfigWant>,
-}
-
-/// An address to call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct EndpointWant {
-    /// Its name in the plugin.
-    pub name: String,
-    /// Where it usually is.
-    pub default_origin: Option<String>,
-    /// What for.
-    pub doc: String,
-}
-
-/// A secret to use.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct SecretWant {
-    /// Its name in the plugin.
-    pub name: String,
-    /// What for.
-    pub doc: String,
-}
-
-/// A configuration key to read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ConfigWant {
-    /// The key.
-    pub name: String,
-    /// Whether it works without.
-    pub required: bool,
-    /// What for.
-    pub doc: String,
-}
-
 /// Why a manifest cannot be accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
@@ -105,6 +64,16 @@ pub enum ManifestError {
         what: &'static str,
         /// How long it may be.
         limit: usize,
+    },
+    /// No operator could grant it.
+    #[error("`describe` wants {what} `{}`, which is no name: {problem}", .name.escape_debug())]
+    Name {
+        /// A secret, or an endpoint.
+        what: &'static str,
+        /// What it calls it.
+        name: String,
+        /// What a name is.
+        problem: String,
     },
     /// A trigger is not one.
     #[error("trigger {position} of `describe` is wrong: {problem}")]
@@ -122,20 +91,7 @@ impl Manifest {
     /// # Errors
     /// [`ManifestError`] names what is wrong.
     pub(super) fn read(manifest: wit::Manifest) -> Result<Self, ManifestError> {
-        let wants = manifest.wants;
-        for (what, list) in [
-            ("a list of triggers", manifest.triggers.len()),
-            ("a list of endpoints", wants.endpoints.len()),
-            ("a list of secrets", wants.secrets.len()),
-            ("a list of config keys", wants.config.len()),
-        ] {
-            if list > LIST_MAX {
-                return Err(ManifestError::TooLong {
-                    what,
-                    limit: LIST_MAX,
-                });
-            }
-        }
+        check_list("a list of triggers", manifest.triggers.len())?;
         check_texts(&manifest.name, &manifest.version, &manifest.description)?;
         let read = Self {
             name: manifest.name,
@@ -146,17 +102,12 @@ impl Manifest {
                 .into_iter()
                 .map(TriggerText::from)
                 .collect(),
-            wants: Wants {
-                endpoints: wants
-                    .endpoints
-                    .into_iter()
-                    .map(EndpointWant::from)
-                    .collect(),
-                secrets: wants.secrets.into_iter().map(SecretWant::from).collect(),
-                config: wants.config.into_iter().map(ConfigWant::from).collect(),
-            },
+            wants: Wants::read(manifest.wants)?,
             verifies: None,
         };
+        for trigger in &read.triggers {
+            trigger.check_lengths()?;
+        }
         read.triggers()?;
         Ok(read)
     }
@@ -181,33 +132,17 @@ impl Manifest {
             })
             .collect()
     }
-
-    /// What it wants and the operator has not granted, each by its key under
-    /// `[plugins.NAME]`. Where an endpoint goes is the operator's choice: a grant with
-    /// another origin than the usual one is a grant.
-    pub fn missing_grants(&self, granted: &PluginConfig) -> Vec<String> {
-        let Wants {
-            endpoints,
-            secrets,
-            config,
-        } = &self.wants;
-        let endpoints = endpoints
-            .iter()
-            .filter(|want| !granted.http.contains_key(&want.name))
-            .map(|want| format!("http.{}", want.name));
-        let secrets = secrets
-            .iter()
-            .filter(|want| !granted.secrets.contains_key(&want.name))
-            .map(|want| format!("secrets.{}", want.name));
-        let config = config
-            .iter()
-            .filter(|want| want.required && !granted.config.contains_key(&want.name))
-            .map(|want| format!("config.{}", want.name));
-        endpoints.chain(secrets).chain(config).collect()
-    }
 }
 
 impl TriggerText {
+    fn check_lengths(&self) -> Result<(), ManifestError> {
+        let origins = [&self.provider, &self.source].into_iter().flatten();
+        for text in origins.chain([&self.kind]).chain(&self.ordering_key) {
+            check_length("a trigger's text", text)?;
+        }
+        Ok(())
+    }
+
     fn parse(&self) -> Result<Trigger, String> {
         let origin = match (&self.provider, &self.source) {
             (Some(provider), None) => Origin::Provider(provider.clone()),
@@ -234,6 +169,16 @@ impl TriggerText {
             ordering_key,
         })
     }
+}
+
+fn check_list(what: &'static str, length: usize) -> Result<(), ManifestError> {
+    if length <= LIST_MAX {
+        return Ok(());
+    }
+    Err(ManifestError::TooLong {
+        what,
+        limit: LIST_MAX,
+    })
 }
 
 /// Checks what every file says of itself.
@@ -288,99 +233,9 @@ impl From<wit::Trigger> for TriggerText {
     }
 }
 
-impl From<wit::EndpointWant> for EndpointWant {
-    fn from(want: wit::EndpointWant) -> Self {
-        Self {
-            name: want.name,
-            default_origin: want.default_origin,
-            doc: want.doc,
-        }
-    }
-}
-
-impl From<wit::SecretWant> for SecretWant {
-    fn from(want: wit::SecretWant) -> Self {
-        Self {
-            name: want.name,
-            doc: want.doc,
-        }
-    }
-}
-
-impl From<wit::ConfigWant> for ConfigWant {
-    fn from(want: wit::ConfigWant) -> Self {
-        Self {
-            name: want.name,
-            required: want.required,
-            doc: want.doc,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use super::{
-        ConfigWant, EndpointWant, Manifest, PluginConfig, SecretWant, Trigger, TriggerText, Wants,
-    };
-    use crate::config::{EndpointGrant, Maxima, Secret};
-
-    fn wanting() -> Manifest {
-        let (name, doc) = (String::from, String::new);
-        Manifest {
-            wants: Wants {
-                endpoints: vec![EndpointWant {
-                    name: name("notion"),
-                    default_origin: Some(name("https://api.notion.com")),
-                    doc: doc(),
-                }],
-                secrets: vec![SecretWant {
-                    name: name("TOKEN"),
-                    doc: doc(),
-                }],
-                config: vec![ConfigWant {
-                    name: name("database"),
-                    required: true,
-                    doc: doc(),
-                }],
-            },
-            ..Manifest::default()
-        }
-    }
-
-    #[test]
-    fn what_is_not_granted_is_named() {
-        let endpoint = EndpointGrant {
-            origin: "https://notion.example".parse().unwrap(),
-            secrets: [].into(),
-            private: false,
-        };
-        let nothing = PluginConfig::unmentioned(&Maxima::default());
-        let http = PluginConfig {
-            http: Arc::new([("notion".to_owned(), endpoint)].into()),
-            ..nothing.clone()
-        };
-        let secrets = PluginConfig {
-            secrets: Arc::new([("TOKEN".to_owned(), Secret::new("12345678"))].into()),
-            ..http.clone()
-        };
-        let all = PluginConfig {
-            config: Arc::new([("database".to_owned(), "d".to_owned())].into()),
-            ..secrets.clone()
-        };
-        for (granted, missing) in [
-            (
-                &nothing,
-                vec!["http.notion", "secrets.TOKEN", "config.database"],
-            ),
-            (&http, vec!["secrets.TOKEN", "config.database"]),
-            (&secrets, vec!["config.database"]),
-            (&all, vec![]),
-        ] {
-            assert_eq!(wanting().missing_grants(granted), missing);
-        }
-    }
+    use super::{Trigger, TriggerText};
 
     fn text(ordering_key: Option<&str>) -> TriggerText {
         TriggerText {

@@ -4,6 +4,7 @@ use wasmtime::ResourceLimiter;
 
 use crate::config::units::readable_size;
 
+use super::engine::{CORE_INSTANCES, MEMORIES, TABLES};
 use super::limits::TABLE_ELEMENTS_MAX;
 
 /// The sum of all memories and tables, and its bound. Wasmtime's own limiter
@@ -96,5 +97,51 @@ impl ResourceLimiter for Memory {
         }
         let elements = desired.saturating_sub(current);
         Ok(self.grow(elements.saturating_mul(size_of::<usize>())))
+    }
+
+    // As many of each as there are in the pool, also where there is no pool: what they take
+    // beside their bytes is not counted.
+    fn instances(&self) -> usize {
+        CORE_INSTANCES as usize
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES as usize
+    }
+
+    fn tables(&self) -> usize {
+        TABLES as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::{Engine, Instance, Module, Store};
+
+    use super::Memory;
+
+    /// Starts modules in one store that has no pool behind it; what is said of the last.
+    fn started(module: &str, times: usize) -> Result<(), String> {
+        let engine = Engine::default();
+        let module = Module::from_binary(&engine, &wat::parse_str(module).unwrap()).unwrap();
+        let mut store = Store::new(&engine, Memory::new(1 << 20));
+        store.limiter(|memory| memory);
+        for _ in 0..times {
+            Instance::new(&mut store, &module, &[]).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn there_are_as_many_of_each_as_in_the_pool() {
+        for (one, most, what) in [
+            ("(module)", 16, "instance"),
+            ("(module (memory 0))", 3, "memory"),
+            ("(module (table 0 funcref))", 3, "table"),
+        ] {
+            assert_eq!(started(one, most), Ok(()), "{one}");
+            let refused = started(one, most + 1).unwrap_err();
+            assert!(refused.contains(what), "{refused}");
+        }
     }
 }

@@ -209,7 +209,11 @@ async fn guests_stand_back_behind_the_door() {
         host.told(&json!({ "do": "ok" })).await["state"],
         "succeeded"
     );
-    for (threads, by) in [("hookbay-guest", 5), ("hookbay-verifie", 2)] {
+    for (threads, by) in [
+        ("hookbay-guest", 5),
+        ("hookbay-verifie", 2),
+        ("hookbay-compile", 10),
+    ] {
         let found = niceness(threads);
         assert!(!found.is_empty(), "there are no threads `{threads}`");
         assert!(

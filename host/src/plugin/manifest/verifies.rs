@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plugin::bindings::verifier::exports::hookbay::plugin::verification as wit;
 
-use super::{LIST_MAX, Manifest, ManifestError, Wants, check_length, check_texts};
+use super::{Manifest, ManifestError, Wants, check_length, check_list, check_texts};
 
 /// What a verifier says of its scheme.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,12 +23,7 @@ impl Manifest {
     pub(in crate::plugin) fn of_verifier(about: wit::About) -> Result<Self, ManifestError> {
         check_texts(&about.name, &about.version, &about.description)?;
         let mut credential_headers = about.credential_headers;
-        if credential_headers.len() > LIST_MAX {
-            return Err(ManifestError::TooLong {
-                what: "a list of headers",
-                limit: LIST_MAX,
-            });
-        }
+        check_list("a list of headers", credential_headers.len())?;
         for header in &mut credential_headers {
             check_length("the name of a header", header)?;
             header.make_ascii_lowercase();
