@@ -1,5 +1,5 @@
 //! `hookbay plugin new`, outside of this repository: what it makes passes its own tests,
-//! builds, and runs in the host.
+//! builds, and runs in the host, a verifier at its door.
 
 use std::fs;
 use std::path::Path;
@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::components::Component;
 use crate::harness::{Folder, Host};
 use crate::program::hookbay;
+use crate::signing::hmac_sha256;
 
 const SOURCES: &str = r#"
 [sources.open]
@@ -102,6 +103,58 @@ async fn a_new_plugin_builds_anywhere_and_runs_here() {
     );
 }
 
+const PARTNER: &str = r#"
+public_url = "https://hooks.example.com"
+[sources.partner]
+provider = "plugin:my-verifier"
+secret = "a secret of the source"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_verifier_builds_anywhere_and_proves_who_sent_a_request() {
+    let folder = Folder::new(PARTNER, &[]).await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut new = hookbay(&folder);
+    new.args(["plugin", "new", "--verifier", "my-verifier", "--dir"]);
+    new.arg(elsewhere.path());
+    let said = succeed(new);
+    assert!(said.contains("a verifier with its tests"), "{said}");
+    let made = elsewhere.path().join("my-verifier");
+
+    let tested = succeed(cargo(&made, &["test"]));
+    assert!(tested.contains("3 passed"), "{tested}");
+    succeed(cargo(
+        &made,
+        &["build", "--target", "wasm32-wasip2", "--release"],
+    ));
+    let built = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("scaffold/wasm32-wasip2/release/my_verifier.wasm");
+    Component(fs::read(&built).unwrap()).place(&folder.plugins_dir(), "my-verifier.wasm");
+
+    // The captured request that comes along, as it was signed; then too late.
+    for (at, is_genuine) in [("1700000000", true), ("1700009999", false)] {
+        let mut verify = hookbay(&folder);
+        verify.args(["--config", "hookbay.toml", "verify", "plugin:my-verifier"]);
+        verify.args(["--source", "partner", "--at", at, "--request"]);
+        verify.arg(made.join("request.json"));
+        let output = verify.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(output.status.success(), is_genuine, "{said}");
+    }
+
+    let host = Host::over(folder).await;
+    let now = host.folder.clock.now().millis() / 1000;
+    let message = format!("POST\nhttps://hooks.example.com/webhooks/partner\n{now}\n{{}}");
+    let signature = hmac_sha256("a secret of the source", message.as_bytes());
+    let at = now.to_string();
+    for (signature, status) in [(signature.as_str(), 202), ("00", 401)] {
+        let headers = [("x-timestamp", at.as_str()), ("x-signature", signature)];
+        let answer = host.send("partner", &headers, "{}").await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_plugin_is_refused_where_one_is() {
     let folder = Folder::new("", &[]).await;
@@ -122,6 +175,12 @@ async fn a_new_plugin_is_refused_where_one_is() {
         (&["2fa"], 2, "begins with a letter"),
         (&["a", "--provider", "githbu"], 2, "known are"),
         (&["a", "--kind", "a..b"], 2, "has an empty segment"),
+        (
+            &["a", "--verifier", "--kind", "push"],
+            2,
+            "cannot be used with",
+        ),
+        (&["taken", "--verifier"], 1, "taken is there already"),
     ] {
         let (status, reason) = refused(words);
         assert_eq!(status, Some(code), "{words:?}: {reason}");

@@ -15,16 +15,19 @@ use crate::trigger::KindPattern;
 
 mod scaffold;
 
-use scaffold::{CrateName, Scaffold};
+use scaffold::{CrateName, Scaffold, What};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The plugin's name, and its folder's
+    /// Its name, and its folder's
     #[arg(value_name = "NAME", value_parser = crate_name)]
     name: CrateName,
     /// Where to make the folder [default: here]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// Make a verifier, which proves who sent a request, instead of a plugin for events
+    #[arg(long, conflicts_with_all = ["provider", "kind"])]
+    verifier: bool,
     /// The provider whose events it handles
     #[arg(long, value_name = "NAME", default_value = "github", value_parser = provider_name)]
     provider: String,
@@ -34,24 +37,26 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
-    let scaffold = Scaffold {
-        name: &args.name,
-        provider: &args.provider,
-        kind: args.kind.as_ref().map_or_else(
-            || match args.provider.as_str() {
-                "github" => "push",
-                _ => "**",
-            },
-            KindPattern::as_str,
-        ),
+    let usual_kind = || match args.provider.as_str() {
+        "github" => "push",
+        _ => "**",
     };
+    let (what, made) = if args.verifier {
+        (What::Verifier, "a verifier")
+    } else {
+        let (provider, kind) = (args.provider.as_str(), args.kind.as_ref());
+        let kind = kind.map_or_else(usual_kind, KindPattern::as_str);
+        (What::Plugin { provider, kind }, "a plugin")
+    };
+    let name = &args.name;
+    let scaffold = Scaffold { name, what };
     let place = args.dir.clone().unwrap_or_default();
     let folder = place.join(args.name.as_str());
     make(&folder, &scaffold)?;
     let shown = text::harmless(&folder.display().to_string());
     let (name, file) = (args.name.as_str(), args.name.artefact());
     print(&format!(
-        "made {shown}: a plugin with its tests, the SDK and the contract\n\n\
+        "made {shown}: {made} with its tests, the SDK and the contract\n\n\
          cd {shown}\n\
          cargo test\n\
          cargo build --target wasm32-wasip2 --release\n\

@@ -1,4 +1,4 @@
-//! The files of a new plugin, all of which the binary carries. Pure.
+//! The files of a new plugin or verifier, all of which the binary carries. Pure.
 //!
 //! The templates are in `host/scaffold/`; the SDK and the contract are the repository's
 //! own, with a manifest that needs no workspace.
@@ -59,9 +59,17 @@ pub(super) const SDK: &[(&str, &str)] = sdk![
 /// The SDK's manifest where there is no workspace.
 pub(super) const SDK_MANIFEST: &str = include_str!("../../../../scaffold/sdk.toml");
 pub(super) const MANIFEST: &str = include_str!("../../../../scaffold/Cargo.toml.in");
-const LIB: &str = include_str!("../../../../scaffold/lib.rs.in");
-const TESTS: &str = include_str!("../../../../scaffold/tests.rs.in");
-const README: &str = include_str!("../../../../scaffold/README.md.in");
+const PLUGIN: Templates = Templates {
+    lib: include_str!("../../../../scaffold/plugin/lib.rs.in"),
+    tests: include_str!("../../../../scaffold/plugin/tests.rs.in"),
+    readme: include_str!("../../../../scaffold/plugin/README.md.in"),
+};
+const VERIFIER: Templates = Templates {
+    lib: include_str!("../../../../scaffold/verifier/lib.rs.in"),
+    tests: include_str!("../../../../scaffold/verifier/tests.rs.in"),
+    readme: include_str!("../../../../scaffold/verifier/README.md.in"),
+};
+const REQUEST: &str = include_str!("../../../../scaffold/verifier/request.json");
 const GITIGNORE: &str = include_str!("../../../../scaffold/gitignore");
 const LICENSES: [(&str, &str); 2] = [
     (
@@ -117,8 +125,23 @@ pub(super) enum CrateNameError {
 #[derive(Debug)]
 pub(super) struct Scaffold<'a> {
     pub(super) name: &'a CrateName,
-    pub(super) provider: &'a str,
-    pub(super) kind: &'a str,
+    pub(super) what: What<'a>,
+}
+
+/// What it is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum What<'a> {
+    /// Handles events of a provider whose kind is like this pattern.
+    Plugin { provider: &'a str, kind: &'a str },
+    /// Proves who sent a request.
+    Verifier,
+}
+
+/// What differs between the two.
+struct Templates {
+    lib: &'static str,
+    tests: &'static str,
+    readme: &'static str,
 }
 
 impl CrateName {
@@ -159,13 +182,17 @@ impl Scaffold<'_> {
     /// Path and text of each file, with `/` in paths.
     pub(super) fn files(&self) -> Vec<(String, String)> {
         let filled = |path: &str, template: &str| (path.to_owned(), self.fill(template));
+        let (templates, example) = match self.what {
+            What::Plugin { provider, kind } => (PLUGIN, ("event.json", event(provider, kind))),
+            What::Verifier => (VERIFIER, ("request.json", REQUEST.to_owned())),
+        };
         let mut files = vec![
-            filled("Cargo.toml", MANIFEST),
-            filled("README.md", README),
+            ("Cargo.toml".to_owned(), self.manifest()),
+            filled("README.md", templates.readme),
             filled(".gitignore", GITIGNORE),
-            filled("src/lib.rs", LIB),
-            filled("src/tests.rs", TESTS),
-            ("event.json".to_owned(), self.event()),
+            filled("src/lib.rs", templates.lib),
+            filled("src/tests.rs", templates.tests),
+            (example.0.to_owned(), example.1),
             ("sdk/Cargo.toml".to_owned(), SDK_MANIFEST.to_owned()),
         ];
         let carried = SDK
@@ -182,32 +209,50 @@ impl Scaffold<'_> {
         files
     }
 
+    /// A verifier reads no JSON.
+    fn manifest(&self) -> String {
+        let is_needed = |line: &&str| match self.what {
+            What::Plugin { .. } => true,
+            What::Verifier => !line.starts_with("serde"),
+        };
+        let lines = MANIFEST.split_inclusive('\n').filter(is_needed);
+        self.fill(&lines.collect::<String>())
+    }
+
     /// Texts go into code as literals, so that no kind can be anything but a text.
     fn fill(&self, template: &str) -> String {
-        template
+        let filled = template
             .replace("{{name}}", self.name.as_str())
-            .replace("{{file}}", &self.name.artefact())
-            .replace("{{provider}}", &format!("{:?}", self.provider))
-            .replace("{{kind}}", &format!("{:?}", self.kind))
-            .replace("{{example_kind}}", &format!("{:?}", self.example_kind()))
-    }
-
-    /// A kind that the pattern matches.
-    fn example_kind(&self) -> String {
-        let concrete = |segment| match segment {
-            "*" | "**" => "any",
-            named => named,
+            .replace("{{file}}", &self.name.artefact());
+        let (description, provider, kind) = match self.what {
+            What::Verifier => {
+                return filled.replace("{{description}}", "Proves who sent a request");
+            }
+            What::Plugin { provider, kind } => ("Says what arrived and counts it", provider, kind),
         };
-        let segments: Vec<&str> = self.kind.split('.').map(concrete).collect();
-        segments.join(".")
+        filled
+            .replace("{{description}}", description)
+            .replace("{{provider}}", &format!("{provider:?}"))
+            .replace("{{kind}}", &format!("{kind:?}"))
+            .replace("{{example_kind}}", &format!("{:?}", example_kind(kind)))
     }
+}
 
-    /// An event for `hookbay plugin run`.
-    fn event(&self) -> String {
-        let mut event = Map::new();
-        event.insert("provider".to_owned(), self.provider.into());
-        event.insert("kind".to_owned(), self.example_kind().into());
-        event.insert("body".to_owned(), json!({ "id": 7, "total": 5 }));
-        format!("{:#}\n", Value::Object(event))
-    }
+/// A kind that the pattern matches.
+fn example_kind(pattern: &str) -> String {
+    let concrete = |segment| match segment {
+        "*" | "**" => "any",
+        named => named,
+    };
+    let segments: Vec<&str> = pattern.split('.').map(concrete).collect();
+    segments.join(".")
+}
+
+/// An event for `hookbay plugin run`.
+fn event(provider: &str, kind: &str) -> String {
+    let mut event = Map::new();
+    event.insert("provider".to_owned(), provider.into());
+    event.insert("kind".to_owned(), example_kind(kind).into());
+    event.insert("body".to_owned(), json!({ "id": 7, "total": 5 }));
+    format!("{:#}\n", Value::Object(event))
 }

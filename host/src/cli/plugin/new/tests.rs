@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::scaffold::{MANIFEST, SDK, SDK_MANIFEST, Scaffold};
+use super::scaffold::{MANIFEST, SDK, SDK_MANIFEST, Scaffold, What};
 use super::{crate_name, kind_pattern, make, provider_name};
 use crate::trigger::KindPattern;
 
@@ -163,10 +163,10 @@ fn a_kind_is_a_literal_whatever_it_holds() {
             r#"a"); panic!("b"#,
         ),
     ] {
+        let provider = "generic";
         let scaffold = Scaffold {
             name: &name,
-            provider: "generic",
-            kind,
+            what: What::Plugin { provider, kind },
         };
         let files: BTreeMap<String, String> = scaffold.files().into_iter().collect();
         let trigger = format!("Trigger::provider(\"generic\", {literal})");
@@ -183,12 +183,41 @@ fn a_kind_is_a_literal_whatever_it_holds() {
 }
 
 #[test]
+fn a_verifier_brings_what_a_plugin_does() {
+    let name = crate_name("demo").unwrap();
+    let files = |what| -> BTreeMap<String, String> {
+        let scaffold = Scaffold { name: &name, what };
+        scaffold.files().into_iter().collect()
+    };
+    let (provider, kind) = ("github", "push");
+    let (plugin, verifier) = (
+        files(What::Plugin { provider, kind }),
+        files(What::Verifier),
+    );
+    let names = |files: &BTreeMap<String, String>, except: &str| -> Vec<String> {
+        let names = files.keys().filter(|name| *name != except);
+        names.cloned().collect()
+    };
+    assert_eq!(
+        names(&verifier, "request.json"),
+        names(&plugin, "event.json")
+    );
+    for (path, text) in &verifier {
+        let is_template = !path.starts_with("sdk/");
+        assert!(!(is_template && text.contains("{{")), "{path} has a gap");
+    }
+    let manifest = table(&verifier["Cargo.toml"]);
+    let dependencies = manifest["dependencies"].as_table().unwrap();
+    assert_eq!(dependencies.keys().collect::<Vec<_>>(), ["hookbay-plugin"]);
+}
+
+#[test]
 fn what_is_there_stays() {
     let name = crate_name("demo").unwrap();
+    let (provider, kind) = ("github", "push");
     let scaffold = Scaffold {
         name: &name,
-        provider: "github",
-        kind: "push",
+        what: What::Plugin { provider, kind },
     };
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("plugins/demo");
