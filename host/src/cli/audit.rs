@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::client::{AdminArgs, AdminClient, Page};
-use super::events::next_page;
+use super::page::next_page;
 use super::table::{Screen, print, print_json};
 use super::{CommandError, text};
 

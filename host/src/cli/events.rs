@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::client::{AdminArgs, AdminClient, Page, path_segment};
 use super::operations::{self, BulkArgs};
+use super::page::{Period, Window, next_page};
 use super::runs::{self, Run};
-use super::table::{Reader, Screen, facts, print, print_json, write_bytes};
-use super::text::{Moment, moment};
-use super::{CommandError, text};
+use super::table::{Screen, facts, print, print_json};
+use super::{CommandError, request, text};
 
 mod export;
 
@@ -45,30 +45,6 @@ pub(crate) struct ListArgs {
     window: Window,
     #[command(flatten)]
     admin: AdminArgs,
-}
-
-/// Which part of a list: shared by every list that is ordered by time.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Window {
-    #[command(flatten)]
-    period: Period,
-    /// At most so many
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
-    limit: Option<u16>,
-    /// Go on where an earlier list ended
-    #[arg(long, value_name = "CURSOR")]
-    cursor: Option<String>,
-}
-
-/// From when to when.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Period {
-    /// Not older than this time (RFC 3339), date, or age (15m, 2h, 7d)
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    since: Option<Moment>,
-    /// Older than this time, date, or age
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    until: Option<Moment>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -161,51 +137,13 @@ struct Replayed {
     runs: Vec<Run>,
 }
 
-/// A [`Window`] as query parameters.
-#[derive(Debug)]
-pub(crate) struct WindowQuery {
-    since: Option<String>,
-    until: Option<String>,
-    limit: Option<String>,
-    cursor: Option<String>,
-}
-
-impl Window {
-    pub(crate) fn query(&self, screen: &Screen) -> WindowQuery {
-        WindowQuery {
-            since: self.period.since(screen),
-            until: self.period.until(screen),
-            limit: self.limit.map(|limit| limit.to_string()),
-            cursor: self.cursor.clone(),
-        }
-    }
-}
-
-impl Period {
-    pub(crate) fn since(&self, screen: &Screen) -> Option<String> {
-        self.since.map(|since| since.rfc3339(screen.now))
-    }
-
-    pub(crate) fn until(&self, screen: &Screen) -> Option<String> {
-        self.until.map(|until| until.rfc3339(screen.now))
-    }
-}
-
-impl WindowQuery {
-    pub(crate) fn parameters(&self) -> [super::client::Parameter<'_>; 4] {
-        [
-            ("since", self.since.as_deref()),
-            ("until", self.until.as_deref()),
-            ("limit", self.limit.as_deref()),
-            ("cursor", self.cursor.as_deref()),
-        ]
-    }
-}
-
 pub(crate) async fn run(config_path: Option<&Path>, command: Command) -> Result<(), CommandError> {
     match command {
         Command::List(args) => list(config_path, &args).await,
-        Command::Show(args) if args.body => show_body(config_path, &args).await,
+        Command::Show(args) if args.body => {
+            let client = AdminClient::new(config_path, &args.admin)?;
+            request::write_body(&client, &["events", &args.id, "body"]).await
+        }
         Command::Show(args) => show(config_path, &args).await,
         Command::Replay(args) => replay(config_path, &args).await,
         Command::Delete(args) => delete(config_path, &args).await,
@@ -265,16 +203,6 @@ fn row(event: &Event<BTreeMap<String, u64>>, screen: &Screen) -> Vec<String> {
     ]
 }
 
-/// How to see what comes after a page; nothing after the last.
-pub(crate) fn next_page(cursor: Option<&str>) -> String {
-    cursor.map_or_else(String::new, |cursor| {
-        format!(
-            "\nmore with --cursor '{}'\n",
-            text::harmless(&cursor.replace('\'', r"'\''"))
-        )
-    })
-}
-
 async fn show(config_path: Option<&Path>, args: &ShowArgs) -> Result<(), CommandError> {
     let client = AdminClient::new(config_path, &args.admin)?;
     let answer: Value = client.get_json(&["events", &args.id], &[]).await?;
@@ -284,14 +212,9 @@ async fn show(config_path: Option<&Path>, args: &ShowArgs) -> Result<(), Command
     }
     let event: Event<Vec<Run>> = client.typed(answer)?;
     let screen = Screen::current();
-    let headers: Vec<Vec<String>> = event
-        .headers
-        .iter()
-        .map(|(name, value)| vec![name.clone(), value.clone()])
-        .collect();
     let mut output = summary(&event, &screen);
     output.push('\n');
-    output.push_str(&screen.table(&["HEADER", "VALUE"], &headers, "no headers"));
+    output.push_str(&request::headers(&screen, &event.headers));
     output.push('\n');
     output.push_str(&runs::table(&event.runs, &screen, "no runs"));
     print(&output)?;
@@ -324,17 +247,6 @@ fn summary(event: &Event<Vec<Run>>, screen: &Screen) -> String {
         ("note", (!notes.is_empty()).then(|| notes.join("; "))),
         ("no run because", event.no_run_reason.clone()),
     ])
-}
-
-async fn show_body(config_path: Option<&Path>, args: &ShowArgs) -> Result<(), CommandError> {
-    let client = AdminClient::new(config_path, &args.admin)?;
-    let mut body = client.get_bytes(&["events", &args.id, "body"]).await?;
-    while let Some(chunk) = client.next_chunk(&mut body).await? {
-        if write_bytes(chunk.as_ref())? == Reader::Gone {
-            break;
-        }
-    }
-    Ok(())
 }
 
 async fn replay(config_path: Option<&Path>, args: &ReplayArgs) -> Result<(), CommandError> {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{AdminArgs, AdminClient, Page, path_segment};
-use super::events::next_page;
+use super::page::next_page;
 use super::progress::bar;
 use super::table::{Reader, Screen, facts, print, print_json};
 use super::{CommandError, text};

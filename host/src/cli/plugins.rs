@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{AdminArgs, AdminClient, Page, path_segment};
-use super::events::next_page;
+use super::page::next_page;
 use super::table::{Screen, facts, print, print_json};
 use super::{CommandError, runs, text};
 

@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{AdminArgs, AdminClient, Page, path_segment};
-use super::events::{Period, Window, next_page};
 use super::operations::{self, BulkArgs};
-use super::table::{Reader, Screen, facts, print, print_json, write_bytes};
-use super::{CommandError, text};
+use super::page::{Period, Window, next_page};
+use super::table::{Screen, facts, print, print_json};
+use super::{CommandError, request, text};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -101,7 +101,10 @@ struct Released {
 pub(crate) async fn run(config_path: Option<&Path>, command: Command) -> Result<(), CommandError> {
     match command {
         Command::List(args) => list(config_path, &args).await,
-        Command::Show(args) if args.body => show_body(config_path, &args).await,
+        Command::Show(args) if args.body => {
+            let client = AdminClient::new(config_path, &args.admin)?;
+            request::write_body(&client, &["quarantine", &args.id, "body"]).await
+        }
         Command::Show(args) => show(config_path, &args).await,
         Command::Release(args) => release(config_path, &args).await,
     }
@@ -161,24 +164,9 @@ async fn show(config_path: Option<&Path>, args: &ShowArgs) -> Result<(), Command
         ("because", one.reason.message.clone()),
         ("probably", one.reason.hint.clone()),
     ]);
-    let headers = one.headers.iter();
-    let headers: Vec<Vec<String>> = headers
-        .map(|(name, value)| vec![name.clone(), value.clone()])
-        .collect();
     output.push('\n');
-    output.push_str(&screen.table(&["HEADER", "VALUE"], &headers, "no headers"));
+    output.push_str(&request::headers(&screen, &one.headers));
     print(&output)?;
-    Ok(())
-}
-
-async fn show_body(config_path: Option<&Path>, args: &ShowArgs) -> Result<(), CommandError> {
-    let client = AdminClient::new(config_path, &args.admin)?;
-    let mut body = client.get_bytes(&["quarantine", &args.id, "body"]).await?;
-    while let Some(chunk) = client.next_chunk(&mut body).await? {
-        if write_bytes(chunk.as_ref())? == Reader::Gone {
-            break;
-        }
-    }
     Ok(())
 }
 

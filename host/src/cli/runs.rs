@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{AdminArgs, AdminClient, Page, path_segment};
-use super::events::{Period, Window, next_page};
 use super::operations::{self, BulkArgs};
+use super::page::{Period, Window, next_page};
 use super::table::{Screen, facts, print, print_json};
 use super::{CommandError, text};
 
