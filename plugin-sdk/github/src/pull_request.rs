@@ -56,7 +56,10 @@ pub struct PullRequest {
     /// Files changed.
     #[serde(default)]
     pub changed_files: u64,
-    /// When it was last changed, to the second: such texts are in order of time.
+    /// When it was opened, to the second: such texts are in order of time.
+    #[serde(default)]
+    pub created_at: String,
+    /// When it was last changed, likewise.
     #[serde(default)]
     pub updated_at: String,
 }

@@ -154,6 +154,7 @@ fn pull_request(action: &str, minute: u32, state: &str, is_merged: bool) -> Even
         "id": 900, "number": 7, "title": "Close the harbor", "state": state, "merged": is_merged,
         "html_url": "https://x/7", "user": {"login": "ilse"}, "head": {"ref": "storm"},
         "base": {"ref": "main"}, "additions": 3, "deletions": 1, "changed_files": 2,
+        "created_at": "2026-03-01T09:00:00Z",
         "updated_at": format!("2026-03-02T10:{minute:02}:00Z"),
     });
     event(
@@ -222,8 +223,35 @@ fn a_deleted_message_is_posted_anew() {
     host.answer("slack", "POST", UPDATE, [Answer::json(200, &gone)]);
     let attempt = host.handle::<GithubToSlack>(&pull_request("synchronize", 2, "open", false));
     assert_eq!(said(&attempt), [(UPDATE, card(OPEN)), (POST, card(OPEN))]);
-    let thread = host.stored("thread/900").unwrap_or_default();
+    let thread = host.stored("thread/2026-03/900").unwrap_or_default();
     assert!(thread.contains(r#""ts":"2.0""#), "{thread}");
+}
+
+#[test]
+fn threads_are_forgotten_after_a_year() {
+    let mut host = host();
+    for (key, root) in [
+        ("thread/2024-12/1", "1.0"),
+        ("thread/2025-01/20", "2.0"),
+        ("thread/2025-01/3", "3.0"),
+        ("thread/2025-02/4", "4.0"),
+        ("thread/2025-03/5", "5.0"),
+    ] {
+        let thread = json!({"root": {"channel": "C1", "ts": root}, "shown": ""});
+        host = host.with_stored(key, thread.to_string());
+    }
+    let keys =
+        |host: &Host| -> Vec<String> { host.all_stored().map(|(key, _)| key.to_owned()).collect() };
+    host.handle::<GithubToSlack>(&pull_request("opened", 1, "open", false));
+    assert_eq!(keys(&host).len(), 6);
+    // Three at a time: a thread that is kept costs nobody's run much.
+    host.handle::<GithubToSlack>(&pull_request("closed", 2, "closed", true));
+    let own = "thread/2026-03/900";
+    assert_eq!(keys(&host), ["thread/2025-02/4", "thread/2025-03/5", own]);
+    host.handle::<GithubToSlack>(&pull_request("closed", 3, "closed", true));
+    assert_eq!(keys(&host), ["thread/2025-03/5", own]);
+    host.handle::<GithubToSlack>(&pull_request("closed", 4, "closed", true));
+    assert_eq!(keys(&host), ["thread/2025-03/5", own]);
 }
 
 #[test]
