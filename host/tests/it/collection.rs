@@ -12,10 +12,12 @@ use hookbay_stand_in::{Fault, Options, StandIn};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::harness::{Host, SECRET, eventually, outcomes};
+use crate::harness::{Folder, Host, SECRET, eventually, outcomes};
 use crate::http::Answer;
-use crate::signing::{Headers, github_headers, hmac_sha256};
+use crate::program::Program;
+use crate::signing::{Headers, borrowed, github_headers, hmac_sha256};
 
+mod counting;
 mod rows;
 mod threads;
 
@@ -61,15 +63,7 @@ impl Stage {
 
     async fn granting(row: Row, grants: &str) -> Self {
         let stand_in = StandIn::start(Options::quiet()).unwrap();
-        let grants = grants.replace("ORIGIN", &stand_in.origin());
-        let triggers = match row.source {
-            "orders" => "triggers = [{ source = \"orders\", kind = \"order.*\" }]\n",
-            _ => "",
-        };
-        let (file, config) = (row.file, row.config);
-        let plugin = format!("[plugins.tested]\nfile = \"{file}.wasm\"\n");
-        let toml = format!("{SOURCES}{plugin}{SETTINGS}{triggers}{config}{grants}");
-        let host = Host::start(&toml, &[file]).await;
+        let host = Host::start(&config(&row, grants, &stand_in), &[row.file]).await;
         Self {
             row,
             host,
@@ -79,6 +73,11 @@ impl Stage {
 
     async fn deliver(&self, delivery: &str) -> Answer {
         deliver(&self.host, self.row.source, self.row.kind, delivery).await
+    }
+
+    /// Replays an event; the new run, once it has succeeded.
+    async fn replayed(&self, event: &str) -> Value {
+        replayed(&self.host, event).await
     }
 
     /// What the other side shows.
@@ -102,6 +101,30 @@ impl Stage {
             assert!(one.contains(self.row.says), "{file}: {one}");
         }
     }
+}
+
+/// The sources, and a row's plugin with what it is granted.
+fn config(row: &Row, grants: &str, stand_in: &StandIn) -> String {
+    let grants = grants.replace("ORIGIN", &stand_in.origin());
+    let triggers = match row.source {
+        "orders" => "triggers = [{ source = \"orders\", kind = \"order.*\" }]\n",
+        _ => "",
+    };
+    let (file, config) = (row.file, row.config);
+    let plugin = format!("[plugins.tested]\nfile = \"{file}.wasm\"\n");
+    format!("{SOURCES}{plugin}{SETTINGS}{triggers}{config}{grants}")
+}
+
+/// Replays an event that has one plugin; the new run, once it has succeeded.
+async fn replayed(host: &Host, event: &str) -> Value {
+    let replay = host.post(&format!("events/{event}/replay")).await;
+    let replay = replay.json()["runs"][0]["id"].as_str().unwrap().to_owned();
+    eventually("the replay is done", async || {
+        let run = host.get(&format!("runs/{replay}")).await;
+        assert_ne!(run["state"], "dead", "{run}");
+        (run["state"] == "succeeded").then_some(run)
+    })
+    .await
 }
 
 /// The provider's sample of a kind, sent to a source as the provider would.
@@ -176,14 +199,7 @@ async fn an_event_makes_one_message_however_often_it_comes() {
         let again = stage.deliver("d-1").await;
         assert_eq!(again.json()["status"], "duplicate", "{}", again.text());
         assert_eq!(again.event(), event);
-        let replay = stage.host.post(&format!("events/{event}/replay")).await;
-        let replay = replay.json()["runs"][0]["id"].as_str().unwrap().to_owned();
-        eventually("the replay is done", async || {
-            let run = stage.host.get(&format!("runs/{replay}")).await;
-            assert_ne!(run["state"], "dead", "{run}");
-            (run["state"] == "succeeded").then_some(())
-        })
-        .await;
+        stage.replayed(&event).await;
         stage.check_made(if stage.row.is_idempotent { 1 } else { 2 });
     }
 }
@@ -227,6 +243,75 @@ async fn an_answer_that_is_lost_makes_no_second_message() {
         let run = stage.tried_now(&event).await;
         assert_eq!(outcomes(&run), ["retry", "succeeded"], "{run}");
         stage.check_made(if stage.row.is_idempotent { 1 } else { 2 });
+    }
+}
+
+/// Between the call and the commit of what came of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_killed_after_the_call_makes_no_second_message() {
+    for row in rows() {
+        let stand_in = StandIn::start(Options::quiet()).unwrap();
+        let toml = config(&row, &row.grants, &stand_in);
+        let folder = Folder::new(&toml, &[row.file]).await;
+        let program = Program::start(&folder).await;
+        stand_in.inject(Fault::hold("POST", row.path).applied());
+        let body = sample(row.source, row.kind, "d-1");
+        let headers = headers(row.source, row.kind, "d-1", body.as_bytes());
+        let headers = borrowed(&headers);
+        let sent = program.send_with(row.source, &headers, &body).await;
+        let event = sent.event();
+        eventually("the other side has made it", async || {
+            let made = stand_in.with(|services| (row.made)(services));
+            (made.len() == 1).then_some(())
+        })
+        .await;
+        program.kill().await;
+
+        let host = Host::over(folder).await;
+        let stage = Stage {
+            row,
+            host,
+            stand_in,
+        };
+        let run = stage.host.finished(&event).await;
+        assert_eq!(outcomes(&run), ["host_lost", "succeeded"], "{run}");
+        stage.check_made(if stage.row.is_idempotent { 1 } else { 2 });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_in_another_order_makes_the_same_messages() {
+    // A pull request's own messages in every order are in `threads.rs`.
+    for row in rows().into_iter().filter(|row| row.source != "github") {
+        let (source, kind) = (row.source, row.kind);
+        let kinds: Vec<String> = if source == "orders" {
+            (1..=3).map(|_| kind.to_owned()).collect()
+        } else {
+            let samples = provider::entry(source).unwrap().samples;
+            samples.iter().map(|sample| sample.kind.clone()).collect()
+        };
+        let mut numbered: Vec<(usize, &String)> = kinds.iter().enumerate().collect();
+        let mut made = Vec::new();
+        let file = row.file;
+        let mut row = Some(row);
+        for _ in 0..2 {
+            let stage = Stage::new(row.take().unwrap()).await;
+            for (number, kind) in &numbered {
+                let delivery = format!("d-{number}");
+                let answer = deliver(&stage.host, source, kind, &delivery).await;
+                assert_eq!(answer.status / 100, 2, "{kind}: {}", answer.text());
+            }
+            stage.host.settled("tested").await;
+            let mut shown = stage.made();
+            shown.sort();
+            made.push(shown);
+            row = Some(stage.row);
+            numbered.reverse();
+        }
+        assert!(
+            !made[0].is_empty() && made[0] == made[1],
+            "{file}: {made:?}"
+        );
     }
 }
 

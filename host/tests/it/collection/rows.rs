@@ -1,8 +1,10 @@
 //! The plugins that call out, one row each: what to send, what they are granted, and what
 //! the other side is to show for it.
 
+use std::collections::BTreeMap;
+
 use hookbay_stand_in::slack::Message;
-use hookbay_stand_in::{Fault, Services, StandIn, discord, mail, slack};
+use hookbay_stand_in::{Fault, Request, Services, StandIn, discord, mail, slack};
 
 /// A plugin, and what is to come of one event.
 pub(super) struct Row {
@@ -95,6 +97,37 @@ fn subjects(mails: &[mail::Mail]) -> Vec<String> {
     mails.iter().map(|mail| mail.field("subject")).collect()
 }
 
+/// What a receiver acts on that remembers the ids of Standard Webhooks: each of them once.
+fn acted_on<'a>(received: impl Iterator<Item = &'a Request>) -> Vec<String> {
+    let mut by_id = BTreeMap::new();
+    for request in received {
+        let id = request.header("webhook-id").unwrap_or_default();
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        by_id.entry(id.to_owned()).or_insert(body);
+    }
+    by_id.into_values().collect()
+}
+
+/// A relay to a receiver that remembers what it has acted on.
+fn relayed() -> Row {
+    Row {
+        file: "forward",
+        source: "orders",
+        kind: "order.created",
+        grants: "http.target = { origin = \"ORIGIN\", private = true }\n\
+                 secrets.FORWARD_SECRET = \"whsec_dGhlIGtleSBvZiB0aGUgcmVjZWl2ZXI=\"\n"
+            .to_owned(),
+        config: "config.path = \"/sink/orders\"\n",
+        missing: &["http.target", "secrets.FORWARD_SECRET"],
+        path: "/sink/orders",
+        made: |services| acted_on(services.sink.received()),
+        says: "ord_20417",
+        is_idempotent: true,
+        spoil: |stand_in| stand_in.inject(Fault::status("POST", "/sink", 410).times(99)),
+        reason: "The receiver is gone for good",
+    }
+}
+
 /// All of them.
 pub(super) fn rows() -> Vec<Row> {
     vec![
@@ -153,5 +186,6 @@ pub(super) fn rows() -> Vec<Row> {
                 "/email",
             )
         },
+        relayed(),
     ]
 }
