@@ -4,6 +4,7 @@
 //! prints, and ends. It is started through an intermediate process that ends at once, so
 //! that the host is left with no child that it would have to reap.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::arguments::Arguments;
-use crate::config::Addresses;
+use crate::config::{self, Addresses};
 use crate::http::Connection;
 use crate::workspace;
 
@@ -61,12 +62,19 @@ impl Announcement {
         let config = short(&self.config);
         let token = short(&self.config.with_file_name("data").join("admin-token"));
         let hookbay = format!("{} --config {config}", short(&self.host));
+        let text = fs::read_to_string(&self.config).unwrap_or_default();
+        let webhooks: Vec<String> = config::sources(&text)
+            .iter()
+            .map(|name| format!("http://{public}/webhooks/{name}"))
+            .collect();
+        let webhooks = webhooks.join("\n              ");
         println!(
             "\n\
              Hookbay is ready.\n\
              \n\
-             \x20 webhooks    http://{public}/webhooks/github\n\
-             \x20             http://{public}/webhooks/generic   (secrets: {config})\n\
+             \x20 webhooks    {webhooks}\n\
+             \x20 secrets     {config}\n\
+             \x20 dashboard   http://{admin}\n\
              \x20 admin API   http://{admin}/api/v1\n\
              \x20 metrics     http://{admin}/metrics\n\
              \x20 token       {token}\n\
@@ -86,12 +94,13 @@ impl Announcement {
         );
         if let Some(stand_in) = self.stand_in {
             println!(
-                "What plugins write to Notion, Slack and others goes to a stand-in: look at\n\
-                 http://{stand_in} and here, after\n\
+                "A Stripe invoice becomes a page in Notion, a pull request a thread in Slack, an\n\
+                 order a message in Slack and Discord and a mail. Here a stand-in takes them, and\n\
+                 shows them at http://{stand_in}:\n\
                  \n\
                  \x20 {hookbay} send stripe invoice.paid\n\
                  \x20 {hookbay} send github pull_request\n\
-                 \x20 {hookbay} send generic order.paid\n"
+                 \x20 {hookbay} send generic order.created\n"
             );
         }
     }

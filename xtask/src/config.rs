@@ -51,6 +51,14 @@ impl Addresses {
     }
 }
 
+/// The names of the sources that a configuration has, by the heads of their tables.
+pub(crate) fn sources(text: &str) -> Vec<&str> {
+    text.lines()
+        .filter_map(|line| line.trim().strip_prefix("[sources.")?.strip_suffix(']'))
+        .filter(|name| !name.contains('.'))
+        .collect()
+}
+
 /// Where a host stores, and the settings that go with it.
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
@@ -180,6 +188,16 @@ mod tests {
         );
         assert!(text.contains("\n[plugins.email]\nhttp.mail"));
         assert!(text.contains(&format!("origin = \"http://{}\"", stand_in::ADDRESS)));
+    }
+
+    #[test]
+    fn names_the_sources() {
+        let text = development().expect("there is randomness");
+        assert_eq!(sources(&text), ["github", "stripe", "shopify", "generic"]);
+        assert_eq!(
+            sources("# [sources.old]\n [sources.a]\n[sources.a.secret]\n[plugins.b]"),
+            ["a"]
+        );
     }
 
     #[test]
