@@ -164,7 +164,7 @@ pub enum SchemeError {
     /// The form of a secret is not known.
     #[error(
         "`{0}` is not a form of a secret: use `text`, `base64`, `whsec`, `whsec-or-text`, `hex`, \
-         `text-or-hex`, `nfkd`, `ed25519-hex`, `ed25519-base64` or `spki`"
+         `text-or-hex`, `after-colon`, `nfkd`, `ed25519-hex`, `ed25519-base64` or `spki`"
     )]
     KeyForm(String),
 }

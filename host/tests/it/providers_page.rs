@@ -148,7 +148,7 @@ fn signature(scheme: &SignatureScheme) -> String {
 
 fn at(place: &SignaturePlace) -> String {
     match place {
-        SignaturePlace::Header(names) => code(names),
+        SignaturePlace::Header(names) | SignaturePlace::Headers(names) => code(names),
         SignaturePlace::Body(pointer) => format!("`{pointer}` in the body"),
         SignaturePlace::Query(name) => format!("`query:{name}`"),
     }

@@ -19,12 +19,13 @@ use super::record::texts;
 use super::signed;
 
 /// All of them. Where a source proves otherwise than its provider, none of these applies.
-pub(super) const KEYS: [&str; 29] = [
+pub(super) const KEYS: [&str; 30] = [
     "proof",
     "verifier",
     "signature_header",
     "signature_pointer",
     "signature_query",
+    "repeated",
     "separator",
     "delimiter",
     "tag",
@@ -153,7 +154,11 @@ fn read_as(word: &str, table: &mut Table<'_>) -> Result<(Proof, KeyShape), Wrong
 
 fn place(table: &mut Table<'_>) -> Result<SignaturePlace, Wrong> {
     let is_told = table.has("signature_header") || table.has("signature_pointer");
-    let header = table.parse("signature_header").map(SignaturePlace::Header);
+    let header = table.parse("signature_header");
+    let header = match table.boolean("repeated") {
+        Some(true) => header.map(SignaturePlace::Headers),
+        Some(false) | None => header.map(SignaturePlace::Header),
+    };
     let body = table.parse("signature_pointer").map(SignaturePlace::Body);
     let query = table.string("signature_query").map(SignaturePlace::Query);
     header.or(body).or(query).ok_or_else(|| match is_told {

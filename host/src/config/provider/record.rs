@@ -12,12 +12,13 @@ use crate::ingest::scheme::{Acknowledgement, Provider};
 use super::{Entry, Published, Sample, handshake, proof};
 
 /// Keys that a source may set too: all but what is only told.
-pub(super) const KEYS: [&str; 42] = [
+pub(super) const KEYS: [&str; 43] = [
     "proof",
     "verifier",
     "signature_header",
     "signature_pointer",
     "signature_query",
+    "repeated",
     "separator",
     "delimiter",
     "tag",

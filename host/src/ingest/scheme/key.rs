@@ -145,11 +145,13 @@ impl KeyShape {
         credential: &Credential,
     ) -> Result<(Key, BTreeMap<String, PublicKey>), KeyError> {
         let key = |secret: &Secret| {
-            if secret.expose().is_empty() {
+            let material = self.form.read(secret.expose())?;
+            // Of the text, or of what it decodes to: anybody has an empty key.
+            if matches!(&material, Material::Shared(key) if key.expose().is_empty()) {
                 return Err(KeyError::Empty);
             }
             Ok(Key {
-                material: self.form.read(secret.expose())?,
+                material,
                 alternative: self.form.alternative(secret.expose()),
                 id: None,
                 verify_token: None,

@@ -96,7 +96,13 @@ impl HeaderNames {
         Ok(None)
     }
 
-    /// The values of all of them that are there.
+    /// The values of all of them that are there, in the order of the request.
+    pub fn all_values<'h>(&self, headers: &'h Headers) -> Vec<&'h [u8]> {
+        let own = headers.iter().filter(|(name, _)| self.has(name));
+        own.map(|(_, value)| value).collect()
+    }
+
+    /// The same, each of them once.
     ///
     /// # Errors
     /// [`Rejection::Repeated`] if one is there more than once.

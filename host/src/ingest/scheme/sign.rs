@@ -140,7 +140,7 @@ fn sign_declared(
         })
     };
     match (&scheme.place, &scheme.items) {
-        (SignaturePlace::Header(names), _) => {
+        (SignaturePlace::Header(names) | SignaturePlace::Headers(names), _) => {
             let signature = signature(&draft, &draft.body)?;
             Ok(draft.with_header(names, signature))
         }
@@ -163,7 +163,9 @@ fn sign_declared(
 fn put_token(scheme: &TokenScheme, secret: &[u8], draft: Draft) -> Result<Draft, SignError> {
     let token = scheme.write(secret);
     match (&scheme.place, &scheme.items) {
-        (SignaturePlace::Header(names), _) => Ok(draft.with_header(names, token)),
+        (SignaturePlace::Header(names) | SignaturePlace::Headers(names), _) => {
+            Ok(draft.with_header(names, token))
+        }
         (SignaturePlace::Query(name), _) => Ok(draft.with_query(name, &token)),
         (SignaturePlace::Body(pointer), None) => {
             let body = with_value(&draft.body, pointer, &token.into())?;

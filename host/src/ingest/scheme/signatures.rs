@@ -16,6 +16,8 @@ const CANDIDATES_MAX: usize = 128;
 pub enum SignaturePlace {
     /// In each of these headers that is there.
     Header(HeaderNames),
+    /// In these headers, however often they are there: one for each of the sender's secrets.
+    Headers(HeaderNames),
     /// In the JSON body, or in each of its items.
     Body(Pointer),
     /// In a parameter of the address.
@@ -61,7 +63,7 @@ impl SignaturePlace {
     /// What the place is called in a rejection.
     pub fn name(&self) -> String {
         match self {
-            Self::Header(names) => format!("header `{names}`"),
+            Self::Header(names) | Self::Headers(names) => format!("header `{names}`"),
             Self::Body(pointer) => format!("`{pointer}` in the body"),
             Self::Query(name) => format!("query `{name}`"),
         }
@@ -75,8 +77,11 @@ impl SignaturePlace {
         let missing = || Rejection::MissingSignature(self.name());
         let malformed = || Rejection::MalformedSignature(self.name());
         match self {
-            Self::Header(names) => {
-                let values = names.each(request.headers)?;
+            Self::Header(names) | Self::Headers(names) => {
+                let values = match self {
+                    Self::Headers(_) => names.all_values(request.headers),
+                    _ => names.each(request.headers)?,
+                };
                 if values.is_empty() {
                     return Err(missing());
                 }

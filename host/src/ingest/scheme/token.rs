@@ -28,7 +28,7 @@ impl TokenScheme {
     /// The headers that it stands in.
     pub fn headers(&self) -> &[String] {
         match &self.place {
-            SignaturePlace::Header(names) => names.all(),
+            SignaturePlace::Header(names) | SignaturePlace::Headers(names) => names.all(),
             SignaturePlace::Body(_) | SignaturePlace::Query(_) => &[],
         }
     }

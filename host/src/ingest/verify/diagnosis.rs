@@ -118,14 +118,14 @@ fn is_there(names: &HeaderNames, request: &Request<'_>) -> bool {
 fn signature_headers(proof: &Proof) -> Option<&HeaderNames> {
     match proof {
         Proof::Signature(scheme) => match &scheme.place {
-            SignaturePlace::Header(names) => Some(names),
+            SignaturePlace::Header(names) | SignaturePlace::Headers(names) => Some(names),
             SignaturePlace::Body(_) | SignaturePlace::Query(_) => None,
         },
         Proof::Jws(scheme) => Some(&scheme.header),
         // `Authorization` tells nobody apart.
         Proof::Token(scheme) => match &scheme.place {
             SignaturePlace::Header(names) if !names.has("authorization") => Some(names),
-            SignaturePlace::Header(_) | SignaturePlace::Body(_) | SignaturePlace::Query(_) => None,
+            _ => None,
         },
         Proof::None
         | Proof::Twilio

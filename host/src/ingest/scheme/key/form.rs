@@ -39,6 +39,8 @@ pub enum KeyForm {
     Hex,
     /// Its bytes or, if it is hexadecimal, what it decodes to: nobody can tell which.
     TextOrHex,
+    /// What follows its first colon; without one its bytes.
+    AfterColon,
     /// Its bytes in Unicode's normal form NFKD.
     Nfkd,
     /// The SHA-1 of its bytes: Braintree's derivation.
@@ -80,6 +82,10 @@ impl KeyForm {
             Self::Hex => {
                 let bytes = hex::decode(secret).map_err(|_| KeyError::Form("hexadecimal"))?;
                 shared(bytes.into())
+            }
+            Self::AfterColon => {
+                let colon = secret.iter().position(|byte| *byte == b':');
+                shared(secret[colon.map_or(0, |at| at + 1)..].into())
             }
             Self::Nfkd => shared(text().nfkd().collect::<String>().into_bytes().into()),
             Self::Sha1 => {
@@ -126,6 +132,7 @@ impl FromStr for KeyForm {
             "whsec-or-text" => Ok(Self::WhsecOrText),
             "hex" => Ok(Self::Hex),
             "text-or-hex" => Ok(Self::TextOrHex),
+            "after-colon" => Ok(Self::AfterColon),
             "nfkd" => Ok(Self::Nfkd),
             "ed25519-hex" => Ok(Self::Ed25519Hex),
             "ed25519-base64" => Ok(Self::Ed25519Base64),
