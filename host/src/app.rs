@@ -24,6 +24,7 @@ use crate::store::{Settings, Store, StoreError};
 use crate::traces::export::{self, Exporter};
 
 mod addresses;
+mod bounds;
 mod certificates;
 mod data_dir;
 mod outside;
@@ -32,6 +33,8 @@ mod reload;
 mod stage;
 pub(crate) mod verifiers;
 mod warnings;
+
+pub use bounds::Bounds;
 
 use certificates::Certificates;
 use data_dir::DataDir;
@@ -69,6 +72,27 @@ pub struct Listeners {
     pub admin: TcpListener,
 }
 
+/// What is around the host.
+pub struct Surroundings {
+    /// What plugins reach.
+    pub network: Network,
+    /// What the door fetches from the internet.
+    pub fetch: Arc<dyn Fetch>,
+    /// What strangers may take of it.
+    pub bounds: Bounds,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        let network = Network::system();
+        Self {
+            fetch: Arc::new(Outside(network.clone())),
+            network,
+            bounds: Bounds::default(),
+        }
+    }
+}
+
 /// A host that runs.
 pub struct App {
     /// What everything writes to.
@@ -96,36 +120,21 @@ impl App {
         listeners: Listeners,
         clock: Clock,
     ) -> Result<Self, StartError> {
-        let network = Network::system();
-        let fetch = Arc::new(Outside(network.clone()));
-        Self::start_fetching(config, listeners, clock, network, fetch).await
+        Self::start_in(config, listeners, clock, Surroundings::default()).await
     }
 
-    /// The same with something else for what the door fetches from the internet.
+    /// The same in other surroundings.
     ///
     /// # Errors
     /// As [`App::start`].
-    pub async fn start_fetching(
+    pub async fn start_in(
         config: Config,
         listeners: Listeners,
         clock: Clock,
-        network: Network,
-        fetch: Arc<dyn Fetch>,
+        surroundings: Surroundings,
     ) -> Result<Self, StartError> {
         let config = Arc::new(config);
-        let store = Store::open(&Settings::of(&config), clock).await?;
-        let data_dir = match DataDir::prepare(&config) {
-            Ok(data_dir) => data_dir,
-            Err(error) => {
-                store.close().await;
-                return Err(error);
-            }
-        };
-        warnings::say(&config, &store).await?;
-        if let Some(epoch) = data_dir.replace_epoch(store.epoch())? {
-            // The start before this one is over: nobody need wait for its lease.
-            store.end_lease(epoch).await?;
-        }
+        let (store, data_dir) = open(&config, clock).await?;
         // Every host of one database goes by that database's clock.
         let clock = store.clock();
         let cache_dir = config.data_dir.join("cache");
@@ -134,7 +143,12 @@ impl App {
         let reload = Arc::<Notify>::default();
         let (in_force, follows) = watch::channel(Arc::clone(&config));
         let host_name = Arc::<str>::from(host_name());
-        let (traces, exporter) = export::of(config.otlp.as_ref(), &clock, &network, &host_name);
+        let (traces, exporter) = export::of(
+            config.otlp.as_ref(),
+            &clock,
+            &surroundings.network,
+            &host_name,
+        );
         let shared = Shared {
             config: Arc::clone(&config),
             follows,
@@ -144,9 +158,10 @@ impl App {
             board: SharedBoard::default(),
             wakeup: Arc::default(),
             metrics: Arc::new(Metrics::new().tracing(traces)),
-            network,
+            network: surroundings.network,
+            bounds: surroundings.bounds,
             hints: Arc::default(),
-            fetched: Arc::new(Fetched::new(fetch, clock.clone())),
+            fetched: Arc::new(Fetched::new(surroundings.fetch, clock.clone())),
             clock,
             host_name,
             registry_changed: Arc::default(),
@@ -204,6 +219,24 @@ impl App {
     }
 }
 
+/// Opens what the host keeps things in, and ends what the start before this one left.
+async fn open(config: &Config, clock: Clock) -> Result<(Store, DataDir), StartError> {
+    let store = Store::open(&Settings::of(config), clock).await?;
+    let data_dir = match DataDir::prepare(config) {
+        Ok(data_dir) => data_dir,
+        Err(error) => {
+            store.close().await;
+            return Err(error);
+        }
+    };
+    warnings::say(config, &store).await?;
+    if let Some(epoch) = data_dir.replace_epoch(store.epoch())? {
+        // The start before this one is over: nobody need wait for its lease.
+        store.end_lease(epoch).await?;
+    }
+    Ok((store, data_dir))
+}
+
 /// What the parts of the host share.
 struct Shared {
     /// What it was started with.
@@ -217,6 +250,7 @@ struct Shared {
     wakeup: Arc<Wakeup>,
     metrics: Arc<Metrics>,
     network: Network,
+    bounds: Bounds,
     hints: Arc<Hints>,
     fetched: Arc<Fetched>,
     clock: Clock,

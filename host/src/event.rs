@@ -221,12 +221,6 @@ impl DedupKey {
         Self::digest(b"body:", body_sha256)
     }
 
-    /// The key by which a request that was set aside becomes one event, whoever releases it
-    /// how often.
-    pub fn of_release(request: EventId) -> Self {
-        Self::digest(b"release:", request.as_bytes())
-    }
-
     /// The key from the sixteen bytes the store keeps.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)

@@ -21,11 +21,13 @@ use crate::dispatch::SharedBoard;
 use crate::ingest::{self, Door};
 use crate::store::Store;
 
+mod crowd;
 pub(crate) mod headers;
 mod serve;
 mod tls;
 
-pub use serve::serve;
+pub use crowd::{Connections, Crowd};
+pub use serve::{Patience, serve};
 pub use tls::{Identity, IdentityError, Tls};
 
 /// What the public address answers with.

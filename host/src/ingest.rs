@@ -24,6 +24,7 @@ mod admit;
 mod answer;
 mod batch;
 mod body;
+mod contents;
 pub(crate) mod delivery;
 mod examine;
 mod failures;
@@ -60,7 +61,7 @@ pub use source::{Source, Sources};
 use admit::{Admitted, admit};
 use answer::Receipt;
 pub use body::Budget;
-use body::ReadBody;
+use body::{ReadBody, Reading};
 use failures::Room;
 use refusal::Refusal;
 use scheme::key::Keyring;
@@ -219,9 +220,20 @@ async fn examined(
     if arrived.body.bytes.len() < LARGE && !is_compressed {
         return Ok(admit(&door.board, source, keys, arrived, said));
     }
-    // Few at once may become larger than they came.
-    let turn = match is_compressed {
-        true => door.budget.turn_to_inflate().await,
+    // Not too many at once may become larger than they came.
+    let is_document = source.config.schema.is_some();
+    let turn = match is_compressed || is_document {
+        true => {
+            let plain_bytes = match is_compressed {
+                true => source.config.max_body,
+                false => arrived.body.bytes.len() as u64,
+            };
+            let reading = Reading {
+                plain_bytes,
+                is_document,
+            };
+            door.budget.turn(reading).await
+        }
         false => None,
     };
     let (board, source, keys) = (Arc::clone(&door.board), Arc::clone(source), keys.clone());

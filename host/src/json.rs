@@ -155,7 +155,7 @@ pub fn items(json: &str) -> Result<Vec<&str>, NotJson> {
 pub fn keys(body: &[u8]) -> Result<Vec<String>, NotJson> {
     let json = utf8(body)?;
     if !json.trim_start().starts_with('{') {
-        return Ok(Vec::new());
+        return check(body).map(|()| Vec::new());
     }
     read::<Keys>(json).map(|keys| keys.0)
 }

@@ -76,7 +76,7 @@ pub use operations::{
 pub use postgres::{Wake, WakeListener};
 pub use proofs::{LearntRow, MatchRow};
 pub use quarantine::{
-    NewQuarantined, QuarantineBounds, QuarantineFilter, QuarantinedRow, RawRequest,
+    NewQuarantined, QuarantineBounds, QuarantineFilter, QuarantinedRow, RawRequest, Released,
 };
 pub use registry::{PluginRow, PluginRuns, RegisterPlugin};
 pub use request::DamagedRequest;

@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::clock::Timestamp;
 use crate::event::EventId;
 use crate::http::Problem;
-use crate::ingest::{self, Reason, ReleaseError, Released};
+use crate::ingest::{self, Reason, ReleaseError};
 use crate::store::{QuarantineFilter, QuarantinedRow, RawRequest, Request};
 
 use super::access::Target;
@@ -112,7 +112,14 @@ struct Bulk {
 #[schema(as = Released)]
 pub(crate) struct ReleasedJson {
     pub(crate) status: &'static str,
-    pub(crate) event_id: EventId,
+    /// The event that it is
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub(crate) event_id: Option<EventId>,
+    /// Instead, the events that it is, if it is several
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, required = false)]
+    pub(crate) event_ids: Vec<EventId>,
 }
 
 /// One page of what was set aside, newest first.
@@ -152,12 +159,19 @@ pub(crate) async fn release_one(
     id: &str,
     is_forced: bool,
 ) -> Result<ReleasedJson, AdminError> {
-    let id = parsed(id)?;
-    let (status, event_id) = match admin.release.release(id, is_forced).await? {
-        Released::New(event) => ("accepted", event),
-        Released::Duplicate(first) => ("duplicate", first),
+    let released = admin.release.release(parsed(id)?, is_forced).await?;
+    let (event_id, event_ids) = match released.events.as_slice() {
+        [one] => (Some(*one), Vec::new()),
+        _ => (None, released.events),
     };
-    Ok(ReleasedJson { status, event_id })
+    Ok(ReleasedJson {
+        status: match released.is_duplicate {
+            true => "duplicate",
+            false => "accepted",
+        },
+        event_id,
+        event_ids,
+    })
 }
 
 /// `GET quarantine?source=&reason=&since=&until=&limit=&cursor=`.
@@ -236,14 +250,14 @@ pub(super) async fn body(
     Ok((headers, body).into_response())
 }
 
-/// `POST quarantine/{id}/release {"force"?}`: 202 with the event it is now, 200 if it had
-/// come before.
+/// `POST quarantine/{id}/release {"force"?}`: 202 with the events it is now, 200 if all of
+/// them had come before.
 #[utoipa::path(
     post, path = "/api/v1/quarantine/{id}/release", tag = "quarantine",
-    summary = "Verifies a refused request again and makes it an event",
+    summary = "Verifies a refused request again and makes it its events",
     params(("id" = String, Path, description = "The request's id")),
     request_body(content = Option<Wish>),
-    responses((status = 202, description = "It is an event now", body = ReleasedJson), (status = 200, description = "It had come before", body = ReleasedJson), (status = 409, description = "Not now", body = Problem, content_type = "application/problem+json"), (status = 422, description = "It is refused still", body = Problem, content_type = "application/problem+json")),
+    responses((status = 202, description = "It is these events now", body = ReleasedJson), (status = 200, description = "It had come before", body = ReleasedJson), (status = 409, description = "Not now", body = Problem, content_type = "application/problem+json"), (status = 422, description = "It is refused still", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn release(
     State(admin): State<Arc<Admin>>,
@@ -354,6 +368,7 @@ impl From<ReleaseError> for AdminError {
             ReleaseError::NoSource(_)
             | ReleaseError::Question
             | ReleaseError::NotStored
+            | ReleaseError::Unconfirmed(_)
             | ReleaseError::Stopping => Self::NotNow(error.to_string()),
         }
     }

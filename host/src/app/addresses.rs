@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{Access, Admin, Streams};
 use crate::config::Secret;
 use crate::dispatch::{Controls, Shelf};
-use crate::http::{Public, Seen, admin_routes, headers, public_routes, serve};
+use crate::http::{Crowd, Patience, Public, Seen, admin_routes, headers, public_routes, serve};
 use crate::ingest::{
     Batcher, BatcherTask, Budget, Door, Failures, Learnt, Quarantine, QuarantineTask, Release,
 };
@@ -18,9 +18,6 @@ use super::certificates::Certificates;
 use super::stage::Stage;
 use super::verifiers::ActiveVerifiers;
 use super::{Listeners, Shared};
-
-/// Memory for bodies that are being received or wait for their commit.
-const BODIES_BYTES: u64 = 512 << 20;
 
 /// Where requests go.
 pub(super) type Intake = (Batcher, Quarantine);
@@ -44,7 +41,6 @@ impl Shared {
             sources: Arc::clone(&self.sources),
             board: Arc::clone(&self.board),
             wakeup: Arc::clone(&self.wakeup),
-            config: self.follows.clone(),
             hints: Arc::clone(&self.hints),
             fetched: Arc::clone(&self.fetched),
             verifiers: self.verifiers(),
@@ -73,7 +69,7 @@ impl Shared {
             board: Arc::clone(&self.board),
             metrics: Arc::clone(&self.metrics),
             clock: self.clock.clone(),
-            budget: Budget::new(BODIES_BYTES),
+            budget: Budget::new(self.bounds.bodies_bytes, self.bounds.body_within),
             failures: Failures::default(),
             quarantine,
             verifiers: self.verifiers(),
@@ -101,11 +97,26 @@ impl Shared {
             let admin = self.admin(door, plugins, token, public.clone(), stop.clone());
             let admin = admin_routes(Arc::new(admin), seen);
             let admin = headers::private(admin, admin_tls.is_some());
+            let (public_crowd, admin_crowd) = (self.crowd(), self.crowd());
             vec![
-                tokio::spawn(serve(listeners.public, public, tls, stop.clone())),
-                tokio::spawn(serve(listeners.admin, admin, admin_tls, stop)),
+                tokio::spawn(serve(
+                    listeners.public,
+                    public,
+                    tls,
+                    public_crowd,
+                    stop.clone(),
+                )),
+                tokio::spawn(serve(listeners.admin, admin, admin_tls, admin_crowd, stop)),
             ]
         })
+    }
+
+    /// Who may be connected to one of them.
+    fn crowd(&self) -> (Crowd, Patience) {
+        let sources = Arc::clone(&self.sources);
+        let is_spared = move |peer| sources.trusts(peer);
+        let crowd = Crowd::new(self.bounds.connections, is_spared);
+        (crowd, self.bounds.patience)
     }
 
     /// What the admin API answers with.

@@ -95,7 +95,11 @@ struct Reason {
 #[derive(Debug, Deserialize)]
 struct Released {
     status: String,
-    event_id: String,
+    #[serde(default)]
+    event_id: Option<String>,
+    /// Instead, where it is several.
+    #[serde(default)]
+    event_ids: Vec<String>,
 }
 
 pub(crate) async fn run(config_path: Option<&Path>, command: Command) -> Result<(), CommandError> {
@@ -194,10 +198,16 @@ async fn release(config_path: Option<&Path>, args: &ReleaseArgs) -> Result<(), C
         return Ok(());
     }
     let released: Released = client.typed(answer)?;
-    let event = text::harmless(&released.event_id);
+    let events = released.event_id.iter().chain(&released.event_ids);
+    let events: Vec<String> = events.map(|event| text::harmless(event)).collect();
+    let word = match events.as_slice() {
+        [_] => "event",
+        _ => "events",
+    };
+    let events = events.join(", ");
     print(&match released.status.as_str() {
-        "accepted" => format!("it is event {event} now\n"),
-        _ => format!("it had come before: event {event}\n"),
+        "accepted" => format!("it is {word} {events} now\n"),
+        _ => format!("it had come before: {word} {events}\n"),
     })?;
     Ok(())
 }

@@ -134,6 +134,12 @@ pub(super) async fn release(Path(id): Path<String>, form: Form) -> Result<Respon
     let path = format!("quarantine/{}/release", segment(&id));
     match visit.post::<Value>(&path, &json!({})).await {
         Ok(released) => {
+            let several = released.get("event_ids").and_then(Value::as_array);
+            if let Some(several) = several {
+                let text = format!("Released as {} events.", several.len());
+                visit.tell(true, &text, None);
+                return Ok(frame::go_to("/events"));
+            }
             visit.tell(true, "Released.", None);
             let event = released.get("event_id").and_then(Value::as_str);
             Ok(frame::go_to(&event.map_or_else(

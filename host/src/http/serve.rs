@@ -20,20 +20,33 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::crowd::{Crowd, Place};
 use super::tls::Tls;
 
-/// Connections of one address at once.
-const CONNECTIONS_MAX: usize = 10_000;
-/// A request's head must have arrived within this time, the wait for it included.
-const HEAD_WITHIN: Duration = Duration::from_secs(60);
 /// Largest head of a request; hyper would take 400 KiB for each connection.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-/// TLS must stand within this time.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// Before the next try when no connection can be accepted.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// How long open requests may go on when the host stops.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How long a connection may take over what comes before a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Until TLS stands.
+    pub handshake: Duration,
+    /// Until a request's head has arrived, the wait for it included.
+    pub head: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(60),
+        }
+    }
+}
 
 /// Serves `routes` until `stop`, over TLS if there is any; then lets open requests end,
 /// at most for the grace.
@@ -41,12 +54,12 @@ pub async fn serve(
     listener: TcpListener,
     routes: Router,
     tls: Option<Tls>,
+    (crowd, patience): (Crowd, Patience),
     stop: CancellationToken,
 ) {
     let graceful = GracefulShutdown::new();
     let acceptor = tls.as_ref().map(Tls::acceptor);
     let mut connections = JoinSet::new();
-    let mut is_full = false;
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -54,27 +67,25 @@ pub async fn serve(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            // The kernel tells the sender that the connection is closed.
-            Ok(_) if connections.len() >= CONNECTIONS_MAX => {
-                if !std::mem::replace(&mut is_full, true) {
-                    tracing::warn!(
-                        limit = CONNECTIONS_MAX,
-                        "too many connections; more are closed at once"
-                    );
-                }
-            }
             Ok((stream, peer)) => {
-                is_full = false;
-                let routes = Routed {
-                    routes: routes.clone(),
-                    peer,
+                // Without a place, the kernel tells the sender that the connection is closed.
+                let Some(place) = crowd.enter(peer.ip()) else {
+                    continue;
                 };
-                let watcher = graceful.watcher();
+                let attended = Attended {
+                    routes: Routed {
+                        routes: routes.clone(),
+                        peer,
+                    },
+                    patience,
+                    watcher: graceful.watcher(),
+                    _place: place,
+                };
+                at_once(&stream);
                 match acceptor.clone() {
-                    None => connections.spawn(attend(stream, routes, watcher)),
+                    None => connections.spawn(attended.serve(stream)),
                     Some(acceptor) => {
-                        let stop = stop.clone();
-                        connections.spawn(attend_tls(acceptor, stream, routes, watcher, stop))
+                        connections.spawn(attended.serve_tls(acceptor, stream, stop.clone()))
                     }
                 };
             }
@@ -97,50 +108,49 @@ pub async fn serve(
     }
 }
 
-/// One connection, once its TLS stands; whoever takes too long for that is left alone.
-async fn attend_tls(
-    acceptor: TlsAcceptor,
-    stream: TcpStream,
+/// One connection, and what it takes to answer on it.
+struct Attended {
     routes: Routed,
+    patience: Patience,
     watcher: Watcher,
-    stop: CancellationToken,
-) {
-    at_once(&stream);
-    let handshake = tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream));
-    let encrypted = tokio::select! {
-        () = stop.cancelled() => return,
-        encrypted = handshake => encrypted,
-    };
-    match encrypted {
-        Ok(Ok(stream)) => serve_connection(stream, routes, watcher).await,
-        Ok(Err(error)) => tracing::debug!(%error, "a connection has no TLS"),
-        Err(_) => tracing::debug!("a connection took too long over its TLS"),
-    }
+    /// Held as long as it is open.
+    _place: Place,
 }
 
-async fn attend(stream: TcpStream, routes: Routed, watcher: Watcher) {
-    at_once(&stream);
-    serve_connection(stream, routes, watcher).await;
+impl Attended {
+    /// Once its TLS stands; whoever takes too long for that is left alone.
+    async fn serve_tls(self, acceptor: TlsAcceptor, stream: TcpStream, stop: CancellationToken) {
+        let handshake = tokio::time::timeout(self.patience.handshake, acceptor.accept(stream));
+        let encrypted = tokio::select! {
+            () = stop.cancelled() => return,
+            encrypted = handshake => encrypted,
+        };
+        match encrypted {
+            Ok(Ok(stream)) => self.serve(stream).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a connection has no TLS"),
+            Err(_) => tracing::debug!("a connection took too long over its TLS"),
+        }
+    }
+
+    async fn serve<S>(self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.patience.head)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), self.routes);
+        if let Err(error) = self.watcher.watch(connection).await {
+            tracing::debug!(%error, "a connection broke");
+        }
+    }
 }
 
 /// Small answers are not held back for more.
 fn at_once(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "answers may be held back by the network");
-    }
-}
-
-async fn serve_connection<S>(stream: S, routes: Routed, watcher: Watcher)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), routes);
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(%error, "a connection broke");
     }
 }
 

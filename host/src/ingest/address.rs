@@ -25,6 +25,17 @@ pub struct Networks(Vec<Network>);
 #[error("`{0}` is neither an address nor a network such as `203.0.113.0/24` or `2001:db8::/32`")]
 pub struct NetworkError(String);
 
+/// What is counted as one host: an IPv4 address, or the /64 that one IPv6 host has to itself.
+pub fn one_host(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let subnet = u128::from(address) >> 64 << 64;
+            IpAddr::V6(subnet.into())
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
 impl Network {
     /// Whether an address is one of them.
     pub fn contains(&self, address: IpAddr) -> bool {

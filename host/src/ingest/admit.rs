@@ -16,7 +16,8 @@ use crate::traces::TraceContext;
 
 use super::answer::About;
 use super::body::ReadBody;
-use super::examine::{Contents, Events, Finding, Item, examine};
+use super::contents::{Contents, Item};
+use super::examine::{Finding, examine};
 use super::handshake::Answer;
 use super::indexed;
 use super::scheme::key::Keyring;
@@ -55,7 +56,7 @@ pub(super) fn admit(
 ) -> Result<Admitted, Box<Refused>> {
     let (request, at) = (arrived.request(), arrived.received_at);
     let admits = || source.take_turn(at);
-    match examine(source, keys, &request, at, (said, Events::Each), admits) {
+    match examine(source, keys, &request, at, said, admits) {
         Ok(Finding::Genuine(contents)) => Ok(events(&board.load(), source, arrived, contents)),
         Ok(Finding::Question(answer)) => Ok(Admitted::Question(answer)),
         Ok(Finding::Secret(secret, answer)) => Ok(Admitted::Secret(secret, answer)),
@@ -66,7 +67,7 @@ pub(super) fn admit(
 fn events(board: &Board, source: &Source, arrived: Arrived, contents: Contents) -> Admitted {
     let ReadBody { bytes: body, part } = arrived.body;
     let received = Received {
-        id: EventId::new(arrived.received_at),
+        numbered_at: arrived.received_at,
         received_at: arrived.received_at,
         headers: arrived.headers,
         body,
@@ -83,8 +84,8 @@ fn events(board: &Board, source: &Source, arrived: Arrived, contents: Contents) 
 
 /// A request that is taken.
 pub(super) struct Received {
-    /// The id that its first event has.
-    pub(super) id: EventId,
+    /// The time that its events' ids have: events are read in the order of these.
+    pub(super) numbered_at: Timestamp,
     pub(super) received_at: Timestamp,
     pub(super) headers: Headers,
     pub(super) body: Bytes,
@@ -107,14 +108,17 @@ impl Received {
         headers.hide(&source.config.provider.credential_headers);
         headers.hide(&contents.credential_headers);
         let items = contents.items;
+        let ids = ids(items.len(), self.numbered_at);
+        let first = ids.first().copied();
+        let first = first.unwrap_or_else(|| EventId::new(self.numbered_at));
         let mut about = About {
-            ids: Vec::with_capacity(items.len()),
             kind: String::new(),
             delivery_id: items.first().and_then(|item| item.delivery_id.clone()),
             is_handshake: items.iter().all(|item| item.is_handshake),
-            trace: TraceContext::of_request(self.id, &self.headers),
+            trace: TraceContext::of_request(first, &self.headers),
             answer: contents.answer,
             secret: contents.secret,
+            ids,
         };
         let mut maker = Maker {
             board,
@@ -124,18 +128,23 @@ impl Received {
             idempotency_key,
         };
         let mut new = Vec::with_capacity(items.len());
-        for (n, item) in items.into_iter().enumerate() {
+        for (n, (id, item)) in about.ids.iter().zip(items).enumerate() {
             if n == 0 {
                 about.kind.clone_from(&item.kind);
             } else if about.kind != item.kind {
                 "several".clone_into(&mut about.kind);
             }
-            let (id, event) = maker.event(item, n);
-            about.ids.push(id);
-            new.push(event);
+            new.push(maker.event(*id, item, n));
         }
         (new, about)
     }
+}
+
+/// So many new ids in order: lists and streams have items as they were sent.
+fn ids(count: usize, at: Timestamp) -> Vec<EventId> {
+    let mut ids: Vec<EventId> = (0..count).map(|_| EventId::new(at)).collect();
+    ids.sort_unstable();
+    ids
 }
 
 /// Makes the events of one request.
@@ -149,28 +158,28 @@ struct Maker<'a> {
 
 impl Maker<'_> {
     /// The event of an item, which is at this position among those of the request.
-    fn event(&mut self, item: Item, position: usize) -> (EventId, NewEvent) {
+    fn event(&mut self, id: EventId, item: Item, position: usize) -> NewEvent {
         let config = &self.source.config;
         let received = &mut self.received;
         let is_whole = item.part.is_none();
-        let dedup_key = item.delivery_id.clone().or_else(|| {
-            let key = self.idempotency_key.as_ref()?;
-            // Of an item without an id it is known that it comes at the same position again.
-            Some(match is_whole {
-                true => key.clone(),
-                false => format!("{key}#{position}"),
-            })
-        });
+        // What names the request names no item: of that it is known that it comes at the same
+        // position again.
+        let of_request = |key: &String| match is_whole {
+            true => key.clone(),
+            false => format!("{key}#{position}"),
+        };
+        let dedup_key = match &item.delivery_id {
+            Some(id) if item.has_own_id => Some(id.clone()),
+            Some(id) => Some(of_request(id)),
+            None => self.idempotency_key.as_ref().map(of_request),
+        };
         let (headers, body) = match item.part {
             // The only one.
             None => (take(&mut received.headers), received.body.clone()),
             Some(part) => (part_headers(&received.headers), Bytes::from(part)),
         };
         let event = Event {
-            id: match position {
-                0 => received.id,
-                _ => EventId::new(received.received_at),
-            },
+            id,
             source: config.name.clone(),
             provider: config.provider.name.clone(),
             kind: item.kind,
@@ -181,7 +190,6 @@ impl Maker<'_> {
             body,
             is_handshake: item.is_handshake,
         };
-        let id = event.id;
         let read = self.inflated.as_deref().filter(|_| is_whole);
         let indexed = indexed::values(read.unwrap_or(&event.body), &config.index);
         let runs = match item.is_wanted {
@@ -197,7 +205,7 @@ impl Maker<'_> {
         if !item.is_wanted {
             new = new.filtered();
         }
-        (id, new)
+        new
     }
 }
 

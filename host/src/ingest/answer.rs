@@ -77,16 +77,8 @@ impl<'a> Receipt<'a> {
     pub(super) fn acknowledge(mut self, ingested: &[Ingested]) -> Response<Body> {
         let about = self.about.as_ref();
         let own_ids = about.map_or(&[][..], |about| &about.ids);
-        let ids = own_ids
-            .iter()
-            .zip(ingested)
-            .map(|(own, ingested)| match ingested {
-                Ingested::Duplicate(first) => *first,
-                Ingested::New | Ingested::Conflict => *own,
-            });
-        let ids: Vec<EventId> = ids.collect();
-        let is_duplicate = |ingested: &Ingested| matches!(ingested, Ingested::Duplicate(_));
-        let (status, word, received) = if ingested.iter().all(is_duplicate) {
+        let ids = known_as(own_ids, ingested);
+        let (status, word, received) = if is_duplicate(ingested) {
             (StatusCode::OK, "duplicate", Received::Duplicate)
         } else if about.is_some_and(|about| about.is_handshake) {
             (StatusCode::ACCEPTED, "pong", Received::Accepted)
@@ -243,6 +235,24 @@ impl Drop for Receipt<'_> {
             );
         }
     }
+}
+
+/// The ids by which events are known: their own, or those of the ones that they repeat.
+pub(super) fn known_as(own: &[EventId], ingested: &[Ingested]) -> Vec<EventId> {
+    let known = own
+        .iter()
+        .zip(ingested)
+        .map(|(own, ingested)| match ingested {
+            Ingested::Duplicate(first) => *first,
+            Ingested::New | Ingested::Conflict => *own,
+        });
+    known.collect()
+}
+
+/// Whether all that a request says had come before.
+pub(super) fn is_duplicate(ingested: &[Ingested]) -> bool {
+    let is_known = |ingested: &Ingested| matches!(ingested, Ingested::Duplicate(_));
+    ingested.iter().all(is_known)
 }
 
 /// Our own acknowledgement.

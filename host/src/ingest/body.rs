@@ -11,13 +11,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::refusal::Refusal;
 
-/// A body must arrive within this time.
-const READ_WITHIN: Duration = Duration::from_secs(30);
 /// How much of a body that is too large is read and thrown away, so that its
 /// sender gets to see the answer.
 const DISCARD_MAX: u64 = 32 << 20;
-/// Bodies that are inflated at once, each within its source's limit.
-const INFLATED_AT_ONCE: usize = 4;
+/// Memory for what becomes of bodies that are inflated or read as a whole. One that may take
+/// more than all of it is alone with it.
+const LOOKED_AT_BYTES: u64 = 256 << 20;
+/// How much larger than its text a JSON document is in memory, at most: a number and its comma
+/// become a value.
+const DOCUMENT_RATIO: u64 = 16;
 /// What is taken of the budget before anything has arrived, at most.
 const FIRST: u64 = 64 << 10;
 /// The grain of the budget.
@@ -28,8 +30,10 @@ const GRAIN: u64 = 16 << 10;
 pub struct Budget {
     /// Grains that are free.
     grains: Arc<Semaphore>,
-    /// Turns to inflate a body, which may then take its source's limit once more.
-    inflating: Arc<Semaphore>,
+    /// A body must arrive within this time.
+    within: Duration,
+    /// Grains of the memory for what becomes of bodies.
+    looked_at: Arc<Semaphore>,
 }
 
 /// A body and its part of the budget.
@@ -39,19 +43,47 @@ pub(super) struct ReadBody {
     pub(super) part: OwnedSemaphorePermit,
 }
 
+/// What becomes of a body that is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading {
+    /// What it may be before it is read: as it was sent, or its source's limit where it is
+    /// compressed.
+    pub(super) plain_bytes: u64,
+    /// Whether all of it is read into a document.
+    pub(super) is_document: bool,
+}
+
+impl Reading {
+    fn bytes(self) -> u64 {
+        match self.is_document {
+            true => self.plain_bytes.saturating_mul(DOCUMENT_RATIO),
+            false => self.plain_bytes,
+        }
+    }
+}
+
+fn grains_of(bytes: u64) -> usize {
+    usize::try_from(bytes / GRAIN).unwrap_or(Semaphore::MAX_PERMITS)
+}
+
 impl Budget {
-    /// A budget of so many bytes.
-    pub fn new(bytes: u64) -> Self {
-        let grains = usize::try_from(bytes / GRAIN).unwrap_or(Semaphore::MAX_PERMITS);
+    /// A budget of so many bytes, for bodies that each arrive within a time.
+    pub fn new(bytes: u64, within: Duration) -> Self {
         Self {
-            grains: Arc::new(Semaphore::new(grains)),
-            inflating: Arc::new(Semaphore::new(INFLATED_AT_ONCE)),
+            grains: Arc::new(Semaphore::new(grains_of(bytes))),
+            within,
+            looked_at: Arc::new(Semaphore::new(grains_of(LOOKED_AT_BYTES))),
         }
     }
 
-    /// Waits for the turn to inflate a body.
-    pub(super) async fn turn_to_inflate(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.inflating).acquire_owned().await.ok()
+    /// Waits for the turn to look at a body that becomes larger than it came.
+    pub(super) async fn turn(&self, reading: Reading) -> Option<OwnedSemaphorePermit> {
+        let grains = grains_of(reading.bytes().min(LOOKED_AT_BYTES));
+        let looked_at = Arc::clone(&self.looked_at);
+        looked_at
+            .acquire_many_owned(u32::try_from(grains).ok()?)
+            .await
+            .ok()
     }
 
     /// Reads a body of at most `limit` bytes.
@@ -61,9 +93,9 @@ impl Budget {
         headers: &HeaderMap,
         limit: u64,
     ) -> Result<ReadBody, Refusal> {
-        match tokio::time::timeout(READ_WITHIN, self.read_all(body, headers, limit)).await {
+        match tokio::time::timeout(self.within, self.read_all(body, headers, limit)).await {
             Ok(read) => read,
-            Err(_) => Err(Refusal::SlowBody(READ_WITHIN)),
+            Err(_) => Err(Refusal::SlowBody(self.within)),
         }
     }
 

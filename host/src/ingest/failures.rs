@@ -17,6 +17,8 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::rate::Rate;
 
+use super::address::one_host;
+
 /// Failures of one address.
 const RATE: Rate = Rate::per_second(100);
 /// Addresses that are remembered, some 5 MB of them.
@@ -60,7 +62,7 @@ impl Failures {
 
 impl Counted {
     fn note(&mut self, from: IpAddr, now: Timestamp, addresses_max: usize) -> Room {
-        if self.has_room(network(from), now, addresses_max) {
+        if self.has_room(one_host(from), now, addresses_max) {
             return Room::Left;
         }
         let is_news = is_over(self.complained_at, COMPLAIN_EVERY, now);
@@ -100,17 +102,6 @@ impl Counted {
 /// Whether something was long enough ago; a clock that was set back does not stop it.
 fn is_over(last: Option<Timestamp>, wait: Duration, now: Timestamp) -> bool {
     last.is_none_or(|last| now < last || now.since(last) >= wait)
-}
-
-/// What is counted as one: an IPv4 address, or the /64 that one IPv6 host has to itself.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let subnet = u128::from(address) >> 64 << 64;
-            IpAddr::V6(subnet.into())
-        }
-        v4 @ IpAddr::V4(_) => v4,
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! A scheme says which address it needs, and has checked that it is of the sender's hosts;
 //! what is fetched from there is kept for a day. One fetch serves all who wait for it. What
 //! cannot be had is not asked for again for a while, and few fetches go on at once: whoever
-//! names addresses that lead nowhere costs nobody else anything, since what is known stays.
+//! names addresses that lead nowhere costs nobody else anything, since what is known stays,
+//! and is used for some days more where it cannot be fetched again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +24,8 @@ const KNOWN_MAX: usize = 128;
 const AT_ONCE: usize = 8;
 /// How long a certificate is used before it is fetched again.
 const FRESH: Duration = Duration::from_hours(24);
+/// How long one is used that cannot be fetched again.
+const KEPT: Duration = Duration::from_hours(24 * 7);
 /// How long an address is left alone that had none.
 const LEFT_ALONE: Duration = Duration::from_secs(20);
 
@@ -49,6 +52,8 @@ struct Entry {
     began: Timestamp,
     /// None if there is none; empty while it is fetched.
     found: OnceCell<Option<PublicKey>>,
+    /// What was fetched before, and when.
+    before: Option<(PublicKey, Timestamp)>,
 }
 
 impl Fetched {
@@ -74,7 +79,8 @@ impl Fetched {
                 }
             }
         });
-        found.await.clone()
+        let before = || entry.before.as_ref().map(|(key, _)| key.clone());
+        found.await.clone().or_else(before)
     }
 
     /// Asks an address for something, whatever the answer's body is.
@@ -100,9 +106,11 @@ impl Fetched {
         {
             return Some(Arc::clone(entry));
         }
+        let over = known.get(url).cloned();
+        let before = over.as_ref().and_then(|entry| entry.last(now));
         let fetching = known.values().filter(|entry| entry.found.get().is_none());
         if fetching.count() >= AT_ONCE {
-            return None;
+            return over.filter(|_| before.is_some());
         }
         if known.len() >= KNOWN_MAX {
             known.retain(|_, entry| !entry.is_over(now));
@@ -119,6 +127,7 @@ impl Fetched {
         let entry = Arc::new(Entry {
             began: now,
             found: OnceCell::new(),
+            before,
         });
         known.insert(url.to_owned(), Arc::clone(&entry));
         Some(entry)
@@ -127,7 +136,16 @@ impl Fetched {
 
 impl Entry {
     fn is_found(&self) -> bool {
-        matches!(self.found.get(), Some(Some(_)))
+        matches!(self.found.get(), Some(Some(_))) || self.before.is_some()
+    }
+
+    /// What was fetched last, unless that is too long ago.
+    fn last(&self, now: Timestamp) -> Option<(PublicKey, Timestamp)> {
+        let last = match self.found.get() {
+            Some(Some(key)) => Some((key.clone(), self.began)),
+            Some(None) | None => self.before.clone(),
+        };
+        last.filter(|(_, fetched_at)| now.since(*fetched_at) < KEPT)
     }
 
     fn is_over(&self, now: Timestamp) -> bool {
@@ -141,7 +159,7 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
     use tokio::sync::Semaphore;
 
@@ -152,6 +170,7 @@ mod tests {
     struct Outside {
         may: Semaphore,
         asked: AtomicUsize,
+        is_away: AtomicBool,
         pem: String,
     }
 
@@ -161,7 +180,8 @@ mod tests {
             Box::pin(async move {
                 let permit = self.may.acquire().await.unwrap();
                 permit.forget();
-                match url.path().ends_with("good") {
+                let is_there = !self.is_away.load(Ordering::SeqCst);
+                match is_there && url.path().ends_with("good") {
                     true => Ok(self.pem.clone().into()),
                     false => Err(NotFetched("nothing is there".to_owned())),
                 }
@@ -180,6 +200,7 @@ mod tests {
         let outside = Arc::new(Outside {
             may: Semaphore::new(may),
             asked: AtomicUsize::new(0),
+            is_away: AtomicBool::new(false),
             pem: certs.values().next().unwrap().as_str().unwrap().to_owned(),
         });
         let ms = Arc::new(AtomicI64::new(1_700_000_000_000));
@@ -230,6 +251,39 @@ mod tests {
         assert!(fetched.key("https://h/good").await.is_some());
         assert_eq!(outside.asked.load(Ordering::SeqCst), asked);
         assert!(fetched.known.lock().unwrap().len() <= KNOWN_MAX);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_fetched_again_is_used_some_days_more() {
+        const DAY_MS: i64 = 24 * 3_600_000;
+        let (fetched, outside, ms) = fetched(1);
+        assert!(fetched.key("https://h/good").await.is_some());
+        // Others take every place, and nothing comes for a day.
+        let waiting: Vec<_> = (0..AT_ONCE)
+            .map(|n| {
+                let fetched = Arc::clone(&fetched);
+                tokio::spawn(async move { fetched.key(&format!("https://h/{n}")).await })
+            })
+            .collect();
+        while outside.asked.load(Ordering::SeqCst) < 1 + AT_ONCE {
+            tokio::task::yield_now().await;
+        }
+        ms.fetch_add(DAY_MS, Ordering::SeqCst);
+        assert!(fetched.key("https://h/good").await.is_some());
+        assert_eq!(outside.asked.load(Ordering::SeqCst), 1 + AT_ONCE);
+        outside.may.add_permits(AT_ONCE);
+        for one in waiting {
+            assert!(one.await.unwrap().is_none());
+        }
+        // Then it is not there any more.
+        outside.is_away.store(true, Ordering::SeqCst);
+        for (later_ms, is_used) in [(0, true), (DAY_MS, true), (5 * DAY_MS, false)] {
+            outside.may.add_permits(1);
+            ms.fetch_add(later_ms, Ordering::SeqCst);
+            let asked = outside.asked.load(Ordering::SeqCst);
+            assert_eq!(fetched.key("https://h/good").await.is_some(), is_used);
+            assert_eq!(outside.asked.load(Ordering::SeqCst), asked + 1);
+        }
     }
 
     #[tokio::test]

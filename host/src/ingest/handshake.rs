@@ -13,6 +13,7 @@ use super::scheme::{Provider, SchemeError, braintree};
 use super::verify::Request;
 use crate::config::Secret;
 use crate::hash::{Encoding, Hash, is_same};
+use crate::json;
 
 /// Longest value that is given back; real ones have under 200 bytes.
 const ECHO_BYTES_MAX: usize = 4096;
@@ -161,11 +162,7 @@ impl Handshake {
                 return Some(Outcome::WrongToken);
             }
         }
-        let position = match stage {
-            Stage::Genuine(Some(position)) => position,
-            Stage::Genuine(None) | Stage::Unproven => 0,
-        };
-        let part = |part: &Part| part.text(keys, position, request, json);
+        let part = |part: &Part| part.text(keys, stage, request, json);
         let (body, content_type) = match &self.answer {
             AnswerForm::Text(text) => (part(text)?, "text/plain; charset=utf-8"),
             AnswerForm::Json(fields) => {
@@ -228,10 +225,14 @@ impl Part {
     fn text(
         &self,
         keys: &Keyring,
-        position: usize,
+        stage: Stage,
         request: &Request<'_>,
         json: Option<&[u8]>,
     ) -> Option<String> {
+        let position = match stage {
+            Stage::Genuine(Some(position)) => position,
+            Stage::Genuine(None) | Stage::Unproven => 0,
+        };
         match self {
             Self::Echo(selector) => value(selector, request, json),
             Self::Hmac {
@@ -240,12 +241,22 @@ impl Part {
                 prefix,
             } => {
                 let of = value(of, request, json)?;
+                if stage == Stage::Unproven && !is_token(&of) {
+                    return None;
+                }
                 let key = keys.keys().get(position)?.shared()?;
                 let hash = Hash::Sha256.keyed(key, std::iter::once(of.as_bytes()));
                 Some(format!("{prefix}{}", encoding.encode(&hash)))
             }
         }
     }
+}
+
+/// Whether a text that anybody may have hashed with the source's key is a token and nothing
+/// else. That key proves events too: whoever could have a body hashed could send it.
+fn is_token(text: &str) -> bool {
+    let is_of_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=_-".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_of_base64) && json::check(text.as_bytes()).is_err()
 }
 
 fn value(selector: &Selector, request: &Request<'_>, json: Option<&[u8]>) -> Option<String> {

@@ -14,7 +14,7 @@ use crate::store::Ingested;
 
 use super::admit::Received;
 use super::body::ReadBody;
-use super::examine::{self, Contents};
+use super::contents::{self, Contents, Events};
 use super::refusal::Refusal;
 use super::{Arrived, Door, Source};
 
@@ -71,18 +71,18 @@ pub async fn inject(
     let contents = contents(source, &arrived, injection)?;
     let ReadBody { bytes: body, part } = arrived.body;
     let received = Received {
-        id: EventId::new(arrived.received_at),
+        numbered_at: arrived.received_at,
         received_at: arrived.received_at,
         headers: arrived.headers,
         body,
     };
-    let (id, board) = (received.id, door.board.load_full());
-    let (new, _) = received.into_events(&board, source, contents);
+    let board = door.board.load_full();
+    let (new, about) = received.into_events(&board, source, contents);
     let ingested = door.batcher.store(new, part).await?;
-    match ingested.first() {
-        Some(Ingested::Duplicate(first)) => Ok((*first, Ingested::Duplicate(*first))),
-        Some(ingested) => Ok((id, *ingested)),
-        None => Err(InjectError::Unavailable("it has no answer".to_owned())),
+    match (ingested.first(), about.ids.first()) {
+        (Some(Ingested::Duplicate(first)), _) => Ok((*first, Ingested::Duplicate(*first))),
+        (Some(ingested), Some(id)) => Ok((*id, *ingested)),
+        _ => Err(InjectError::Unavailable("it has no answer".to_owned())),
     }
 }
 
@@ -97,7 +97,8 @@ fn contents(
         let checked = json::check(&arrived.body.bytes);
         checked.map_err(|error| InjectError::Wrong(format!("the body is not JSON: {error}")))?;
     }
-    let mut contents = examine::unproven(source, &arrived.request());
+    let request = arrived.request();
+    let mut contents = contents::unproven(source, &source.keys(), &request, Events::Whole);
     for item in &mut contents.items {
         if let Some(kind) = &injection.kind {
             item.kind.clone_from(kind);

@@ -2,10 +2,13 @@
 //!
 //! Whoever can reach an address can have requests refused by it, as many as they like. So
 //! each source has an allowance of requests and bytes: what is over it is not kept, which
-//! leaves a sample. The queue is bounded and nobody waits for it; what does not fit is
-//! dropped and counted. The task behind it writes small batches and rests after each for as
-//! long as it took, so that events have the database for at least half of the time. What
-//! all of it may take on disk is the store's to hold to, and the configuration's to say.
+//! leaves a sample. What its sender has proven, but which is not what it must be, uses none of
+//! it: that is the source's own traffic, and counts against its rate. Nor can a forger take
+//! all of the queue or of the disk from it. The queue is bounded and nobody waits for it; what
+//! does not fit is dropped and counted. The task behind it writes small batches and rests
+//! after each for as long as it took, so that events have the database for at least half of
+//! the time. What all of it may take on disk is the store's to hold to, and the
+//! configuration's to say.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -48,6 +51,9 @@ const BURST_US: i64 = 5_000_000;
 const REST_MAX: Duration = Duration::from_secs(2);
 /// The part of the bound that one source may have: others must have room left.
 const SOURCE_SHARE: u64 = 2;
+/// The part of the queue, of its bytes, and of a source's share that is left to what was
+/// proven.
+const PROVEN_SHARE: usize = 4;
 
 /// Takes refused requests; clones share the queue.
 #[derive(Clone)]
@@ -72,6 +78,7 @@ struct Waiting {
     received_at: Timestamp,
     remote: IpAddr,
     refusal: Refusal,
+    is_proven: bool,
     /// Its part of the memory for what waits.
     part: OwnedSemaphorePermit,
 }
@@ -127,12 +134,12 @@ impl Quarantine {
             body: arrived.body.bytes,
         };
         let bytes = weight(&request);
-        if !self.is_allowed(name, bytes, arrived.received_at) {
+        // Of a source that checks nothing, nothing is proven.
+        let is_proven = refusal.is_of_the_proven() && source.config.provider.proof.needs_secret();
+        if !is_proven && !self.is_allowed(name, bytes, arrived.received_at) {
             return self.metrics.proofs.set_aside(name, SetAside::OverRate, 1);
         }
-        let grains = u32::try_from(bytes / GRAIN + 1).unwrap_or(u32::MAX);
-        let part = Arc::clone(&self.memory).try_acquire_many_owned(grains);
-        let is_taken = part.is_ok_and(|part| {
+        let is_taken = self.part(bytes, is_proven).is_some_and(|part| {
             let waiting = Waiting {
                 source: Arc::clone(source),
                 id,
@@ -140,6 +147,7 @@ impl Quarantine {
                 received_at: arrived.received_at,
                 remote: arrived.remote,
                 refusal,
+                is_proven,
                 part,
             };
             self.queue.try_send(waiting).is_ok()
@@ -147,6 +155,23 @@ impl Quarantine {
         if !is_taken {
             self.metrics.proofs.set_aside(name, SetAside::QueueFull, 1);
         }
+    }
+
+    /// A part of the memory, if there is one left, and a place in the queue beside.
+    fn part(&self, bytes: usize, is_proven: bool) -> Option<OwnedSemaphorePermit> {
+        let grains = bytes / GRAIN + 1;
+        let (places_kept, grains_kept) = match is_proven {
+            true => (0, 0),
+            false => (QUEUE / PROVEN_SHARE, QUEUE_BYTES / GRAIN / PROVEN_SHARE),
+        };
+        if self.queue.capacity() <= places_kept
+            || self.memory.available_permits() < grains + grains_kept
+        {
+            return None;
+        }
+        let grains = u32::try_from(grains).ok()?;
+        let memory = Arc::clone(&self.memory);
+        memory.try_acquire_many_owned(grains).ok()
     }
 
     /// Whether the source has an allowance left, which this then uses. A large request
@@ -180,8 +205,8 @@ impl Quarantine {
 fn is_kept(refusal: &Refusal) -> bool {
     match refusal {
         Refusal::NotGenuine(rejection) => rejection.is_verdict(),
-        Refusal::NotJson(_) | Refusal::SchemaMismatch(_) | Refusal::NotGzip(_) => true,
-        _ => false,
+        Refusal::InflatesTooLarge { .. } => true,
+        refusal => refusal.is_of_the_proven(),
     }
 }
 
@@ -266,9 +291,11 @@ impl Keeper {
 
 fn bounds(config: &Config) -> QuarantineBounds {
     let all = config.retention.quarantine_bytes();
+    let source = all / SOURCE_SHARE;
     QuarantineBounds {
         all,
-        source: all / SOURCE_SHARE,
+        source,
+        for_proven: source / PROVEN_SHARE as u64,
     }
 }
 
@@ -319,6 +346,10 @@ impl Waiting {
             remote_addr: Some(self.remote.to_string()),
             size_bytes: i64::try_from(raw.body.len()).unwrap_or(i64::MAX),
         };
-        NewQuarantined::new(about, raw)
+        let new = NewQuarantined::new(about, raw);
+        match self.is_proven {
+            true => new.proven(),
+            false => new,
+        }
     }
 }

@@ -124,7 +124,7 @@ impl Refusal {
             }
             Self::WrongToken => Problem::new(StatusCode::FORBIDDEN, "not verified")
                 .detail("the token is not the one that was agreed".to_owned()),
-            Self::OtherSecret => Problem::new(StatusCode::FORBIDDEN, "not verified")
+            Self::OtherSecret => Problem::new(refused, "not verified")
                 .detail("the secret is not the one that was agreed".to_owned()),
             Self::Unconfirmed(_) => Problem::new(overloaded, "unavailable")
                 .detail("the subscription cannot be confirmed now; send it again later".to_owned())
@@ -172,6 +172,17 @@ impl Refusal {
             Self::WrongToken => true,
             _ => false,
         }
+    }
+
+    /// Whether it is about what a sender says who has proven who it is.
+    pub(super) const fn is_of_the_proven(&self) -> bool {
+        matches!(
+            self,
+            Self::NotGzip(_)
+                | Self::NotJson(_)
+                | Self::SchemaMismatch(_)
+                | Self::TooManyItems { .. }
+        )
     }
 
     /// How it is counted.

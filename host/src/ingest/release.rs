@@ -4,18 +4,19 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
+use url::Url;
 
 use crate::clock::{Clock, Timestamp};
-use crate::config::Config;
 use crate::dispatch::{Prove, SharedBoard, Wakeup};
 use crate::event::EventId;
 use crate::run::PluginId;
-use crate::store::{Ingested, NewEvent, QuarantinedRow, RawRequest, Store, StoreError};
+use crate::store::{self, NewEvent, QuarantinedRow, RawRequest, Store, StoreError};
 
 use super::admit::Received;
-use super::examine::{self, Contents, Events, Finding};
-use super::fetched::Fetched;
+use super::answer;
+use super::contents::{self, Contents, Events};
+use super::examine::{self, Finding};
+use super::fetched::{Fetched, NotFetched};
 use super::hint::Hints;
 use super::refusal::Refusal;
 use super::scheme::key::Keyring;
@@ -37,8 +38,6 @@ pub struct Release {
     pub board: SharedBoard,
     /// Rung for their runs.
     pub wakeup: Arc<Wakeup>,
-    /// What is in force.
-    pub config: watch::Receiver<Arc<Config>>,
     /// Why they are refused, in words.
     pub hints: Arc<Hints>,
     /// Certificates that senders name.
@@ -68,13 +67,20 @@ pub struct Reason {
     pub hint: Option<String>,
 }
 
-/// What became of a request that was released.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Released {
-    /// It is this event.
-    New(EventId),
-    /// It had come before, or somebody else has released it: this event.
-    Duplicate(EventId),
+/// A request that was released.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Released {
+    /// The events that it is, in order; of those that had come before, the first ones.
+    pub events: Vec<EventId>,
+    /// Whether all of them had come before.
+    pub is_duplicate: bool,
+}
+
+/// What a request becomes.
+struct Judged {
+    new: Vec<NewEvent>,
+    /// The sender's address that is to be visited before it is stored.
+    confirm: Option<Url>,
 }
 
 /// Why a request is not released.
@@ -98,6 +104,9 @@ pub enum ReleaseError {
     /// The database refuses it.
     #[error("the database refuses it")]
     NotStored,
+    /// What its sender wants to have confirmed cannot be.
+    #[error("the subscription cannot be confirmed: {0}")]
+    Unconfirmed(#[from] NotFetched),
     /// The host ends.
     #[error("the host is stopping")]
     Stopping,
@@ -131,41 +140,64 @@ impl Release {
     pub async fn release(&self, id: EventId, is_forced: bool) -> Result<Released, ReleaseError> {
         let found = self.store.quarantined_request(id).await?;
         let (row, request) = found.ok_or(ReleaseError::Unknown(id))?;
-        let new = self.event(&row, request, is_forced).await?;
-        let mut plugins: Vec<PluginId> = new.plugins().collect();
+        let new = self.events(&row, request, is_forced).await?;
+        let own: Vec<EventId> = new.iter().map(NewEvent::id).collect();
+        let mut plugins: Vec<PluginId> = new.iter().flat_map(NewEvent::plugins).collect();
+        plugins.sort_unstable();
         plugins.dedup();
-        let event = new.id();
-        let stored = self.store.ingest(vec![new]).await?.pop().flatten();
-        let released = match stored.ok_or(ReleaseError::NotStored)? {
-            Ingested::New | Ingested::Conflict => Released::New(event),
-            Ingested::Duplicate(first) => Released::Duplicate(first),
+        let ingested = match self.store.release_quarantined(id, new, None).await {
+            Ok(store::Released::Events(ingested)) => ingested,
+            // Somebody else was faster.
+            Ok(store::Released::Gone | store::Released::NotOurs) => {
+                return Err(ReleaseError::Unknown(id));
+            }
+            Err(error) if error.is_refused_row() => {
+                tracing::error!(request = %id, %error, "the request stays in quarantine");
+                return Err(ReleaseError::NotStored);
+            }
+            Err(error) => return Err(error.into()),
         };
         self.wakeup.ring_everywhere(&plugins);
-        // Whoever comes between finds the event by its request.
-        self.store.remove_quarantined(id).await?;
         if is_forced {
-            let (Released::New(event) | Released::Duplicate(event)) = released;
-            tracing::warn!(request = %id, %event, source = row.source, "a request was released without proof");
+            tracing::warn!(request = %id, source = row.source, "a request was released without proof");
         }
-        Ok(released)
+        Ok(Released {
+            events: answer::known_as(&own, &ingested),
+            is_duplicate: answer::is_duplicate(&ingested),
+        })
     }
 
-    /// The event that a request is.
-    async fn event(
+    /// The events that a request is, at least one; what its sender wants to have confirmed
+    /// before is.
+    async fn events(
         &self,
         row: &QuarantinedRow,
         request: RawRequest,
         is_forced: bool,
-    ) -> Result<NewEvent, ReleaseError> {
+    ) -> Result<Vec<NewEvent>, ReleaseError> {
+        let Judged { new, confirm } = self.judged(row, request, is_forced).await?;
+        if let Some(url) = confirm {
+            self.fetched.visit(&url).await?;
+        }
+        Ok(match is_forced {
+            true => new.into_iter().map(NewEvent::forced).collect(),
+            false => new,
+        })
+    }
+
+    async fn judged(
+        &self,
+        row: &QuarantinedRow,
+        request: RawRequest,
+        is_forced: bool,
+    ) -> Result<Judged, ReleaseError> {
         let source = self.sources.named(&row.source);
         let source = source.ok_or_else(|| ReleaseError::NoSource(row.source.clone()))?;
         let demand = match is_forced {
             true => Demand::Nothing,
             false => Demand::Proof,
         };
-        let kept = self.config.borrow().retention.quarantine;
-        let new = self.judge(row, source, request, demand).await?;
-        Ok(new.released_from(row.id, kept, is_forced))
+        self.judge(row, source, request, demand).await
     }
 
     async fn judge(
@@ -174,13 +206,13 @@ impl Release {
         source: Arc<Source>,
         request: RawRequest,
         demand: Demand,
-    ) -> Result<NewEvent, ReleaseError> {
+    ) -> Result<Judged, ReleaseError> {
         let (board, hints) = (Arc::clone(&self.board), Arc::clone(&self.hints));
         let received_at = row.received_at;
         let known = source.keys();
         let keys = known.clone();
         // By now, not by receipt: whoever reads events in their order must not miss it.
-        let id = EventId::new(self.clock.now());
+        let numbered_at = self.clock.now();
         let said = match demand {
             Demand::Proof => self.said(&source, &request, received_at).await,
             Demand::Nothing => None,
@@ -188,14 +220,15 @@ impl Release {
         let judge = move |keys: Keyring, request: RawRequest, said: Option<Said>| {
             let asked = (demand, said);
             let genuine = genuine(&hints, &source, &keys, &request, received_at, asked)?;
+            let confirm = genuine.confirm.clone();
             let received = Received {
-                id,
+                numbered_at,
                 received_at,
                 headers: request.headers,
                 body: request.body,
             };
-            let (mut new, _) = received.into_events(&board.load(), &source, genuine);
-            Ok(new.swap_remove(0))
+            let (new, _) = received.into_events(&board.load(), &source, genuine);
+            Ok(Judged { new, confirm })
         };
         let (first, again) = (judge.clone(), request.clone());
         let judged = off_the_async_threads(move || first(keys, again, said)).await;
@@ -252,11 +285,10 @@ fn genuine(
         body: &raw.body,
     };
     if demand == Demand::Nothing {
-        return Ok(examine::unproven(source, &request));
+        return Ok(contents::unproven(source, keys, &request, Events::Each));
     }
-    // What was refused as one request is released as one event, and counts against no rate.
-    let asked = (said, Events::Whole);
-    match examine::examine(source, keys, &request, received_at, asked, || Ok(())) {
+    // It counts against no rate.
+    match examine::examine(source, keys, &request, received_at, said, || Ok(())) {
         Ok(Finding::Genuine(genuine)) => Ok(genuine),
         Ok(Finding::Question(_) | Finding::Secret(..)) => Err(ReleaseError::Question),
         Err(Refusal::NotGenuine(rejection)) if !rejection.is_verdict() => {
@@ -271,12 +303,21 @@ fn genuine(
 }
 
 impl Prove for Release {
-    fn prove<'a>(
+    fn is_genuine<'a>(
         &'a self,
         row: &'a QuarantinedRow,
         request: RawRequest,
         is_forced: bool,
-    ) -> BoxFuture<'a, Option<NewEvent>> {
-        Box::pin(async move { self.event(row, request, is_forced).await.ok() })
+    ) -> BoxFuture<'a, bool> {
+        Box::pin(async move { self.judged(row, request, is_forced).await.is_ok() })
+    }
+
+    fn events<'a>(
+        &'a self,
+        row: &'a QuarantinedRow,
+        request: RawRequest,
+        is_forced: bool,
+    ) -> BoxFuture<'a, Option<Vec<NewEvent>>> {
+        Box::pin(async move { self.events(row, request, is_forced).await.ok() })
     }
 }

@@ -66,8 +66,9 @@ pub struct Provider {
     /// Whether a body that is not JSON is refused.
     pub is_json: bool,
     /// The list in the JSON of which every item is an event: kind and delivery id are then
-    /// looked for in the item. None where a request is one event.
-    pub batch: Option<List>,
+    /// looked for in the item. The first of these that is there; none where a request is one
+    /// event.
+    pub batches: Vec<List>,
     /// The field that holds the JSON where the body is a form.
     pub form_field: Option<String>,
     /// Headers that carry the sender's own credential, in lower case: never stored.

@@ -276,6 +276,11 @@ impl Sources {
         self.configured.load().by_name.get(name).cloned()
     }
 
+    /// Whether an address is a proxy's whose word counts.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.configured.load().trusted_proxies.contains(peer)
+    }
+
     /// The address that a request came from, given whom we spoke to.
     pub fn remote(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let configured = self.configured.load();

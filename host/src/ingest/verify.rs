@@ -149,6 +149,11 @@ impl Rejection {
         !matches!(self, Self::NeedsKey(_) | Self::NoVerdict { .. })
     }
 
+    /// Whether nothing is wrong but the time of signing.
+    pub(crate) const fn is_of_time(&self) -> bool {
+        matches!(self, Self::Stale { .. } | Self::Future { .. })
+    }
+
     pub(crate) fn unreadable_body(error: NotJson) -> Self {
         Self::UnreadableBody(error.to_string())
     }

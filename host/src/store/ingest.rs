@@ -1,12 +1,10 @@
 //! Stores events with their runs and dedup keys, a batch in one transaction.
 //!
-//! What a delivery is (new, a duplicate, or a known id with another body) is
-//! decided by [`classify`], on what the database and the batch before it hold.
+//! What a delivery is (new, a duplicate, or a known id with another body) is decided by
+//! `known`, on what the database and the batch before it hold.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
 use crate::event::{DedupKey, Event, EventId, body_sha256};
 use crate::name::SourceName;
 use crate::run::{NewRun, PluginId};
@@ -14,12 +12,15 @@ use bytes::Bytes;
 
 use super::request::{KeptRequest, keep};
 use super::rows::{Kind, ManyRows};
-use super::sql::{Row, Value};
+use super::sql::Value;
 use super::tx::Tx;
 use super::writer::Work;
 use super::{Engine, Store, StoreError};
 
 mod changed;
+mod known;
+
+pub(super) use known::{Decided, Known, known, wanted_keys};
 
 /// An event that has not been stored, in the form in which it will be.
 #[derive(Debug)]
@@ -30,7 +31,6 @@ pub struct NewEvent {
     body_sha256: [u8; 32],
     delivery_key: Option<DedupKey>,
     body_key: Option<DedupKey>,
-    release_key: Option<DedupKey>,
     is_forced: bool,
     window: Duration,
     runs: Vec<NewRun>,
@@ -78,7 +78,6 @@ impl NewEvent {
             request: keep(&event.headers, &event.body),
             delivery_key: key.map(DedupKey::of_delivery),
             body_key: by_body.then(|| DedupKey::of_body(&body_sha256)),
-            release_key: None,
             is_forced: false,
             body_sha256,
             window,
@@ -107,7 +106,7 @@ impl NewEvent {
 
     /// The keys that it is known by.
     pub(super) fn keys(&self) -> impl Iterator<Item = DedupKey> {
-        let keys = [self.delivery_key, self.body_key, self.release_key];
+        let keys = [self.delivery_key, self.body_key];
         keys.into_iter().flatten()
     }
 
@@ -228,75 +227,6 @@ impl<'a> Parts<'a> {
     pub(super) fn answers(self) -> Vec<Option<Ingested>> {
         self.answers
     }
-}
-
-/// What is known under a key: the event of each distinct body.
-pub(super) type Known = HashMap<(SourceName, DedupKey), Vec<([u8; 32], EventId)>>;
-
-/// Decides what a delivery is, and makes it known to those after it.
-pub(super) fn classify(new: &NewEvent, known: &mut Known) -> Ingested {
-    let source = &new.event.source;
-    let mut is_conflict = false;
-    for key in new.keys() {
-        for (body, event) in known.get(&(source.clone(), key)).into_iter().flatten() {
-            if *event == new.event.id {
-                // A commit of which nobody knew whether it came to pass; it did.
-                return Ingested::New;
-            }
-            if *body == new.body_sha256 {
-                return Ingested::Duplicate(*event);
-            }
-            is_conflict = true;
-        }
-    }
-    for key in new.keys() {
-        let bodies = known.entry((source.clone(), key)).or_default();
-        bodies.push((new.body_sha256, new.event.id));
-    }
-    if is_conflict {
-        Ingested::Conflict
-    } else {
-        Ingested::New
-    }
-}
-
-/// The keys of these events, each once, in order.
-pub(super) fn wanted_keys<'a>(events: &[&'a NewEvent]) -> Vec<(&'a str, DedupKey)> {
-    let keys = events
-        .iter()
-        .flat_map(|new| new.keys().map(|key| (new.event.source.as_str(), key)));
-    let mut wanted: Vec<_> = keys.collect();
-    // A key that is there twice would be answered twice.
-    wanted.sort_unstable();
-    wanted.dedup();
-    wanted
-}
-
-/// What is known at `now` under these keys, by rows of which some may be others'.
-pub(super) fn known(
-    rows: &[Row],
-    wanted: &[(&str, DedupKey)],
-    now: Timestamp,
-) -> Result<Known, StoreError> {
-    let mut known = Known::new();
-    for row in rows {
-        if row.int("expires_ms")? <= now.millis() {
-            continue;
-        }
-        let Some(key) = DedupKey::from_bytes(&row.bytes("key")?) else {
-            continue;
-        };
-        let source = row.text("source")?;
-        if wanted.binary_search(&(source.as_str(), key)).is_err() {
-            continue;
-        }
-        let body = row.bytes("body_sha256")?.try_into();
-        let event = EventId::from_bytes(&row.bytes("event_id")?);
-        if let (Ok(source), Ok(body), Some(event)) = (source.parse(), body, event) {
-            known.entry((source, key)).or_default().push((body, event));
-        }
-    }
-    Ok(known)
 }
 
 /// The statements of ingest.

@@ -24,6 +24,7 @@ mod ingest;
 mod migrate;
 mod moved;
 pub(super) mod partitions;
+mod release;
 mod sessions;
 mod wake;
 

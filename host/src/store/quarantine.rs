@@ -12,10 +12,13 @@ use crate::event::{EventId, Headers};
 
 use super::request::{KeptRequest, keep, read};
 use super::sql::{Builder, Row, Value, sql};
-use super::{OwnOperation, Position, Store, StoreError, operations};
+use super::{Store, StoreError};
 
+mod release;
 mod room;
 
+pub(super) use release::Release;
+pub use release::Released;
 pub(super) use room::Statements;
 
 use room::hold_usage;
@@ -35,6 +38,7 @@ pub struct NewQuarantined {
     method: String,
     target: String,
     request: KeptRequest,
+    is_proven: bool,
 }
 
 /// What stands about a request that was set aside.
@@ -95,6 +99,8 @@ pub struct QuarantineBounds {
     pub all: u64,
     /// Of one.
     pub source: u64,
+    /// How much of each is for what was proven alone: a forger must not leave it no room.
+    pub for_proven: u64,
 }
 
 impl NewQuarantined {
@@ -105,6 +111,16 @@ impl NewQuarantined {
             method: request.method.clone(),
             target: request.target.clone(),
             about,
+            is_proven: false,
+        }
+    }
+
+    /// The same, of a sender who has proven it.
+    #[must_use]
+    pub fn proven(self) -> Self {
+        Self {
+            is_proven: true,
+            ..self
         }
     }
 
@@ -234,16 +250,6 @@ impl Store {
         Ok(Some((QuarantinedRow::read(&row)?, request)))
     }
 
-    /// Removes one that has been released; whether it was there.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it is there still.
-    pub async fn remove_quarantined(&self, id: EventId) -> Result<bool, StoreError> {
-        self.remove_quarantine_of(vec![id])
-            .await
-            .map(|removed| removed > 0)
-    }
-
     /// Removes a slice of what was received before a time: call again while there is any.
     ///
     /// # Errors
@@ -273,36 +279,6 @@ impl Store {
             Box::pin(async move {
                 hold_usage(tx).await?;
                 statements.quarantine.remove(tx, &ids).await
-            })
-        })
-        .await
-    }
-
-    /// Moves an operation on and removes with it what it has released; false if the slice
-    /// is not this host's to do.
-    ///
-    /// # Errors
-    /// [`StoreError`] if nothing was changed.
-    pub async fn release_slice(
-        &self,
-        of: &OwnOperation,
-        to: Option<Position>,
-        released: Vec<EventId>,
-    ) -> Result<bool, StoreError> {
-        let (epoch, statements) = (self.epoch(), Arc::clone(&self.0.statements));
-        let of = of.clone();
-        self.write(move |tx| {
-            let (statements, of, to) = (Arc::clone(&statements), of.clone(), to.clone());
-            let released = released.clone();
-            Box::pin(async move {
-                if !operations::advance(tx, epoch, &of, to.as_ref(), released.len()).await? {
-                    return Ok(false);
-                }
-                if !released.is_empty() {
-                    hold_usage(tx).await?;
-                    statements.quarantine.remove(tx, &released).await?;
-                }
-                Ok(true)
             })
         })
         .await

@@ -68,7 +68,7 @@ fn reason_of(error: &sqlx::Error) -> String {
 impl StoreError {
     /// Whether the database took offence at what a row holds: the statement would fail
     /// again, without that row it might not.
-    pub(super) fn is_refused_row(&self) -> bool {
+    pub fn is_refused_row(&self) -> bool {
         let Self::Database(sqlx::Error::Database(error)) = self else {
             return false;
         };

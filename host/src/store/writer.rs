@@ -27,6 +27,7 @@ use super::claim::{Claim, Claims};
 use super::finish::{Finish, Settled};
 use super::ingest::{Ingested, NewEvent, Parts};
 use super::postgres::Sessions;
+use super::quarantine::{Release, Released};
 use super::sqlite::{Change, Recent};
 use super::tx::Tx;
 use super::{Statements, StoreError};
@@ -55,6 +56,8 @@ pub(super) enum Work {
     Ingest(Vec<NewEvent>, Reply<Vec<Option<Ingested>>>),
     Finish(Box<Finish>, Reply<Settled>),
     Claim(Claim, Reply<Claims>),
+    /// On SQLite only.
+    Release(Box<Release>, Reply<Released>),
     Other(Box<dyn OtherWork>),
     /// Everything before it is committed; the writer ends.
     Close,
@@ -306,13 +309,13 @@ impl Loop {
 
     /// Answers the one operation of a cycle that failed. Of a batch of events in which
     /// the database refuses a row, the others are stored.
-    async fn refuse(&mut self, cycle: Cycle, error: StoreError) {
-        match cycle.into_batch() {
-            Ok((batch, reply)) if error.is_refused_row() => {
+    async fn refuse(&mut self, mut cycle: Cycle, error: StoreError) {
+        match cycle.take_batch() {
+            Some((batch, reply)) if error.is_refused_row() => {
                 respond(reply, self.ingest_in_parts(&batch).await);
             }
-            Ok((_, reply)) => respond(reply, Err(error)),
-            Err(cycle) => cycle.refuse(error),
+            Some((_, reply)) => respond(reply, Err(error)),
+            None => cycle.refuse(error),
         }
     }
 

@@ -179,6 +179,43 @@ impl TestDatabase {
         row.fetch_one(&mut connection).await.unwrap().get(0)
     }
 
+    /// Refuses events of this kind: a rule that the store knows nothing of.
+    pub(crate) async fn refuse_kind(&self, folder: &Path, kind: &str) {
+        let rule = match self.engine {
+            Engine::Sqlite => format!(
+                "create trigger refuse before insert on events when new.kind = '{kind}' \
+                 begin select raise(abort, 'refused'); end"
+            ),
+            Engine::Postgres | Engine::Pooled => {
+                format!("alter table events add constraint refuse check (kind <> '{kind}')")
+            }
+        };
+        self.execute_in(folder, rule).await;
+    }
+
+    /// Takes all kinds again.
+    pub(crate) async fn refuse_no_kind(&self, folder: &Path) {
+        let rule = match self.engine {
+            Engine::Sqlite => "drop trigger refuse",
+            Engine::Postgres | Engine::Pooled => "alter table events drop constraint refuse",
+        };
+        self.execute_in(folder, rule.to_owned()).await;
+    }
+
+    /// Executes something on either engine; a file lies in `folder`.
+    async fn execute_in(&self, folder: &Path, command: String) {
+        let command = sqlx::raw_sql(AssertSqlSafe(command));
+        if self.engine != Engine::Sqlite {
+            self.connect().await.execute(command).await.unwrap();
+            return;
+        }
+        let file = folder.join("hookbay.db");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+        let mut connection = options.connect().await.unwrap();
+        connection.execute(command).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
     async fn count(&self, which: &str) -> i64 {
         let mut connection = self.connect().await;
         let count =

@@ -7,7 +7,10 @@ use reqwest::Method;
 use crate::harness::{Host, eventually};
 
 mod batches;
-mod limits;
+pub(crate) mod fixtures;
+pub(crate) mod limits;
+mod patience;
+mod providers;
 
 /// The tests' own address is a proxy's where a source is to see another.
 const BEHIND_A_PROXY: &str = r#"

@@ -199,6 +199,57 @@ async fn check_unsigned(
     }
 }
 
+/// The key that answers X's and Braintree's questions proves their events too: nobody may
+/// have a body signed by asking.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_question_signs_an_event() {
+    const BRAINTREE: &str = r#"
+        [sources.braintree]
+        provider = "braintree"
+        secret = { public_key = "integration_public_key", private_key = "integration_private_key" }
+    "#;
+    let host = Host::start(&[SOURCES, BRAINTREE].concat(), &[]).await;
+    let encoded =
+        |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    for (token, is_answered) in [
+        ("NTNhZmRkOTItMTM3Zi00ZjIzLWEwZWMtOGMzOTEwNDc5OTBl", true),
+        ("a-b_c=", true),
+        (r#"{"for_user_id":"1","tweet_create_events":[]}"#, false),
+        ("[1]", false),
+        ("12345", false),
+        ("true", false),
+        ("", false),
+        ("\"text\"", false),
+        ("a.b", false),
+    ] {
+        let path = format!("x?crc_token={}", encoded(token));
+        let answer = ask(&host, Method::GET, &path, &[]).await;
+        let signature = match is_answered {
+            true => answer.json()["response_token"].as_str().unwrap().to_owned(),
+            false => {
+                assert_eq!(answer.status, 405, "{token}: {}", answer.text());
+                continue;
+            }
+        };
+        // What is signed is no event.
+        let headers = [("x-twitter-webhooks-signature", signature.as_str())];
+        let forged = host.send("x", &headers, token).await;
+        assert_eq!(forged.status, 400, "{token}");
+    }
+    let challenge = "20f9f8ed05f77439fe955c977e4c8a53";
+    let path = format!("braintree?bt_challenge={challenge}");
+    let answer = ask(&host, Method::GET, &path, &[]).await;
+    assert_eq!(answer.status, 200);
+    let form = format!(
+        "bt_signature={}&bt_payload={challenge}",
+        encoded(&answer.text())
+    );
+    let headers = [("content-type", "application/x-www-form-urlencoded")];
+    let forged = host.send("braintree", &headers, form).await;
+    assert_eq!(forged.status, 401, "{}", forged.text());
+    assert_eq!(host.items("events").await.len(), 0);
+}
+
 /// A question: its source, the headers with its signature last, its body and the answer.
 type Question = (&'static str, Headers, &'static str, String);
 

@@ -9,11 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookbay::app::{App, Listeners, StartError};
+use hookbay::app::{App, Bounds, Listeners, StartError, Surroundings};
 use hookbay::clock::Clock;
 use hookbay::config::{Config, Environment, Overrides};
 use hookbay::ingest::Fetch;
-use hookbay::plugin::egress::Network;
 use hookbay::store::Store;
 use reqwest::Method;
 use serde_json::Value;
@@ -45,6 +44,8 @@ pub(crate) struct Folder {
     pub(crate) clock: Clock,
     /// What stands for the internet, where a test has one.
     pub(crate) internet: Option<Arc<dyn Fetch>>,
+    /// What strangers may take of its hosts.
+    pub(crate) bounds: Bounds,
 }
 
 /// A host that runs.
@@ -95,6 +96,7 @@ impl Folder {
             database,
             clock: Clock::system(),
             internet: None,
+            bounds: Bounds::default(),
         };
         let database = folder.database.toml();
         fs::write(
@@ -144,12 +146,14 @@ impl Folder {
         let public = listeners.public.local_addr().unwrap();
         let admin = listeners.admin.local_addr().unwrap();
         let (config, clock) = (self.config(), self.clock.clone());
-        let app = match self.internet.clone() {
-            None => App::start(config, listeners, clock).await?,
-            Some(internet) => {
-                App::start_fetching(config, listeners, clock, Network::system(), internet).await?
-            }
+        let mut surroundings = Surroundings {
+            bounds: self.bounds,
+            ..Surroundings::default()
         };
+        if let Some(internet) = self.internet.clone() {
+            surroundings.fetch = internet;
+        }
+        let app = App::start_in(config, listeners, clock, surroundings).await?;
         Ok((app, public, admin))
     }
 

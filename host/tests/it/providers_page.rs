@@ -184,10 +184,14 @@ fn duration(duration: Duration) -> String {
 
 /// What each event is, where a request has several.
 fn batch(provider: &Provider) -> String {
-    match &provider.batch {
-        None => String::new(),
-        Some(List::Document) => "each item: ".to_owned(),
-        Some(List::At(pointer)) => format!("each of `{pointer}`: "),
+    let place = |list: &List| match list {
+        List::Document => "item".to_owned(),
+        List::At(pointer) => format!("of `{pointer}`"),
+    };
+    let places: Vec<String> = provider.batches.iter().map(place).collect();
+    match places.is_empty() {
+        true => String::new(),
+        false => format!("each {}: ", places.join(", else ")),
     }
 }
 

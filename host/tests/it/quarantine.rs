@@ -11,7 +11,9 @@ use crate::signing;
 
 mod bulk;
 mod flood;
+mod released;
 mod terminal;
+mod unfit;
 
 const OLD: &str = "It's a Secret to Everybody";
 const NEW: &str = "and nobody knows the new one";

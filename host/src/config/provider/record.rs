@@ -6,7 +6,7 @@ use toml::Value;
 
 use crate::config::reader::Table;
 use crate::ingest::address::Network;
-use crate::ingest::scheme::selector::{HeaderNames, Place, Selector};
+use crate::ingest::scheme::selector::{HeaderNames, List, Place, Selector};
 use crate::ingest::scheme::{Acknowledgement, Provider};
 
 use super::{Entry, Published, Sample, handshake, proof};
@@ -129,7 +129,7 @@ pub(super) fn read(name: &str, mut table: Table<'_>) -> Option<Provider> {
         kind: place(&mut table, "kind", "kind_header", "kind_pointer"),
         id: place(&mut table, "id", "id_header", "id_pointer"),
         is_json: table.boolean("json").unwrap_or(false),
-        batch: table.parse("batch"),
+        batches: batches(&mut table),
         form_field: table.string("form_field"),
         handshakes,
         handshake_kinds,
@@ -147,6 +147,20 @@ pub(super) fn read(name: &str, mut table: Table<'_>) -> Option<Provider> {
     proof::refuse_rest(&provider.proof, &mut table);
     table.finish();
     Some(provider)
+}
+
+/// Where the list of events may stand, in order.
+fn batches(table: &mut Table<'_>) -> Vec<List> {
+    let places = match table.take("batch") {
+        None => Vec::new(),
+        Some(Value::Array(places)) => places,
+        Some(one) => vec![one],
+    };
+    let read = |place: &Value| {
+        let text = table.noted("batch", place.as_str().ok_or("must be a text in quotes"))?;
+        table.noted("batch", text.parse())
+    };
+    places.iter().filter_map(read).collect()
 }
 
 /// A place, told by selectors or by a header and a pointer that refines it.

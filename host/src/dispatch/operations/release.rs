@@ -1,4 +1,8 @@
-//! Requests that were set aside and are genuine now: released as events, many at a time.
+//! Requests that were set aside and are genuine now: released as events, many one after the
+//! other.
+//!
+//! Each is a transaction of its own that also moves the operation on, so that one which the
+//! database refuses keeps no other in quarantine.
 
 use std::time::Duration;
 
@@ -7,33 +11,32 @@ use futures_util::future::BoxFuture;
 use crate::event::EventId;
 use crate::run::PluginId;
 use crate::store::{
-    NewEvent, OwnOperation, Position, QuarantineFilter, QuarantinedRow, RawRequest, StoreError,
+    NewEvent, OwnOperation, Position, QuarantineFilter, QuarantinedRow, RawRequest, Released,
+    StoreError,
 };
 
 use super::{NOW, Operations};
 
 /// Requests of one slice.
 const REQUESTS: u32 = 50;
-/// Bytes of their bodies, unless the first has more: one slice holds them all.
-const BYTES: i64 = 16 << 20;
 
 /// Decides of requests that were set aside, as of their receipt.
 pub trait Prove: Send + Sync {
-    /// The event that a request is; none if it is refused still. `is_forced` asks for no
-    /// proof.
-    fn prove<'a>(
+    /// Whether a request would be released. `is_forced` asks for no proof.
+    fn is_genuine<'a>(
         &'a self,
         row: &'a QuarantinedRow,
         request: RawRequest,
         is_forced: bool,
-    ) -> BoxFuture<'a, Option<NewEvent>>;
-}
+    ) -> BoxFuture<'a, bool>;
 
-/// A slice of requests, and those of them that are events.
-struct Slice {
-    proven: Vec<(EventId, NewEvent)>,
-    /// The last one looked at; none at the end.
-    looked_to: Option<EventId>,
+    /// The events that a request is; none if it is refused still.
+    fn events<'a>(
+        &'a self,
+        row: &'a QuarantinedRow,
+        request: RawRequest,
+        is_forced: bool,
+    ) -> BoxFuture<'a, Option<Vec<NewEvent>>>;
 }
 
 impl Operations {
@@ -45,87 +48,109 @@ impl Operations {
         is_forced: bool,
     ) -> Result<Duration, StoreError> {
         let after = self.after(operation);
-        let slice = self.slice(operation, &after, filter, is_forced).await?;
-        if operation.row.total.is_none() {
-            let looked_to = slice.looked_to.map_or(after, |id| id.to_string());
-            let is_end = slice.looked_to.is_none();
-            return self
-                .count(operation, looked_to, slice.proven.len(), is_end)
-                .await;
-        }
-        let mut plugins: Vec<PluginId> = Vec::new();
-        let (mut ids, mut events) = (Vec::new(), Vec::new());
-        for (id, new) in slice.proven {
-            plugins.extend(new.plugins());
-            ids.push(id);
-            events.push(new);
-        }
-        // Stored before the request is removed: whoever does this slice again, after a
-        // crash or at the same time, finds each event by its request.
-        let stored = match events.is_empty() {
-            true => Vec::new(),
-            false => self.store.ingest(events).await?,
+        let rows = match operation.position.until.parse() {
+            Ok(until) => {
+                let after = after.parse().ok();
+                let rows = self
+                    .store
+                    .quarantined_between(filter, after, until, REQUESTS);
+                rows.await?
+            }
+            Err(_) => Vec::new(),
         };
-        let released = ids.into_iter().zip(stored);
-        let released: Vec<EventId> = released
-            .filter_map(|(id, stored)| stored.map(|_| id))
-            .collect();
-        for request in released.iter().filter(|_| is_forced) {
-            tracing::warn!(%request, operation = operation.row.id.0, "a request was released without proof");
+        let is_end = rows.len() < usize::try_from(REQUESTS).unwrap_or(usize::MAX);
+        let last = rows.last().map(|row| row.id);
+        if operation.row.total.is_none() {
+            let looked_to = last.map_or(after, |id| id.to_string());
+            let genuine = self.count_genuine(&rows, is_forced).await?;
+            return self.count(operation, looked_to, genuine, is_end).await;
         }
-        let to = slice.looked_to.map(|id| Position {
-            after: id.to_string(),
-            until: operation.position.until.clone(),
-        });
-        self.store.release_slice(operation, to, released).await?;
-        plugins.sort_unstable();
-        plugins.dedup();
-        self.wakeup.ring_everywhere(&plugins);
+        let mut operation = operation.clone();
+        for row in &rows {
+            if !self.release_one(&mut operation, row, is_forced).await? {
+                // Somebody else goes on with it, or nobody.
+                return Ok(NOW);
+            }
+        }
+        let to = last.filter(|_| !is_end);
+        let to = to.map(|id| behind(&operation, id));
+        self.store.pass_quarantined(&operation, to).await?;
         Ok(NOW)
     }
 
-    async fn slice(
+    async fn count_genuine(
         &self,
-        operation: &OwnOperation,
-        after: &str,
-        filter: &QuarantineFilter,
+        rows: &[QuarantinedRow],
         is_forced: bool,
-    ) -> Result<Slice, StoreError> {
-        let until = operation.position.until.parse();
-        let mut slice = Slice {
-            proven: Vec::new(),
-            looked_to: None,
-        };
-        let Ok(until) = until else { return Ok(slice) };
-        let rows = self
-            .store
-            .quarantined_between(filter, after.parse().ok(), until, REQUESTS)
-            .await?;
-        let is_last_page = rows.len() < usize::try_from(REQUESTS).unwrap_or(usize::MAX);
-        let mut last = None;
-        let mut bytes = 0;
-        for row in &rows {
-            bytes += row.size_bytes;
-            if last.is_some() && bytes > BYTES {
-                slice.looked_to = last;
-                return Ok(slice);
-            }
-            last = Some(row.id);
-            let request = match self.store.quarantined_request(row.id).await {
-                Ok(Some((_, request))) => request,
-                // Somebody else has released it.
-                Ok(None) => continue,
-                Err(StoreError::Damaged(error)) => {
-                    tracing::warn!(request = %row.id, %error, "the request is passed over");
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            if let Some(new) = self.prove.prove(row, request, is_forced).await {
-                slice.proven.push((row.id, new));
+    ) -> Result<usize, StoreError> {
+        let mut genuine = 0;
+        for row in rows {
+            if let Some(request) = self.request(row).await?
+                && self.prove.is_genuine(row, request, is_forced).await
+            {
+                genuine += 1;
             }
         }
-        slice.looked_to = last.filter(|_| !is_last_page);
-        Ok(slice)
+        Ok(genuine)
+    }
+
+    /// Releases a request if it is genuine, and moves the operation behind it then; false if
+    /// the operation is not this host's any more.
+    async fn release_one(
+        &self,
+        operation: &mut OwnOperation,
+        row: &QuarantinedRow,
+        is_forced: bool,
+    ) -> Result<bool, StoreError> {
+        let Some(request) = self.request(row).await? else {
+            return Ok(true);
+        };
+        let Some(new) = self.prove.events(row, request, is_forced).await else {
+            return Ok(true);
+        };
+        let mut plugins: Vec<PluginId> = new.iter().flat_map(NewEvent::plugins).collect();
+        plugins.sort_unstable();
+        plugins.dedup();
+        let to = behind(operation, row.id);
+        let part = Some((&*operation, to.clone()));
+        match self.store.release_quarantined(row.id, new, part).await {
+            Ok(Released::Events(_)) => {}
+            Ok(Released::Gone) => return Ok(true),
+            Ok(Released::NotOurs) => return Ok(false),
+            Err(error) if error.is_refused_row() => {
+                tracing::warn!(request = %row.id, %error, "the request stays in quarantine");
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
+        }
+        operation.position = to;
+        self.wakeup.ring_everywhere(&plugins);
+        if is_forced {
+            tracing::warn!(
+                request = %row.id, operation = operation.row.id.0, source = row.source,
+                "a request was released without proof"
+            );
+        }
+        Ok(true)
+    }
+
+    /// The request of a row; none if somebody else has released it, or it cannot be read.
+    async fn request(&self, row: &QuarantinedRow) -> Result<Option<RawRequest>, StoreError> {
+        match self.store.quarantined_request(row.id).await {
+            Ok(found) => Ok(found.map(|(_, request)| request)),
+            Err(StoreError::Damaged(error)) => {
+                tracing::warn!(request = %row.id, %error, "the request is passed over");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The operation's position behind a request.
+fn behind(operation: &OwnOperation, request: EventId) -> Position {
+    Position {
+        after: request.to_string(),
+        until: operation.position.until.clone(),
     }
 }

@@ -31,6 +31,12 @@ pub(crate) fn verify(keys: &Keyring, request: &Request<'_>) -> Result<Verified, 
             "`{PAYLOAD}` is not base64"
         )));
     }
+    // Anybody can have a challenge signed.
+    if is_challenge(&payload) {
+        return Err(Rejection::UnreadableBody(format!(
+            "`{PAYLOAD}` is a challenge"
+        )));
+    }
     let signatures = std::str::from_utf8(&signatures);
     let signatures = signatures.map_err(|_| Rejection::MalformedSignature(place()))?;
     let mut is_named = false;
@@ -67,11 +73,15 @@ pub(crate) fn verify(keys: &Keyring, request: &Request<'_>) -> Result<Verified, 
 /// The answer to the challenge of a new address: the public key and the challenge's hash.
 /// None if it is no challenge.
 pub(crate) fn answer(keys: &Keyring, challenge: &str) -> Option<String> {
-    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    if !(20..=32).contains(&challenge.len()) || !challenge.bytes().all(is_digit) {
+    if !is_challenge(challenge.as_bytes()) {
         return None;
     }
     written(keys.keys().first()?, challenge.as_bytes())
+}
+
+fn is_challenge(text: &[u8]) -> bool {
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    (20..=32).contains(&text.len()) && text.iter().all(is_digit)
 }
 
 /// The body that Braintree would send.

@@ -179,6 +179,9 @@ impl KeyShape {
             key.id = id;
         }
         key.verify_token = text("verify_token")?.cloned();
+        if key.verify_token().is_some_and(<[u8]>::is_empty) {
+            return Err(KeyError::Empty);
+        }
         Ok((key, certificates(values.get("certs"))?))
     }
 

@@ -195,10 +195,26 @@ impl Place {
         request: &Request<'_>,
         json: Option<&[u8]>,
     ) -> Result<Option<String>, NotJson> {
+        self.find_where(request, json, &|_| true)
+    }
+
+    /// The same of the alternatives whose first place `takes` approves of.
+    ///
+    /// # Errors
+    /// As [`Place::find`].
+    pub fn find_where(
+        &self,
+        request: &Request<'_>,
+        json: Option<&[u8]>,
+        takes: &dyn Fn(&Selector) -> bool,
+    ) -> Result<Option<String>, NotJson> {
         for alternative in &self.0 {
             let Some((first, rest)) = alternative.split_first() else {
                 continue;
             };
+            if !takes(first) {
+                continue;
+            }
             let found = first.find(request, json)?.filter(|text| !text.is_empty());
             let Some(mut value) = found else {
                 continue;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::ingest::verify::request::FORM;
 use crate::ingest::verify::{Rejection, Request};
 use crate::json::{self, Pointer};
 
@@ -149,6 +150,13 @@ fn render<'a>(part: &'a Part, scope: Scope<'a>) -> Result<Piece<'a>, Rejection> 
             None if *is_optional => Cow::default(),
             None => return Err(Rejection::MissingPart(format!("`{pointer}` in the body"))),
         },
+        // Of a body that is no form, nothing would be signed.
+        Part::Form if !request.is_form() && !request.body.is_empty() => {
+            return Err(Rejection::Requirement {
+                place: "header `content-type`".to_owned(),
+                wanted: FORM.to_owned(),
+            });
+        }
         Part::Form => request.sorted_form().into(),
         Part::Payload(field) => request.payload(field)?,
     };
@@ -328,6 +336,7 @@ mod tests {
             ("{json:/a}", "", "{}"),
             ("{json:/a}", "", r#"{"a":1,"a":1}"#),
             ("{json:/a}", "", "a"),
+            ("{url}{form}", "application/json", "{}"),
             ("{payload:payload}", form, "x=1"),
             ("{payload:payload}", form, "payload=1&payload=2"),
         ] {

@@ -8,6 +8,9 @@ use crate::event::Headers;
 
 use super::Rejection;
 
+/// The content type of forms.
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+
 /// A request as its sender signed it: the bytes that came, under the address that the
 /// sender was given.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +50,7 @@ impl<'a> Request<'a> {
 
     /// Whether the body says that it is a form.
     pub fn is_form(&self) -> bool {
-        self.has_content_type("application/x-www-form-urlencoded")
+        self.has_content_type(FORM)
     }
 
     /// Whether `Content-Type` is this one, whatever its parameters.

@@ -1,8 +1,6 @@
 //! An event before it is stored, with what door or operator say of it beside.
 
-use std::time::Duration;
-
-use crate::event::{DedupKey, EventId, body_sha256};
+use crate::event::{DedupKey, body_sha256};
 
 use super::NewEvent;
 
@@ -14,14 +12,11 @@ impl NewEvent {
         Self { indexed, ..self }
     }
 
-    /// The same, released from a request that was set aside: one event however often, as
-    /// long as that is kept. `is_forced` says that nothing proves it.
-    pub fn released_from(self, request: EventId, kept: Duration, is_forced: bool) -> Self {
+    /// The same, released from quarantine although nothing proves it.
+    #[must_use]
+    pub fn forced(self) -> Self {
         Self {
-            release_key: Some(DedupKey::of_release(request)),
-            // A key that is forgotten before the request would let it be released again.
-            window: self.window.max(kept),
-            is_forced,
+            is_forced: true,
             ..self
         }
     }

@@ -12,7 +12,7 @@ use crate::clock::millis;
 use crate::event::EventId;
 
 use super::super::StoreError;
-use super::super::ingest::{Ingested, Known, NewEvent, classify, known, wanted_keys};
+use super::super::ingest::{Decided, Ingested, Known, NewEvent, known, wanted_keys};
 use super::super::order;
 use super::super::rows::{Kind, ManyRows, columns};
 use super::super::sql::{Value, sql};
@@ -20,7 +20,10 @@ use super::super::tx::Tx;
 use super::{Sessions, sessions};
 
 /// Times that an event is looked at whose keys others change meanwhile.
-const LOOKS: u32 = 10;
+pub(super) const LOOKS: u32 = 10;
+pub(super) const CONTENDED: StoreError =
+    StoreError::Unavailable("others keep changing the keys of an event");
+const NO_ANSWER: StoreError = StoreError::Unavailable("an event of a batch has no answer");
 
 /// The statements of ingest that only Postgres has.
 pub(in super::super) struct Statements {
@@ -132,9 +135,7 @@ impl super::super::Statements {
                 seen.next()
             }
         });
-        answers
-            .collect::<Option<Vec<_>>>()
-            .ok_or(StoreError::Unavailable("an event of a batch has no answer"))
+        answers.collect::<Option<Vec<_>>>().ok_or(NO_ANSWER)
     }
 
     /// Stores what is new of these; the ids of it.
@@ -166,11 +167,7 @@ impl super::super::Statements {
         if batch.is_empty() {
             return Ok(HashSet::new());
         }
-        let order_keys: Vec<order::Key> = batch
-            .iter()
-            .flat_map(|new| new.runs())
-            .filter_map(|run| Some((run.plugin, run.order?)))
-            .collect();
+        let order_keys = order_keys(batch);
         let mut tx = if order_keys.is_empty() {
             sessions.single().await?
         } else {
@@ -202,8 +199,8 @@ impl super::super::Statements {
         let mut known = self.known_now(sessions, rest).await?;
         let mut answers = Vec::with_capacity(rest.len());
         for new in rest {
-            let answer = if is_known(&known, new) {
-                classify(new, &mut known)
+            let answer = if known.has(new) {
+                known.classify(new)
             } else {
                 self.decide(sessions, new).await?
             };
@@ -215,55 +212,42 @@ impl super::super::Statements {
     /// Decides on one event and stores it, against others who do the same.
     async fn decide(&self, sessions: &Sessions, new: &NewEvent) -> Result<Ingested, StoreError> {
         for _ in 0..LOOKS {
-            let mut known = self.known_now(sessions, &[new]).await?;
-            let is_known = is_known(&known, new);
-            let decided = classify(new, &mut known);
-            if is_known {
-                return Ok(decided);
-            }
-            let is_conflict = decided == Ingested::Conflict;
             let mut tx = sessions.begin().await?;
-            let order_keys = new.runs().iter();
-            let order_keys = order_keys.filter_map(|run| Some((run.plugin, run.order?)));
-            order::lock(&mut tx, order_keys, std::iter::empty()).await?;
-            let statement = if is_conflict {
-                &self.postgres.conflicts
-            } else {
-                &self.postgres.keys
-            };
-            let now = tx.now;
-            let mut rows: Vec<[Value<'_>; 6]> = Vec::new();
-            let mut keys: Vec<_> = new.keys().collect();
-            keys.sort_unstable();
-            for key in &keys {
-                rows.push([
-                    new.source().as_str().into(),
-                    key.as_bytes().as_slice().into(),
-                    new.body_sha256().as_slice().into(),
-                    new.id_bytes().into(),
-                    now.millis().saturating_add(millis(new.window())).into(),
-                    now.into(),
-                ]);
+            lock_orders(&mut tx, &[new]).await?;
+            if let Some(answers) = self.decide_within(&mut tx, &[new]).await? {
+                tx.commit().await?;
+                return answers.first().copied().ok_or(NO_ANSWER);
             }
-            let taken = statement.with(rows).fetch_all(&mut tx).await?.len();
-            if taken < keys.len() {
-                // Somebody was faster; what they stored decides.
-                tx.roll_back().await;
-                continue;
-            }
-            self.ingest
-                .insert_events(&mut tx, &[(new, is_conflict)])
-                .await?;
-            if !is_conflict {
-                let runs: Vec<_> = new.runs().iter().map(|run| (new.id(), *run)).collect();
-                self.start_runs(&mut tx, &runs).await?;
-            }
-            tx.commit().await?;
-            return Ok(decided);
+            tx.roll_back().await;
         }
-        Err(StoreError::Unavailable(
-            "others keep changing the keys of an event",
-        ))
+        Err(CONTENDED)
+    }
+
+    /// Decides on events within a transaction that may do more, and stores what is new; the
+    /// caller holds the locks of their ordering keys. None if somebody else changed their
+    /// dedup keys meanwhile: then it is to be rolled back, and tried again.
+    pub(super) async fn decide_within(
+        &self,
+        tx: &mut Tx,
+        events: &[&NewEvent],
+    ) -> Result<Option<Vec<Ingested>>, StoreError> {
+        let Decided { answers, to_store } = self.known_within(tx, events).await?.decide(events);
+        for (statement, of_conflicts) in [
+            (&self.postgres.keys, false),
+            (&self.postgres.conflicts, true),
+        ] {
+            let wanted = to_store.iter();
+            let wanted = wanted.filter(|(_, is_conflict)| *is_conflict == of_conflicts);
+            let wanted: Vec<&NewEvent> = wanted.map(|(new, _)| *new).collect();
+            if !take_keys(tx, statement, &wanted).await? {
+                return Ok(None);
+            }
+        }
+        self.ingest.insert_events(tx, &to_store).await?;
+        let started = to_store.iter().filter(|(_, is_conflict)| !is_conflict);
+        let runs = started.flat_map(|(new, _)| new.runs().iter().map(|run| (new.id(), *run)));
+        self.start_runs(tx, &runs.collect::<Vec<_>>()).await?;
+        Ok(Some(answers))
     }
 
     async fn known_now(
@@ -271,24 +255,59 @@ impl super::super::Statements {
         sessions: &Sessions,
         events: &[&NewEvent],
     ) -> Result<Known, StoreError> {
+        let mut tx = sessions.single().await?;
+        let known = self.known_within(&mut tx, events).await?;
+        tx.commit().await?;
+        Ok(known)
+    }
+
+    async fn known_within(&self, tx: &mut Tx, events: &[&NewEvent]) -> Result<Known, StoreError> {
         let wanted = wanted_keys(events);
         let keys = wanted
             .iter()
             .map(|(source, key)| [(*source).into(), key.as_bytes().as_slice().into()]);
-        let mut tx = sessions.single().await?;
-        let now = tx.now;
-        let rows = self.postgres.look_up.with(keys).fetch_all(&mut tx).await?;
-        tx.commit().await?;
-        known(&rows, &wanted, now)
+        let rows = self.postgres.look_up.with(keys).fetch_all(tx).await?;
+        known(&rows, &wanted, tx.now)
     }
 }
 
-/// Whether one of the event's keys is known with its body, or with itself.
-fn is_known(known: &Known, new: &NewEvent) -> bool {
-    new.keys()
-        .filter_map(|key| known.get(&(new.source().clone(), key)))
-        .flatten()
-        .any(|(body, event)| body == new.body_sha256() || *event == new.id())
+/// Locks the ordering keys of the events' runs.
+pub(super) async fn lock_orders(tx: &mut Tx, events: &[&NewEvent]) -> Result<(), StoreError> {
+    order::lock(tx, order_keys(events).into_iter(), std::iter::empty()).await
+}
+
+fn order_keys(events: &[&NewEvent]) -> Vec<order::Key> {
+    let runs = events.iter().flat_map(|new| new.runs());
+    runs.filter_map(|run| Some((run.plugin, run.order?)))
+        .collect()
+}
+
+/// Takes the keys of events, in order, so that nobody who does the same waits for us while
+/// we wait for them; false if somebody was faster.
+async fn take_keys(
+    tx: &mut Tx,
+    statement: &ManyRows,
+    events: &[&NewEvent],
+) -> Result<bool, StoreError> {
+    let now = tx.now;
+    let keys = events.iter().flat_map(|new| {
+        new.keys()
+            .map(move |key| (new.source().as_str(), key, *new))
+    });
+    let mut keys: Vec<_> = keys.collect();
+    keys.sort_unstable_by_key(|(source, key, _)| (*source, *key));
+    let rows = keys.iter().map(|(source, key, new)| -> [Value<'_>; 6] {
+        [
+            (*source).into(),
+            key.as_bytes().as_slice().into(),
+            new.body_sha256().as_slice().into(),
+            new.id_bytes().into(),
+            now.millis().saturating_add(millis(new.window())).into(),
+            now.into(),
+        ]
+    });
+    let taken = statement.with(rows).fetch_all(tx).await?.len();
+    Ok(taken == keys.len())
 }
 
 fn is_cut_off(error: &StoreError) -> bool {

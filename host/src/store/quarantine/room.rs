@@ -64,7 +64,14 @@ impl Statements {
             let source = new.about.source.as_str();
             let own = by_source.entry(source).or_insert_with(|| of(source));
             let weight = new.weight();
-            if fits(*own + weight, bounds.source) && fits(all + weight, bounds.all) {
+            let reserved = match new.is_proven {
+                true => 0,
+                false => bounds.for_proven,
+            };
+            let (of_source, of_all) = (bounds.source, bounds.all);
+            if fits(*own + weight, of_source.saturating_sub(reserved))
+                && fits(all + weight, of_all.saturating_sub(reserved))
+            {
                 *own += weight;
                 all += weight;
                 taken.push(new);

@@ -1,12 +1,9 @@
 //! Stores batches on SQLite: within the transaction of the one writer, which looks up
 //! what is known, decides in memory, and inserts.
 
-use std::collections::HashSet;
-
 use crate::clock::millis;
-use crate::event::EventId;
 
-use super::super::ingest::{Ingested, NewEvent, classify, known, wanted_keys};
+use super::super::ingest::{Decided, Ingested, NewEvent, known, wanted_keys};
 use super::super::tx::Tx;
 use super::super::{Statements, StoreError};
 use super::dedup::{Change, Recent, Seen};
@@ -27,26 +24,9 @@ impl Statements {
         let wanted = wanted_keys(&all);
         let rows = self.dedup.find(tx, recent, &wanted).await?;
         let mut known = known(&rows, &wanted, tx.now)?;
-        // Of a batch that is sent again since nobody knew whether it was committed.
-        let stored_before: HashSet<EventId> =
-            known.values().flatten().map(|(_, event)| *event).collect();
-        let decided: Vec<Vec<Ingested>> = batches
-            .iter()
-            .map(|batch| batch.iter().map(|new| classify(new, &mut known)).collect())
-            .collect();
-        let stored: Vec<(&NewEvent, bool)> = batches
-            .iter()
-            .zip(&decided)
-            .flat_map(|(batch, decided)| batch.iter().zip(decided))
-            .filter_map(|(new, decided)| match decided {
-                Ingested::New => Some((new, false)),
-                Ingested::Conflict => Some((new, true)),
-                Ingested::Duplicate(_) => None,
-            })
-            .filter(|(new, _)| !stored_before.contains(&new.id()))
-            .collect();
+        let Decided { answers, to_store } = known.decide(&all);
         let now = tx.now;
-        let seen = stored.iter().flat_map(|(new, _)| {
+        let seen = to_store.iter().flat_map(|(new, _)| {
             new.keys().map(move |key| Seen {
                 source: new.source().as_str(),
                 key,
@@ -57,10 +37,12 @@ impl Statements {
         });
         let seen: Vec<Seen<'_>> = seen.collect();
         let change = self.dedup.append(tx, recent, &seen).await?;
-        self.ingest.insert_events(tx, &stored).await?;
-        let started = stored.iter().filter(|(_, is_conflict)| !is_conflict);
+        self.ingest.insert_events(tx, &to_store).await?;
+        let started = to_store.iter().filter(|(_, is_conflict)| !is_conflict);
         let runs = started.flat_map(|(new, _)| new.runs().iter().map(|run| (new.id(), *run)));
         self.start_runs(tx, &runs.collect::<Vec<_>>()).await?;
-        Ok((decided, Some(change)))
+        let mut answers = answers.into_iter();
+        let of_batch = |batch: &&[NewEvent]| answers.by_ref().take(batch.len()).collect();
+        Ok((batches.iter().map(of_batch).collect(), Some(change)))
     }
 }

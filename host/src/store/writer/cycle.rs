@@ -4,6 +4,7 @@
 use crate::store::claim::{self, Claim, Claims};
 use crate::store::finish::{Finish, Settled};
 use crate::store::ingest::{Ingested, NewEvent};
+use crate::store::quarantine::{Release, Released};
 use crate::store::sqlite::{Change, Recent};
 use crate::store::tx::Tx;
 use crate::store::{Statements, StoreError};
@@ -19,6 +20,7 @@ pub(super) struct Cycle {
     ingests: Vec<Batch>,
     finishes: Vec<(Box<Finish>, Reply<Settled>)>,
     claims: Vec<(Claim, Reply<Claims>)>,
+    releases: Vec<(Box<Release>, Reply<Released>)>,
     others: Vec<Box<dyn OtherWork>>,
     /// Whether nothing comes after it.
     pub(super) is_last: bool,
@@ -29,6 +31,7 @@ pub(super) struct Applied {
     ingested: Vec<Vec<Ingested>>,
     settled: Vec<Settled>,
     claims: Vec<Claims>,
+    released: Vec<Released>,
 }
 
 impl Cycle {
@@ -37,13 +40,18 @@ impl Cycle {
             Work::Ingest(events, reply) => self.ingests.push((events, reply)),
             Work::Finish(finish, reply) => self.finishes.push((finish, reply)),
             Work::Claim(claim, reply) => self.claims.push((claim, reply)),
+            Work::Release(release, reply) => self.releases.push((release, reply)),
             Work::Other(other) => self.others.push(other),
             Work::Close => self.is_last = true,
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ingests.len() + self.finishes.len() + self.claims.len() + self.others.len()
+        self.ingests.len()
+            + self.finishes.len()
+            + self.claims.len()
+            + self.releases.len()
+            + self.others.len()
     }
 
     /// Applies everything within one transaction.
@@ -53,16 +61,28 @@ impl Cycle {
         statements: &Statements,
         recent: Option<&Recent>,
     ) -> Result<(Applied, Option<Change>), StoreError> {
-        let batches: Vec<&[NewEvent]> = self
-            .ingests
-            .iter()
-            .map(|(events, _)| events.as_slice())
-            .collect();
-        let (ingested, change) = match recent {
+        // What leaves quarantine is stored like what has just come.
+        let mut refused = Vec::with_capacity(self.releases.len());
+        for (release, _) in &self.releases {
+            refused.push(statements.quarantine.take(tx, release).await?);
+        }
+        let taken = self.releases.iter().zip(&refused);
+        let taken = taken.filter(|(_, refused)| refused.is_none());
+        let taken = taken.map(|((release, _), _)| release.events());
+        let ingests = self.ingests.iter().map(|(events, _)| events.as_slice());
+        let batches: Vec<&[NewEvent]> = ingests.chain(taken).collect();
+        let (mut ingested, change) = match recent {
             Some(recent) => statements.ingest_sqlite(tx, &batches, recent).await?,
             // On Postgres events are not stored by the writer.
             None => (Vec::new(), None),
         };
+        let mut of_releases = ingested
+            .split_off(self.ingests.len().min(ingested.len()))
+            .into_iter();
+        let events = |refused: Option<Released>| {
+            refused.unwrap_or_else(|| Released::Events(of_releases.next().unwrap_or_default()))
+        };
+        let released = refused.into_iter().map(events).collect();
         let finishes: Vec<&Finish> = self.finishes.iter().map(|(finish, _)| &**finish).collect();
         let settled = statements.record(tx, &finishes).await?;
         let mut claims = Vec::with_capacity(self.claims.len());
@@ -76,6 +96,7 @@ impl Cycle {
             ingested,
             settled,
             claims,
+            released,
         };
         Ok((applied, change))
     }
@@ -89,6 +110,9 @@ impl Cycle {
         }
         for ((_, reply), claims) in self.claims.into_iter().zip(applied.claims) {
             respond(reply, Ok(claims));
+        }
+        for ((_, reply), released) in self.releases.into_iter().zip(applied.released) {
+            respond(reply, Ok(released));
         }
         for other in self.others {
             other.answer(Ok(()));
@@ -109,19 +133,21 @@ impl Cycle {
             claims: vec![one],
             ..Self::default()
         });
+        let releases = self.releases.into_iter().map(|one| Self {
+            releases: vec![one],
+            ..Self::default()
+        });
         let others = self.others.into_iter().map(|one| Self {
             others: vec![one],
             ..Self::default()
         });
-        ingests.chain(finishes).chain(claims).chain(others)
+        let writes = ingests.chain(finishes).chain(claims);
+        writes.chain(releases).chain(others)
     }
 
-    /// The one batch of events that this cycle is, if it is one.
-    pub(super) fn into_batch(mut self) -> Result<Batch, Self> {
-        match self.ingests.pop() {
-            Some(batch) => Ok(batch),
-            None => Err(self),
-        }
+    /// Takes the one batch of events that this cycle is, if it is one.
+    pub(super) fn take_batch(&mut self) -> Option<Batch> {
+        self.ingests.pop()
     }
 
     /// Tells the one caller of this cycle what went wrong.
@@ -131,6 +157,8 @@ impl Cycle {
         } else if let Some((_, reply)) = self.finishes.pop() {
             respond(reply, Err(error));
         } else if let Some((_, reply)) = self.claims.pop() {
+            respond(reply, Err(error));
+        } else if let Some((_, reply)) = self.releases.pop() {
             respond(reply, Err(error));
         } else if let Some(other) = self.others.pop() {
             other.answer(Err(error));

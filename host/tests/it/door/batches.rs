@@ -18,6 +18,12 @@ json = true
 kind = "/type"
 id = "/id"
 
+[sources.headed]
+provider = "none"
+batch = ""
+json = true
+kind_header = "x-kind"
+
 [sources.noop]
 provider = "none"
 batch = "/events"
@@ -109,6 +115,8 @@ async fn lists_that_are_not_as_expected() {
         ),
         ("noop", "no JSON", 200, vec!["unknown"]),
         ("listed", "no JSON", 400, vec![]),
+        ("headed", "no JSON", 400, vec![]),
+        ("headed", "{}", 202, vec!["unknown"]),
         ("listed", r#"[{"type":"a"}"#, 400, vec![]),
         (
             "listed",
@@ -136,8 +144,14 @@ async fn lists_that_are_not_as_expected() {
         kinds.sort_unstable();
         assert_eq!(found, kinds, "{body}");
     }
-    let many = format!("[{}]", vec!["{}"; 5001].join(","));
-    assert_eq!(host.send("listed", &[], many).await.status, 413);
+    let many = |n: usize| format!("[{}]", vec!["{}"; n].join(","));
+    assert_eq!(host.send("listed", &[], many(5001)).await.status, 413);
+    // Each event has all headers: a small request must not become hundreds of megabytes.
+    let long = "x".repeat(40_000);
+    let headers = [("x-long", long.as_str())];
+    let refused = host.send("listed", &headers, many(900)).await;
+    assert_eq!(refused.status, 413, "{}", refused.text());
+    assert_eq!(host.send("listed", &headers, many(2)).await.status, 202);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,6 +169,43 @@ async fn items_without_an_id_go_by_the_requests_key() {
     // Without either, nobody can know.
     assert_eq!(host.send("listed", &[], body).await.status, 202);
     assert_eq!(host.items("events").await.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_of_the_request_is_none_of_its_items() {
+    let source = r#"
+        [sources.listed]
+        provider = "generic"
+        secret = "orders-secret"
+        batch = ["/rows", ""]
+        kind_pointer = "/type"
+        id = [["header:x-delivery"], ["/id"]]
+    "#;
+    let host = Host::start(source, &[]).await;
+    let send = async |body: &str| {
+        let signature = hmac_sha256("orders-secret", body.as_bytes());
+        let headers = [
+            ("x-webhook-signature", signature.as_str()),
+            ("x-delivery", "d-1"),
+        ];
+        let answer = host.send("listed", &headers, body).await;
+        assert!([200, 202].contains(&answer.status), "{}", answer.text());
+        answer.json()
+    };
+    let first = send(r#"[{"type":"a"},{"type":"b"},{"type":"c","id":"x"}]"#).await;
+    let again = send(r#"[{"type":"a"},{"type":"b"},{"type":"c","id":"x"}]"#).await;
+    assert_eq!(
+        (&again["status"], &again["event_ids"]),
+        (&json!("duplicate"), &first["event_ids"])
+    );
+    let events = host.items("events").await;
+    let of = |field: &str| -> Vec<&Value> { events.iter().map(|event| &event[field]).collect() };
+    assert_eq!(of("kind"), ["c", "b", "a"]);
+    assert_eq!(of("delivery_id"), ["x", "d-1", "d-1"]);
+    assert_eq!(of("dedup_conflict"), [false, false, false]);
+    // Its own id goes wherever the item is, and whichever list it is in.
+    let moved = send(r#"{"rows":[{"type":"c","id":"x"}]}"#).await;
+    assert_eq!(moved["event_id"], first["event_ids"][2]);
 }
 
 const FILTERS: &str = r#"

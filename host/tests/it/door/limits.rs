@@ -158,7 +158,7 @@ async fn bodies_match_the_schema_of_their_source() {
     .await;
 }
 
-fn compressed(body: &[u8], level: u32) -> Vec<u8> {
+pub(crate) fn compressed(body: &[u8], level: u32) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
     encoder.write_all(body).unwrap();
     encoder.finish().unwrap()

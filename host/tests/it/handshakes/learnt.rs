@@ -65,7 +65,7 @@ async fn the_first_secret_wins_and_lasts() {
         200
     );
     let refused = asana_handshake(&host, "asana", OTHER).await;
-    assert_eq!(refused.status, 403, "{}", refused.text());
+    assert_eq!(refused.status, 401, "{}", refused.text());
     assert!(!refused.text().contains(OTHER) && !refused.headers.contains_key("x-hook-secret"));
     assert_eq!(
         asana_event(&host, "asana", OTHER, r#"{"events":[2]}"#).await,
@@ -107,7 +107,7 @@ async fn the_first_secret_wins_and_lasts() {
 async fn a_secret_of_the_configuration_is_not_replaced() {
     let host = Host::start(SOURCES, &[]).await;
     let body = r#"{"events":[]}"#;
-    assert_eq!(asana_handshake(&host, "told", FIRST).await.status, 403);
+    assert_eq!(asana_handshake(&host, "told", FIRST).await.status, 401);
     assert_eq!(
         asana_handshake(&host, "told", "told secret").await.status,
         200
@@ -137,7 +137,7 @@ async fn notion_brings_its_secret_in_the_body() {
     let host = Host::start(SOURCES, &[]).await;
     let brings = |secret: &str| json!({ "verification_token": secret }).to_string();
     assert_eq!(host.send("notion", &[], brings(FIRST)).await.status, 200);
-    assert_eq!(host.send("notion", &[], brings(OTHER)).await.status, 403);
+    assert_eq!(host.send("notion", &[], brings(OTHER)).await.status, 401);
     let body = r#"{"id":"1","type":"page.created"}"#;
     for (secret, status) in [(FIRST, 202), (OTHER, 401)] {
         let signature = format!("sha256={}", hmac_sha256(secret, body.as_bytes()));
@@ -172,7 +172,7 @@ async fn what_one_host_learns_another_uses_at_once() {
         asana_event(&other, "asana", FIRST, r#"{"events":[1]}"#).await,
         200
     );
-    assert_eq!(asana_handshake(&other, "asana", OTHER).await.status, 403);
+    assert_eq!(asana_handshake(&other, "asana", OTHER).await.status, 401);
     eventually("the other host's match is shown", async || {
         let shown = secrets(&one, "asana").await;
         shown[0]["last_matched_at"].is_string().then_some(())

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{NEW, SOURCES, correct_secret, refused_push, set_aside};
 use crate::harness::{Host, eventually};
 
-async fn done(host: &Host, body: &Value) -> Value {
+pub(super) async fn done(host: &Host, body: &Value) -> Value {
     let path = "/api/v1/quarantine/release";
     let answer = host.ask(Method::POST, path, &body.to_string()).await;
     assert_eq!(answer.status, 202, "{}", answer.text());
@@ -18,7 +18,7 @@ async fn done(host: &Host, body: &Value) -> Value {
     .await
 }
 
-fn counts(operation: &Value) -> (&str, i64, i64) {
+pub(super) fn counts(operation: &Value) -> (&str, i64, i64) {
     assert_eq!(operation["what"], "release");
     let number = |name: &str| operation[name].as_i64().unwrap();
     (

@@ -121,6 +121,7 @@ async fn a_full_quarantine_keeps_what_it_has_and_others_have_room() {
     let bounds = QuarantineBounds {
         all: 100_000,
         source: 50_000,
+        for_proven: 0,
     };
     let start = Clock::system().now();
     let offer = async |source: &str, first: u64| {
@@ -150,6 +151,7 @@ async fn hosts_that_fill_it_together_stay_within_the_bounds() {
     let bounds = QuarantineBounds {
         all: 200_000,
         source: 100_000,
+        for_proven: 0,
     };
     let start = Clock::system().now();
     let tasks = (0..16u64).map(|n| {

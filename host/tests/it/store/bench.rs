@@ -16,8 +16,6 @@ use hookbay::run::{AttemptRecord, Claimed, NewRun, OrderKey, Outcome, PluginId, 
 use hookbay::store::{
     Finished, Ingested, NewEvent, RegisterPlugin, RunFilter, RunRow, Settled, Store, Want,
 };
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use tempfile::TempDir;
 
 use crate::database::{Engine, TestDatabase};
@@ -165,25 +163,7 @@ impl Bench {
     /// Makes the database refuse events of this kind: a rule that the store knows
     /// nothing of.
     pub(super) async fn refuse(&self, kind: &str) {
-        if let Some(file) = self.file() {
-            let mut connection = SqliteConnectOptions::new()
-                .filename(file)
-                .connect()
-                .await
-                .unwrap();
-            let rule = format!(
-                "create trigger refuse before insert on events when new.kind = '{kind}' \
-                 begin select raise(abort, 'refused'); end"
-            );
-            let rule = sqlx::raw_sql(AssertSqlSafe(rule));
-            connection.execute(rule).await.unwrap();
-            connection.close().await.unwrap();
-        } else {
-            let rule = format!("alter table events add check (kind <> '{kind}')");
-            let mut connection = self.database.connect().await;
-            let rule = sqlx::raw_sql(AssertSqlSafe(rule));
-            connection.execute(rule).await.unwrap();
-        }
+        self.database.refuse_kind(self.folder.path(), kind).await;
     }
 
     /// The database's file, if it is one.

@@ -34,6 +34,7 @@ fn forms_are_read() {
         (KeyForm::Whsec, "whsec_?", None),
         (KeyForm::Whsec, "whsec_", None),
         (KeyForm::WhsecOrText, "whsec_", None),
+        (KeyForm::Base64, "=", None),
         (KeyForm::WhsecOrText, "whsec_YWI=", Some("ab")),
         (KeyForm::WhsecOrText, "YWI=", Some("YWI=")),
         (KeyForm::Hex, "6162", Some("ab")),
