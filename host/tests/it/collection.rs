@@ -1,7 +1,18 @@
 //! The plugins of `plugins/` in the real sandbox, against the stand-in for what they call.
 //!
 //! What each is given and makes is a row (`collection/rows.rs`); what must hold is a test
-//! over all rows.
+//! over all rows. `stripe-invoice-notion` has a file of its own (`stripe_invoice_notion.rs`)
+//! with the same cases, and `forward` one for what it signs.
+//!
+//! | case | of those that call out | of those that count (`counting.rs`) |
+//! |---|---|---|
+//! | happy path, duplicate, replay | `an_event_makes_one_message…` | `a_delivery_that_comes_again…`, `a_release_is_announced…` |
+//! | 429 and 500, with their delays | `a_refusal_that_may_pass…` | they ask nobody |
+//! | failure for good | `a_refusal_for_good…` | `a_payload_of_another_shape…` |
+//! | another order | `what_comes_in_another_order…`, `threads.rs` | sums have no order |
+//! | lost answer | `an_answer_that_is_lost…` | they ask nobody |
+//! | SIGKILL before the commit | `a_host_that_is_killed…` | `cargo xtask faults`, for all |
+//! | missing grant | `without_its_grants…` | they want nothing |
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
