@@ -278,10 +278,13 @@ fn plugin_routes(routes: Routes<Arc<Admin>>) -> Routes<Arc<Admin>> {
 /// `GET /metrics`: Prometheus text.
 async fn metrics(State(admin): State<Arc<Admin>>) -> Result<Response<Body>, AdminError> {
     let board = admin.board.load_full();
+    let ids = board.entries.values().filter_map(|entry| entry.id);
+    let counts = admin.store.runs_of_plugins(ids).await?;
     let mut depths = Vec::new();
     for entry in board.entries.values() {
-        let Some(id) = entry.id else { continue };
-        let live = admin.store.plugin_runs(id).await?;
+        let Some(live) = plugins::counts_of(entry, &counts) else {
+            continue;
+        };
         let age = |ms| admin.clock.now().since(Timestamp::from_millis(ms));
         depths.push(Depth {
             plugin: entry.name.to_string(),

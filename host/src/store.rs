@@ -18,7 +18,7 @@ mod alerts;
 mod audit;
 mod backup;
 mod claim;
-mod cost;
+mod counts;
 mod erasure;
 mod events;
 mod expiry;
@@ -60,7 +60,7 @@ pub use alerts::{AlertRow, Condition};
 pub use audit::{AuditId, ChangeFilter, ChangeRow, NewChange};
 pub use backup::{BackupError, BackupFile, forget_copies};
 pub use claim::{ClaimedRuns, Want};
-pub use cost::{Cost, Measure};
+pub use counts::{Cost, Measure, PluginRuns};
 pub use erasure::Erased;
 pub use events::{EventRow, RunCounts};
 pub use expiry::Expired;
@@ -78,10 +78,10 @@ pub use proofs::{LearntRow, MatchRow};
 pub use quarantine::{
     NewQuarantined, QuarantineBounds, QuarantineFilter, QuarantinedRow, RawRequest, Released,
 };
-pub use registry::{PluginRow, PluginRuns, RegisterPlugin};
+pub use registry::{PluginRow, RegisterPlugin};
 pub use request::DamagedRequest;
 pub use retention::{EventSlice, Removed, Stream};
-pub use rollups::{PluginMinute, QueueMinute, SourceMinute};
+pub use rollups::{PluginMinute, PluginStep, QueueStep, SourceMinute, SourceStep, SourceSum};
 pub use runs::{AttemptRow, RunFilter, RunRow};
 pub use search::SearchedEvent;
 pub use slices::{EventPage, Retriable, RetriablePage};
@@ -214,6 +214,7 @@ struct Statements {
     order: order::Statements,
     state: state::Statements,
     events: events::Statements,
+    counts: counts::Statements,
     retention: retention::Statements,
     rollups: rollups::Statements,
     slices: slices::Statements,
@@ -233,6 +234,7 @@ impl Statements {
             order: order::Statements::new(),
             state: state::Statements::new(),
             events: events::Statements::new(),
+            counts: counts::Statements::new(),
             retention: retention::Statements::new(),
             rollups: rollups::Statements::new(),
             slices: slices::Statements::new(),

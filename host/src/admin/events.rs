@@ -224,14 +224,9 @@ pub(super) async fn body(
 pub(super) async fn replay(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
-    JsonBytes(body): JsonBytes,
+    body: JsonBytes,
 ) -> Result<(StatusCode, Json<ReplayedJson>), AdminError> {
-    let wanted: Option<Replay> = if body.is_empty() {
-        None
-    } else {
-        serde_json::from_slice(&body)
-            .map_err(|error| AdminError::Invalid(format!("the body is wrong: {error}")))?
-    };
+    let wanted: Option<Replay> = body.object_if_any()?;
     let plugin = wanted.and_then(|wanted| wanted.plugin);
     let (_, event) = stored(&admin, &id).await?;
     let board = admin.board.load_full();

@@ -90,9 +90,9 @@ pub(super) type BegunAnswer = (StatusCode, Extension<Target>, Json<BegunJson>);
 pub(super) async fn replay(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
-    JsonBytes(body): JsonBytes,
+    body: JsonBytes,
 ) -> Result<BegunAnswer, AdminError> {
-    let bulk = Bulk::read(&body)?;
+    let bulk: Bulk = body.object()?;
     let mut parameters = Parameters::of_object(bulk.filter)?;
     let filter = events::filter(&mut parameters)?;
     parameters.finish()?;
@@ -116,9 +116,9 @@ pub(super) async fn replay(
 pub(super) async fn retry(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
-    JsonBytes(body): JsonBytes,
+    body: JsonBytes,
 ) -> Result<BegunAnswer, AdminError> {
-    let bulk = Bulk::read(&body)?;
+    let bulk: Bulk = body.object()?;
     if bulk.plugin.is_some() {
         let wrong = "`plugin` belongs into the filter".to_owned();
         return Err(AdminError::Invalid(wrong));
@@ -233,13 +233,6 @@ async fn stored(admin: &Admin, id: OperationId) -> Result<Json<OperationJson>, A
     let row = admin.store.operation(id).await?;
     row.map(|row| Json(operation_json(row)))
         .ok_or_else(|| AdminError::unknown("operation", id))
-}
-
-impl Bulk {
-    fn read(body: &[u8]) -> Result<Self, AdminError> {
-        serde_json::from_slice(body)
-            .map_err(|error| AdminError::Invalid(format!("the body is wrong: {error}")))
-    }
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, AdminError> {

@@ -1,6 +1,6 @@
 //! `plugins`: list, show, their state, rescan, pause, resume, their versions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use axum::Json;
@@ -15,6 +15,7 @@ use crate::dispatch::Entry;
 use crate::http::Problem;
 use crate::name::PluginName;
 use crate::plugin::{Digest, Manifest, Role, TriggerText, Wants};
+use crate::run::PluginId;
 use crate::store::PluginRuns;
 
 use super::events::plugin_id;
@@ -115,18 +116,16 @@ pub(super) async fn list(
     let after: Option<PluginName> = parameters.parse("cursor")?;
     parameters.finish()?;
     let board = admin.board.load_full();
-    let mut items = Vec::new();
     let behind = board
         .entries
         .values()
         .filter(|entry| after.as_ref().is_none_or(|after| entry.name > *after));
-    for entry in behind.take(
-        usize::try_from(limit)
-            .unwrap_or(usize::MAX)
-            .saturating_add(1),
-    ) {
-        items.push(plugin_json(&admin, entry).await?);
-    }
+    let limit_and_one = usize::try_from(limit).unwrap_or(usize::MAX);
+    let page: Vec<&Arc<Entry>> = behind.take(limit_and_one.saturating_add(1)).collect();
+    let ids = page.iter().filter_map(|entry| entry.id);
+    let counts = admin.store.runs_of_plugins(ids).await?;
+    let json = |entry: &Arc<Entry>| plugin_json(&admin, entry, counts_of(entry, &counts));
+    let items = page.into_iter().map(json).collect();
     Ok(Page::new(items, limit, |plugin: &PluginJson| plugin.name.clone()).json())
 }
 
@@ -153,10 +152,11 @@ async fn shown(admin: &Admin, name: &str) -> Result<Json<PluginJson>, AdminError
         Some(id) => admin.store.cost(id).await?.map(CostJson::from),
         None => None,
     };
+    let counts = admin.store.runs_of_plugins(entry.id).await?;
     Ok(Json(PluginJson {
         versions: Some(versions),
         cost: Some(cost),
-        ..plugin_json(admin, entry).await?
+        ..plugin_json(admin, entry, counts_of(entry, &counts))
     }))
 }
 
@@ -242,15 +242,10 @@ async fn set_paused(admin: &Admin, name: &str, is_paused: bool) -> Result<Status
 pub(super) async fn roll_back(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
-    JsonBytes(body): JsonBytes,
+    body: JsonBytes,
 ) -> Result<Json<PluginJson>, AdminError> {
-    let to = if body.is_empty() {
-        None
-    } else {
-        let asked: Option<RollBack> = serde_json::from_slice(&body)
-            .map_err(|error| AdminError::Invalid(format!("the body is wrong: {error}")))?;
-        asked.and_then(|asked| asked.digest)
-    };
+    let asked: Option<RollBack> = body.object_if_any()?;
+    let to = asked.and_then(|asked| asked.digest);
     let to = to.map(|text| {
         text.parse::<Digest>()
             .map_err(|_| AdminError::unknown("version", text))
@@ -315,10 +310,17 @@ pub(super) fn states(runs: &PluginRuns, can_run: bool) -> [(&'static str, i64); 
     ]
 }
 
-async fn plugin_json(admin: &Admin, entry: &Entry) -> Result<PluginJson, AdminError> {
+/// What was counted for a plugin; nothing for one that the store does not know.
+pub(super) fn counts_of(
+    entry: &Entry,
+    counts: &HashMap<PluginId, PluginRuns>,
+) -> Option<PluginRuns> {
+    counts.get(&entry.id?).copied()
+}
+
+fn plugin_json(admin: &Admin, entry: &Entry, counts: Option<PluginRuns>) -> PluginJson {
     let mut runs = BTreeMap::new();
-    if let Some(id) = entry.id {
-        let counts = admin.store.plugin_runs(id).await?;
+    if let Some(counts) = counts {
         runs.extend(states(&counts, entry.can_run(admin.clock.now())));
         runs.extend([
             ("succeeded", counts.succeeded),
@@ -328,7 +330,7 @@ async fn plugin_json(admin: &Admin, entry: &Entry) -> Result<PluginJson, AdminEr
     }
     let candidate = entry.candidate.as_ref();
     let manifest = entry.manifest.as_ref();
-    Ok(PluginJson {
+    PluginJson {
         name: entry.name.to_string(),
         file: entry.file.clone(),
         state: entry.state().as_str(),
@@ -365,7 +367,7 @@ async fn plugin_json(admin: &Admin, entry: &Entry) -> Result<PluginJson, AdminEr
             .or(entry.trip().map(|trip| trip.to_string())),
         versions: None,
         cost: None,
-    })
+    }
 }
 
 fn grants_json(settings: &PluginConfig) -> GrantsJson {

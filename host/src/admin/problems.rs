@@ -1,6 +1,8 @@
 //! Every error of the admin address is `application/problem+json`, those too that are made
 //! before a function of ours is asked; and bodies are JSON where JSON is asked for.
 
+use std::fmt::Display;
+
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, Response, header};
@@ -8,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
+use serde::de::DeserializeOwned;
 
 use crate::http::Problem;
 
@@ -30,6 +33,26 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
             return Ok(Self(body));
         }
         Err(AdminError::NotJson.into_response())
+    }
+}
+
+impl JsonBytes {
+    /// The object that it is. A list is none, though serde would make a struct of one.
+    pub(super) fn object<T: DeserializeOwned>(&self) -> Result<T, AdminError> {
+        let wrong = |why: &dyn Display| AdminError::Invalid(format!("the body is wrong: {why}"));
+        let first = self.0.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first == Some(&b'[') {
+            return Err(wrong(&"it is a list, not an object"));
+        }
+        serde_json::from_slice(&self.0).map_err(|error| wrong(&error))
+    }
+
+    /// The same of what may be left out or null.
+    pub(super) fn object_if_any<T: DeserializeOwned>(&self) -> Result<Option<T>, AdminError> {
+        match self.0.is_empty() {
+            true => Ok(None),
+            false => self.object(),
+        }
     }
 }
 

@@ -262,13 +262,9 @@ pub(super) async fn body(
 pub(super) async fn release(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
-    JsonBytes(body): JsonBytes,
+    body: JsonBytes,
 ) -> Result<(StatusCode, Extension<Target>, Json<ReleasedJson>), AdminError> {
-    let wish = if body.is_empty() {
-        Wish::default()
-    } else {
-        read::<Option<Wish>>(&body)?.unwrap_or_default()
-    };
+    let wish: Wish = body.object_if_any()?.unwrap_or_default();
     let released = release_one(&admin, &id, wish.force).await?;
     let target = match wish.force {
         true => format!("{id}{FORCED}"),
@@ -293,9 +289,9 @@ pub(super) async fn release(
 pub(super) async fn release_all(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
-    JsonBytes(body): JsonBytes,
+    body: JsonBytes,
 ) -> Result<BegunAnswer, AdminError> {
-    let bulk: Bulk = read(&body)?;
+    let bulk: Bulk = body.object()?;
     let mut parameters = Parameters::of_object(bulk.filter)?;
     let filter = filter(&mut parameters)?;
     parameters.finish()?;
@@ -309,11 +305,6 @@ pub(super) async fn release_all(
         target.push_str(FORCED);
     }
     Ok((status, Extension(Target(target)), begun))
-}
-
-fn read<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, AdminError> {
-    serde_json::from_slice(body)
-        .map_err(|error| AdminError::Invalid(format!("the body is wrong: {error}")))
 }
 
 fn parsed(id: &str) -> Result<EventId, AdminError> {

@@ -14,7 +14,7 @@ use crate::dispatch::Board;
 use crate::event::EventId;
 use crate::http::Problem;
 use crate::run::{RunId, RunState};
-use crate::store::{AttemptRow, Cancelled, Retried, RunFilter, RunRow};
+use crate::store::{AttemptRow, Cancelled, Retried, RunFilter, RunRow, VersionRow};
 
 use super::events::any_plugin_id;
 use super::page::{Page, Parameters};
@@ -63,6 +63,8 @@ struct ErrorJson {
 struct AttemptJson {
     n: i64,
     digest: Option<String>,
+    /// What its author calls the version with this digest, if that was noted.
+    version: Option<String>,
     host: String,
     started_at: Timestamp,
     duration_ms: f64,
@@ -241,16 +243,15 @@ async fn detail(admin: &Admin, id: RunId) -> Result<RunDetail, AdminError> {
         limit: 1,
         ..RunFilter::default()
     };
-    let run = runs_json(&board, admin.store.runs(&filter).await?).pop();
+    let run = admin.store.runs(&filter).await?.pop();
     let run = run.ok_or_else(|| AdminError::unknown("run", id))?;
-    let attempts = admin
-        .store
-        .attempts(id)
-        .await?
-        .into_iter()
-        .map(attempt_json)
-        .collect();
-    Ok(RunDetail { run, attempts })
+    let attempts = admin.store.attempts(id).await?;
+    let versions = admin.store.versions(run.plugin).await?;
+    let json = |attempt| attempt_json(attempt, &versions);
+    Ok(RunDetail {
+        attempts: attempts.into_iter().map(json).collect(),
+        run: run_json(&board, run),
+    })
 }
 
 /// Rows as JSON, with what only the board knows.
@@ -296,11 +297,16 @@ fn error_json(message: Option<String>, code: Option<&str>) -> Option<ErrorJson> 
     })
 }
 
-fn attempt_json(row: AttemptRow) -> AttemptJson {
+fn attempt_json(row: AttemptRow, versions: &[VersionRow]) -> AttemptJson {
     let error = error_json(row.error, Some(&row.outcome));
+    let digest = row.digest.map(hex::encode);
+    let version = versions
+        .iter()
+        .find(|version| Some(&version.digest) == digest.as_ref());
     AttemptJson {
         n: row.n,
-        digest: row.digest.map(hex::encode),
+        version: version.and_then(|version| version.version.clone()),
+        digest,
         host: row.host,
         started_at: Timestamp::from_millis(row.started_ms),
         duration_ms: row.duration_us as f64 / 1000.0,

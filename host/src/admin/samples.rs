@@ -19,6 +19,7 @@ use crate::ingest::Source;
 use crate::ingest::delivery::{Delivery, Sender, prepare};
 use crate::ingest::sample;
 
+use super::access::Remote;
 use super::page::{Page, Parameters};
 use super::problems::JsonBytes;
 use super::{Admin, AdminError};
@@ -95,15 +96,10 @@ pub(super) async fn list(
 pub(super) async fn send(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
-    JsonBytes(body): JsonBytes,
+    remote: Option<Extension<Remote>>,
+    body: JsonBytes,
 ) -> Result<Json<SentJson>, AdminError> {
-    let wanted: Option<Wanted> = match body.is_empty() {
-        true => None,
-        false => serde_json::from_slice(&body)
-            .map_err(|error| AdminError::Invalid(format!("the body is wrong: {error}")))?,
-    };
-    let wanted = wanted.unwrap_or_default();
+    let wanted: Wanted = body.object_if_any()?.unwrap_or_default();
     let source = named(&admin, &name)?;
     let config = &source.config;
     let path = format!("/webhooks/{}", config.name);
@@ -117,7 +113,7 @@ pub(super) async fn send(
     let own_body = wanted.body.map(String::into_bytes);
     let delivery = prepare(&sender, wanted.kind.as_deref(), own_body, admin.clock.now());
     let delivery = delivery.map_err(AdminError::NotNow)?;
-    let request = request(delivery, peer.map(|Extension(peer)| peer))?;
+    let request = request(delivery, remote.map(|Extension(remote)| remote))?;
     deliver(admin.public.clone(), request).await.map(Json)
 }
 
@@ -128,10 +124,7 @@ fn named(admin: &Admin, name: &str) -> Result<Arc<Source>, AdminError> {
 }
 
 /// It seems to come from where the operator is, for a source that lets in few addresses.
-fn request(
-    delivery: Delivery,
-    peer: Option<ConnectInfo<SocketAddr>>,
-) -> Result<Request<Body>, AdminError> {
+fn request(delivery: Delivery, remote: Option<Remote>) -> Result<Request<Body>, AdminError> {
     let mut request = Request::builder().method(Method::POST).uri(&delivery.url);
     for (name, value) in &delivery.headers {
         request = request.header(name, value);
@@ -142,7 +135,8 @@ fn request(
         .body(Body::from(delivery.body));
     let mut request =
         request.map_err(|error| AdminError::NotNow(format!("it cannot be sent: {error}")))?;
-    if let Some(peer) = peer {
+    if let Some(Remote(address)) = remote {
+        let peer = ConnectInfo(SocketAddr::new(address, 0));
         request.extensions_mut().insert(peer);
     }
     Ok(request)

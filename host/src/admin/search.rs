@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use bytes::Bytes;
+use memchr::memmem;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -126,11 +127,10 @@ impl Search<'_> {
         };
         let q = self.q.to_lowercase();
         let is_kind = |(_, kind): &&(String, String)| kind.to_lowercase().contains(&q);
-        for stream in streams.iter().filter(is_kind).take(KINDS_MAX) {
-            if self.filter.takes_stream(stream) {
-                rows.extend(store.events_of(Some(stream), &of_kind).await?);
-            }
-        }
+        let fitting = streams.iter().filter(is_kind).take(KINDS_MAX);
+        let fitting = fitting.filter(|stream| self.filter.takes_stream(stream));
+        let fitting: Vec<(String, String)> = fitting.cloned().collect();
+        rows.extend(store.events_of_streams(&fitting, &of_kind).await?);
         rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.id));
         rows.dedup_by_key(|row| row.id);
         let is_more = rows.len() > self.limit;
@@ -196,8 +196,7 @@ impl Search<'_> {
 
     fn is_in(&self, one: &SearchedEvent) -> bool {
         let shown = shown_body(self.admin, &one.event.source, &one.body);
-        let (text, q) = (&*shown, self.q.as_bytes());
-        text.windows(q.len()).any(|part| part == q)
+        memmem::find(&shown, self.q.as_bytes()).is_some()
     }
 }
 

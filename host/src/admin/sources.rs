@@ -1,11 +1,12 @@
 //! `sources`: the inbound addresses and what came in by them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{ConnectInfo, Extension, Path, Request, State};
+use axum::extract::{Extension, Path, Request, State};
 use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,11 +16,10 @@ use crate::event::EventId;
 use crate::ingest::inject::{InjectError, Injection, inject};
 use crate::ingest::scheme::{Coverage, Proof};
 use crate::ingest::{Source, learnt, pauses};
-use crate::store::{Ingested, LearntRow, MatchRow, SourceMinute};
+use crate::store::{Ingested, LearntRow, MatchRow, SourceSum};
 
-use super::access::{Caller, Target};
+use super::access::{Caller, Remote, Target};
 use super::page::{Page, Parameters};
-use super::stats::minutes;
 use super::{Admin, AdminError};
 
 /// Longest kind that is taken.
@@ -71,10 +71,12 @@ struct RefusedJson {
     refused_at: Timestamp,
 }
 
-/// What the store has of sources' secrets.
+/// What the store has of all sources.
 struct Shared {
     matches: Vec<MatchRow>,
     learnt: Vec<LearntRow>,
+    last_events: BTreeMap<String, Timestamp>,
+    last_hour: Vec<SourceSum>,
 }
 
 /// `GET sources`: all of them, by name.
@@ -91,22 +93,32 @@ pub(super) async fn list(
     let after = parameters.take("cursor");
     parameters.finish()?;
     let since = admin.clock.now().minus(Duration::from_hours(1));
-    let (minutes, _) = minutes(&admin, since).await?;
     let shared = Shared {
+        last_hour: taken_since(&admin, since).await?,
         matches: admin.store.secret_matches().await?,
         learnt: admin.store.learnt_secrets().await?,
+        last_events: admin.store.last_events_at().await?,
     };
-    let mut items = Vec::new();
-    for source in admin.sources.all() {
-        if after
-            .as_deref()
-            .is_some_and(|after| source.config.name.as_str() <= after)
-        {
-            continue;
-        }
-        items.push(source_json(&admin, &source, &minutes, &shared).await?);
+    let mut sources = admin.sources.all();
+    if let Some(after) = after {
+        sources.retain(|source| source.config.name.as_str() > after.as_str());
     }
+    let json = |source: &Arc<Source>| source_json(&admin, source, &shared);
+    let items = sources.iter().map(json).collect();
     Ok(Page::new(items, limit, |source: &SourceJson| source.name.clone()).json())
+}
+
+/// What each source took and refused, the present minute included; a source may be there
+/// twice.
+async fn taken_since(admin: &Admin, since: Timestamp) -> Result<Vec<SourceSum>, AdminError> {
+    let (present, minutes, _) = admin.metrics.minutes.peek();
+    let mut sums = admin.store.source_sums(since, present).await?;
+    sums.extend(minutes.into_iter().map(|minute| SourceSum {
+        source: minute.source,
+        received: minute.received + minute.duplicates,
+        rejected: minute.rejected,
+    }));
+    Ok(sums)
 }
 
 /// `POST sources/{name}/pause`: its senders are told to come again, by every host,
@@ -207,9 +219,9 @@ pub(super) async fn inject_event(
     }
     let source = admin.sources.named(&name);
     let source = source.ok_or_else(|| AdminError::unknown("source", &name))?;
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.ip());
-    let (event_id, ingested) = inject(&admin.door, &source, request, injection, peer).await?;
+    let remote = request.extensions().get::<Remote>();
+    let remote = remote.map_or(IpAddr::from([0, 0, 0, 0]), |Remote(address)| *address);
+    let (event_id, ingested) = inject(&admin.door, &source, request, injection, remote).await?;
     let (code, status) = match ingested {
         Ingested::Duplicate(_) => (StatusCode::OK, "duplicate"),
         Ingested::New | Ingested::Conflict => (StatusCode::ACCEPTED, "accepted"),
@@ -238,20 +250,15 @@ async fn set_paused(admin: &Admin, name: &str, is_paused: bool) -> Result<Status
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn source_json(
-    admin: &Admin,
-    source: &Source,
-    minutes: &[SourceMinute],
-    shared: &Shared,
-) -> Result<SourceJson, AdminError> {
+fn source_json(admin: &Admin, source: &Source, shared: &Shared) -> SourceJson {
     let config = &source.config;
     let name = config.name.as_str();
     let (mut received_1h, mut rejected_1h) = (0, 0);
-    for minute in minutes.iter().filter(|minute| minute.source == name) {
-        received_1h += minute.received + minute.duplicates;
-        rejected_1h += minute.rejected;
+    for sum in shared.last_hour.iter().filter(|sum| sum.source == name) {
+        received_1h += sum.received;
+        rejected_1h += sum.rejected;
     }
-    Ok(SourceJson {
+    SourceJson {
         name: name.to_owned(),
         paths: std::iter::once(format!("/webhooks/{name}"))
             .chain(config.path.clone())
@@ -259,11 +266,11 @@ async fn source_json(
         provider: config.provider.name.clone(),
         covers_body: covers_body(admin, &config.provider.proof),
         paused: admin.sources.is_paused(source),
-        last_event_at: admin.store.last_event_at(name).await?,
+        last_event_at: shared.last_events.get(name).copied(),
         received_1h,
         rejected_1h,
         secrets: secrets(source, shared),
-    })
+    }
 }
 
 /// Of a verifier, what it says of itself.

@@ -12,10 +12,10 @@ use utoipa::ToSchema;
 use crate::clock::{Timestamp, millis};
 use crate::config::units;
 use crate::metrics::Latencies;
-use crate::store::{PluginMinute, SourceMinute};
+use crate::store::{PluginStep, SourceStep};
 
 use super::page::Parameters;
-use super::plugins::states;
+use super::plugins::{counts_of, states};
 use super::{Admin, AdminError};
 
 const WINDOW_DEFAULT: Duration = Duration::from_hours(1);
@@ -124,52 +124,48 @@ async fn series(
         steps.insert(start, Step::default());
         start += step_ms;
     }
-    let (sources, plugins) = minutes(admin, Timestamp::from_millis(first)).await?;
-    for row in sources {
-        let Some(step) = steps.get_mut(&start_of(row.minute_ms)) else {
-            continue;
-        };
-        step.received += row.received;
-        step.duplicates += row.duplicates;
-        step.rejected += row.rejected;
-        step.ack
-            .add(&serde_json::from_str(&row.ack).unwrap_or_default());
+    let since = Timestamp::from_millis(first);
+    let (present, present_sources, present_plugins) = admin.metrics.minutes.peek();
+    let (sources, plugins) = admin.store.steps(since, step_ms, present).await?;
+    let present = present_sources.into_iter().map(|minute| SourceStep {
+        start_ms: start_of(minute.minute_ms),
+        received: minute.received,
+        duplicates: minute.duplicates,
+        rejected: minute.rejected,
+        ack: format!("[{}]", minute.ack),
+    });
+    for row in sources.into_iter().chain(present) {
+        if let Some(step) = steps.get_mut(&row.start_ms) {
+            step.received += row.received;
+            step.duplicates += row.duplicates;
+            step.rejected += row.rejected;
+            step.ack.add_all(&row.ack);
+        }
     }
-    for row in plugins {
-        let Some(step) = steps.get_mut(&start_of(row.minute_ms)) else {
-            continue;
-        };
-        step.succeeded += row.succeeded;
-        step.failed += row.failed;
-        step.dead += row.dead;
-        step.run
-            .add(&serde_json::from_str(&row.run).unwrap_or_default());
+    let present = present_plugins.into_iter().map(|minute| PluginStep {
+        start_ms: start_of(minute.minute_ms),
+        succeeded: minute.succeeded,
+        failed: minute.failed,
+        dead: minute.dead,
+        run: format!("[{}]", minute.run),
+    });
+    for row in plugins.into_iter().chain(present) {
+        if let Some(step) = steps.get_mut(&row.start_ms) {
+            step.succeeded += row.succeeded;
+            step.failed += row.failed;
+            step.dead += row.dead;
+            step.run.add_all(&row.run);
+        }
     }
-    for row in admin
-        .store
-        .queue_minutes(Timestamp::from_millis(first))
-        .await?
-    {
-        if let Some(step) = steps.get_mut(&start_of(row.minute_ms)) {
-            step.queued = step.queued.max(Some(row.queued));
+    for row in admin.store.queue_steps(since, step_ms).await? {
+        if let Some(step) = steps.get_mut(&row.start_ms) {
+            step.queued = Some(row.queued);
         }
     }
     Ok(steps
         .into_iter()
         .map(|(start, step)| step_json(start, &step))
         .collect())
-}
-
-/// What happened per minute since a time, the present minute included.
-pub(super) async fn minutes(
-    admin: &Admin,
-    since: Timestamp,
-) -> Result<(Vec<SourceMinute>, Vec<PluginMinute>), AdminError> {
-    let (present, present_sources, present_plugins) = admin.metrics.minutes.peek();
-    let (mut sources, mut plugins) = admin.store.minutes(since, present).await?;
-    sources.extend(present_sources);
-    plugins.extend(present_plugins);
-    Ok((sources, plugins))
 }
 
 fn step_json(start: i64, step: &Step) -> StepJson {
@@ -191,10 +187,13 @@ fn step_json(start: i64, step: &Step) -> StepJson {
 
 async fn queue(admin: &Admin, now: Timestamp) -> Result<Vec<QueueJson>, AdminError> {
     let board = admin.board.load_full();
+    let ids = board.entries.values().filter_map(|entry| entry.id);
+    let counts = admin.store.runs_of_plugins(ids).await?;
     let mut queue = Vec::new();
     for entry in board.entries.values() {
-        let Some(id) = entry.id else { continue };
-        let live = admin.store.plugin_runs(id).await?;
+        let Some(live) = counts_of(entry, &counts) else {
+            continue;
+        };
         let [(_, ready), (_, running), (_, waiting), (_, blocked)] =
             states(&live, entry.can_run(admin.clock.now()));
         queue.push(QueueJson {

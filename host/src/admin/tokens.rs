@@ -92,9 +92,9 @@ type Made = (
 pub(super) async fn create(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
-    JsonBytes(body): JsonBytes,
+    body: JsonBytes,
 ) -> Result<Made, AdminError> {
-    let (name, scope, expires_at) = Wanted::read(&body, admin.clock.now())?;
+    let (name, scope, expires_at) = body.object::<Wanted>()?.read(admin.clock.now())?;
     let (text, sha256) = access::new_token();
     let new = NewToken {
         name: name.clone(),
@@ -147,10 +147,12 @@ pub(super) async fn revoke(
 }
 
 impl Wanted {
-    fn read(body: &[u8], now: Timestamp) -> Result<(String, Scope, Option<Timestamp>), AdminError> {
-        let wanted: Self = serde_json::from_slice(body)
-            .map_err(|error| AdminError::Invalid(format!("the body is wrong: {error}")))?;
-        let name = wanted.name;
+    fn read(self, now: Timestamp) -> Result<(String, Scope, Option<Timestamp>), AdminError> {
+        let Self {
+            name,
+            scope,
+            expires_at,
+        } = self;
         let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let is_name = (1..=NAME_BYTES_MAX).contains(&name.len())
             && name
@@ -163,13 +165,12 @@ impl Wanted {
                  beginning with a letter or digit; `{BOOTSTRAP}` is the host's own"
             )));
         }
-        let scope = Scope::named(&wanted.scope).ok_or_else(|| {
-            let scope = &wanted.scope;
+        let scope = Scope::named(&scope).ok_or_else(|| {
             AdminError::Invalid(format!(
                 "`{scope}` is not a scope: there are `read`, `operate` and `admin`"
             ))
         })?;
-        let expires_at = wanted.expires_at.map(|text| {
+        let expires_at = expires_at.map(|text| {
             let time = Timestamp::parse(&text).filter(|time| *time > now);
             time.ok_or_else(|| {
                 AdminError::Invalid(format!(

@@ -1,6 +1,5 @@
 //! Reads events: one, a page, a body; and replays them.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -13,11 +12,12 @@ use super::order;
 use super::request::is_damage;
 use super::retention;
 use super::rows::{Kind, ManyRows};
-use super::sql::{Builder, Dialect, Row, sql};
+use super::sql::{Builder, Row, sql};
 use super::tx::Tx;
 use super::{Store, StoreError};
 
 mod loaded;
+mod streams;
 
 pub(super) use loaded::Loaded;
 
@@ -103,65 +103,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the database does not answer.
     pub async fn events(&self, filter: &EventFilter) -> Result<Vec<EventRow>, StoreError> {
-        if filter.source.is_none() && filter.kind.is_none() {
-            return self.events_of(None, filter).await;
+        if filter.source.is_some() || filter.kind.is_some() {
+            let mut streams = self.streams().await?;
+            streams.retain(|stream| filter.takes_stream(stream));
+            return self.events_of_streams(&streams, filter).await;
         }
-        let mut page = Vec::new();
-        for stream in self.streams().await? {
-            if filter.takes_stream(&stream) {
-                page.extend(self.events_of(Some(&stream), filter).await?);
-            }
-        }
-        page.sort_unstable_by_key(|event: &EventRow| Reverse(event.id));
-        page.truncate(usize::try_from(filter.limit).unwrap_or(usize::MAX));
-        Ok(page)
-    }
-
-    /// All pairs of source and kind that events have. Each is one step in index
-    /// `events_by_stream`, however many events it has.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database does not answer.
-    pub async fn streams(&self) -> Result<Vec<(String, String)>, StoreError> {
-        let text = match self.readers().dialect() {
-            Dialect::Sqlite => {
-                "with recursive step (source, kind) as ( \
-                 select * from (select source, kind from events order by source, kind limit 1) \
-                 union all select e.source, e.kind from step cross join events e on e.seq = coalesce( \
-                 (select seq from events n where n.source = step.source and n.kind > step.kind \
-                 order by n.kind limit 1), \
-                 (select seq from events n where n.source > step.source order by n.source, n.kind limit 1))) \
-                 select source, kind from step"
-            }
-            Dialect::Postgres => {
-                "with recursive step (source, kind) as ( \
-                 (select source, kind from events order by source, kind limit 1) \
-                 union all select n.source, n.kind from step cross join lateral \
-                 (select source, kind from events e where (e.source, e.kind) > (step.source, step.kind) \
-                 order by e.source, e.kind limit 1) n) \
-                 select source, kind from step"
-            }
-        };
-        let rows = self.readers().fetch_all(sql(text)).await?;
-        rows.iter()
-            .map(|row| Ok((row.text("source")?, row.text("kind")?)))
-            .collect()
-    }
-
-    /// One page of events of one source and kind, or of all.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database does not answer.
-    pub async fn events_of(
-        &self,
-        stream: Option<&(String, String)>,
-        filter: &EventFilter,
-    ) -> Result<Vec<EventRow>, StoreError> {
         let mut query = Builder::new(&format!("select {COLUMNS} from events where true"));
-        if let Some((source, kind)) = stream {
-            query.push(" and source = ").bind(source.clone());
-            query.push(" and kind = ").bind(kind.clone());
-        }
         filter.bounds(&mut query);
         query.push(" order by id desc limit ").bind(filter.limit);
         let rows = self.readers().fetch_all(query.build()).await?;
@@ -257,20 +204,6 @@ impl Store {
             }
         }
         Ok(counts)
-    }
-
-    /// When a source's newest event was received.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database does not answer.
-    pub async fn last_event_at(&self, source: &str) -> Result<Option<Timestamp>, StoreError> {
-        let newest = EventFilter {
-            source: Some(source.to_owned()),
-            limit: 1,
-            ..EventFilter::default()
-        };
-        let newest = self.events(&newest).await?;
-        Ok(newest.first().map(|event| event.received_at))
     }
 
     /// Starts new runs of a stored event; they go last. None, if it was removed

@@ -3,7 +3,7 @@
 
 use crate::run::PluginId;
 
-use super::sql::{Dialect, Row, sql};
+use super::sql::{Row, sql};
 use super::{Store, StoreError, versions};
 
 /// A plugin as the store knows it.
@@ -143,34 +143,6 @@ impl Store {
         })
         .await
     }
-
-    /// How many runs a plugin has, all at one moment.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database does not answer.
-    pub async fn plugin_runs(&self, plugin: PluginId) -> Result<PluginRuns, StoreError> {
-        let hint = match self.readers().dialect() {
-            // Its planner takes another, which walks the whole backlog.
-            Dialect::Sqlite => "indexed by runs_running",
-            Dialect::Postgres => "",
-        };
-        let runs = sql(format!(
-            "select \
-             (select count(*) from runs {hint} where state = 1 and plugin_id = $1) as running, \
-             (select count(*) from runs where state = 0 and plugin_id = $1 and due_ms <= $2) as due, \
-             (select count(*) from runs where state = 0 and plugin_id = $1 and due_ms > $2) as later, \
-             (select count(*) from runs where state = 2 and plugin_id = $1 and order_key is not null) as behind, \
-             (select created_ms from runs where state = 0 and plugin_id = $1 \
-             order by due_ms, run_id limit 1) as oldest_ms, \
-             cast(coalesce(sum(n_succeeded), 0) as bigint) as succeeded, \
-             cast(coalesce(sum(n_dead), 0) as bigint) as dead, \
-             cast(coalesce(sum(n_cancelled), 0) as bigint) as cancelled \
-             from plugin_counts where plugin_id = $1"
-        ));
-        let runs = runs.bind(plugin.0).bind(self.now());
-        let row = self.readers().fetch_optional(runs).await?;
-        row.map_or_else(|| Ok(PluginRuns::default()), |row| PluginRuns::read(&row))
-    }
 }
 
 impl PluginRow {
@@ -189,40 +161,4 @@ impl PluginRow {
             resumed_ms: row.int("resumed_ms")?,
         })
     }
-}
-
-impl PluginRuns {
-    fn read(row: &Row) -> Result<Self, StoreError> {
-        Ok(Self {
-            running: row.int("running")?,
-            due: row.int("due")?,
-            later: row.int("later")?,
-            behind: row.int("behind")?,
-            oldest_ms: row.int_or_none("oldest_ms")?,
-            succeeded: row.int("succeeded")?,
-            dead: row.int("dead")?,
-            cancelled: row.int("cancelled")?,
-        })
-    }
-}
-
-/// How many runs a plugin has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PluginRuns {
-    /// Claimed.
-    pub running: i64,
-    /// Ready and due.
-    pub due: i64,
-    /// Ready and due later.
-    pub later: i64,
-    /// Behind their ordering key.
-    pub behind: i64,
-    /// When the next one to be claimed was stored, in milliseconds since 1970.
-    pub oldest_ms: Option<i64>,
-    /// Finished well.
-    pub succeeded: i64,
-    /// Finished without success.
-    pub dead: i64,
-    /// Ended by an operator.
-    pub cancelled: i64,
 }

@@ -46,11 +46,52 @@ pub struct PluginMinute {
     pub run: String,
 }
 
-/// How many runs were not over at the start of a minute, on all hosts.
+/// What happened in one step of a chart, on all hosts and of all sources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceStep {
+    /// Start of the step, in milliseconds since 1970: a multiple of its length.
+    pub start_ms: i64,
+    /// Events stored.
+    pub received: i64,
+    /// Deliveries that had come before.
+    pub duplicates: i64,
+    /// Requests refused.
+    pub rejected: i64,
+    /// JSON: a list of what the minutes have of acknowledgements.
+    pub ack: String,
+}
+
+/// The same of all plugins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginStep {
+    /// Start of the step, in milliseconds since 1970: a multiple of its length.
+    pub start_ms: i64,
+    /// Attempts that succeeded.
+    pub succeeded: i64,
+    /// Attempts that did not.
+    pub failed: i64,
+    /// Runs that died.
+    pub dead: i64,
+    /// JSON: a list of what the minutes have of attempts.
+    pub run: String,
+}
+
+/// What a source took and refused, on all hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceSum {
+    /// The source.
+    pub source: String,
+    /// Events stored, and deliveries that had come before.
+    pub received: i64,
+    /// Requests refused.
+    pub rejected: i64,
+}
+
+/// How many runs were not over, at most, in one step of a chart, on all hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueMinute {
-    /// Start of the minute, in milliseconds since 1970.
-    pub minute_ms: i64,
+pub struct QueueStep {
+    /// Start of the step, in milliseconds since 1970: a multiple of its length.
+    pub start_ms: i64,
     /// The runs.
     pub queued: i64,
 }
@@ -130,35 +171,70 @@ impl Store {
         .await
     }
 
-    /// The minutes of all hosts since a time, without this host's own from
-    /// `own_until` on: those it has newer in memory.
+    /// What happened since a time on all hosts, in steps of so many milliseconds, without
+    /// this host's own minutes from `own_until` on: those it has newer in memory. Summed up
+    /// by the database: a week has more minutes than anybody should wait for.
     ///
     /// # Errors
     /// [`StoreError`] if the database does not answer.
-    pub async fn minutes(
+    pub async fn steps(
         &self,
         since: Timestamp,
+        step_ms: i64,
         own_until: Timestamp,
-    ) -> Result<(Vec<SourceMinute>, Vec<PluginMinute>), StoreError> {
-        let sources = sql(
-            "select minute_ms, source, received, duplicates, rejected, ack from source_minutes \
-             where minute_ms >= $1 and not (epoch = $2 and minute_ms >= $3)",
-        );
+    ) -> Result<(Vec<SourceStep>, Vec<PluginStep>), StoreError> {
         let epoch = self.epoch().0;
-        let sources = sources.bind(since).bind(epoch).bind(own_until);
-        let sources = self.readers().fetch_all(sources).await?;
-        let plugins = sql(
-            "select minute_ms, plugin, succeeded, failed, dead, run from plugin_minutes \
-             where minute_ms >= $1 and not (epoch = $2 and minute_ms >= $3)",
+        let of = |table: &str, counts: [&str; 3], latencies: &str| {
+            let sums = counts.map(|name| format!("cast(sum({name}) as bigint) as {name}"));
+            let steps = sql(format!(
+                "select minute_ms / $1 * $1 as start_ms, {}, \
+                 '[' || string_agg({latencies}, ',') || ']' as {latencies} from {table} \
+                 where minute_ms >= $2 and not (epoch = $3 and minute_ms >= $4) group by 1",
+                sums.join(", ")
+            ));
+            steps.bind(step_ms).bind(since).bind(epoch).bind(own_until)
+        };
+        let sources = of(
+            "source_minutes",
+            ["received", "duplicates", "rejected"],
+            "ack",
         );
-        let plugins = plugins.bind(since).bind(epoch).bind(own_until);
-        let plugins = self.readers().fetch_all(plugins).await?;
-        let sources = sources.iter().map(SourceMinute::read);
-        let plugins = plugins.iter().map(PluginMinute::read);
+        let plugins = of("plugin_minutes", ["succeeded", "failed", "dead"], "run");
+        let readers = self.readers();
+        let (sources, plugins) =
+            tokio::try_join!(readers.fetch_all(sources), readers.fetch_all(plugins))?;
+        let sources = sources.iter().map(SourceStep::read);
+        let plugins = plugins.iter().map(PluginStep::read);
         Ok((
             sources.collect::<Result<_, _>>()?,
             plugins.collect::<Result<_, _>>()?,
         ))
+    }
+
+    /// What each source took and refused since a time, without the same.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn source_sums(
+        &self,
+        since: Timestamp,
+        own_until: Timestamp,
+    ) -> Result<Vec<SourceSum>, StoreError> {
+        let sums = sql(
+            "select source, cast(sum(received + duplicates) as bigint) as received, \
+             cast(sum(rejected) as bigint) as rejected from source_minutes \
+             where minute_ms >= $1 and not (epoch = $2 and minute_ms >= $3) group by source",
+        );
+        let sums = sums.bind(since).bind(self.epoch().0).bind(own_until);
+        let rows = self.readers().fetch_all(sums).await?;
+        let sum = |row: &Row| {
+            Ok(SourceSum {
+                source: row.text("source")?,
+                received: row.int("received")?,
+                rejected: row.int("rejected")?,
+            })
+        };
+        rows.iter().map(sum).collect()
     }
 }
 
@@ -186,28 +262,35 @@ impl Store {
         .await
     }
 
-    /// What was noted of the queue since a time.
+    /// What was noted of the queue since a time, in steps of so many milliseconds.
     ///
     /// # Errors
     /// [`StoreError`] if the database does not answer.
-    pub async fn queue_minutes(&self, since: Timestamp) -> Result<Vec<QueueMinute>, StoreError> {
-        let noted = sql("select minute_ms, queued from queue_minutes where minute_ms >= $1");
-        let noted = self.readers().fetch_all(noted.bind(since)).await?;
-        let minute = |row: &Row| {
-            Ok(QueueMinute {
-                minute_ms: row.int("minute_ms")?,
+    pub async fn queue_steps(
+        &self,
+        since: Timestamp,
+        step_ms: i64,
+    ) -> Result<Vec<QueueStep>, StoreError> {
+        let noted = sql(
+            "select minute_ms / $1 * $1 as start_ms, max(queued) as queued from queue_minutes \
+             where minute_ms >= $2 group by 1",
+        );
+        let noted = noted.bind(step_ms).bind(since);
+        let noted = self.readers().fetch_all(noted).await?;
+        let step = |row: &Row| {
+            Ok(QueueStep {
+                start_ms: row.int("start_ms")?,
                 queued: row.int("queued")?,
             })
         };
-        noted.iter().map(minute).collect()
+        noted.iter().map(step).collect()
     }
 }
 
-impl SourceMinute {
+impl SourceStep {
     fn read(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {
-            minute_ms: row.int("minute_ms")?,
-            source: row.text("source")?,
+            start_ms: row.int("start_ms")?,
             received: row.int("received")?,
             duplicates: row.int("duplicates")?,
             rejected: row.int("rejected")?,
@@ -216,11 +299,10 @@ impl SourceMinute {
     }
 }
 
-impl PluginMinute {
+impl PluginStep {
     fn read(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {
-            minute_ms: row.int("minute_ms")?,
-            plugin: row.text("plugin")?,
+            start_ms: row.int("start_ms")?,
             succeeded: row.int("succeeded")?,
             failed: row.int("failed")?,
             dead: row.int("dead")?,

@@ -6,8 +6,12 @@ use crate::clock::Timestamp;
 use crate::event::EventId;
 use crate::run::{PluginId, RunId, RunState};
 
-use super::sql::{Builder, Row, Value, sql};
+use super::sql::{Builder, Dialect, Row, Value, sql};
 use super::{Store, StoreError};
+
+mod attempts;
+
+pub use attempts::AttemptRow;
 
 /// A run as it stands, live or finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,47 +73,10 @@ pub struct RunFilter {
     pub blocked: Vec<PluginId>,
 }
 
-/// One try of a run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AttemptRow {
-    /// Which one, from 1.
-    pub n: i64,
-    /// The component's sha256.
-    pub digest: Option<Vec<u8>>,
-    /// The host that executed it.
-    pub host: String,
-    /// When it began, in milliseconds since 1970.
-    pub started_ms: i64,
-    /// From start to end.
-    pub duration_us: i64,
-    /// CPU time.
-    pub cpu_us: i64,
-    /// Largest memory.
-    pub memory_bytes: i64,
-    /// Bytes that it sent and received.
-    pub egress_bytes: i64,
-    /// Time in calls of the host.
-    pub calls_us: i64,
-    /// How it ended.
-    pub outcome: String,
-    /// What went wrong.
-    pub error: Option<String>,
-    /// JSON: `[[at_ms, level, message, [[name, value]]]]`.
-    pub logs: String,
-    /// Its recorded host calls as JSON text, if they are kept and not too long for a
-    /// list: [`Store::journal`] has them at any length.
-    pub journal: Option<String>,
-    /// How long they are where they are kept, packed; 0 if they are not.
-    pub journal_bytes: i64,
-}
-
 /// Longer no transaction that stores runs takes.
 const OVERLAP: Duration = Duration::from_secs(60);
 /// So few runs need not be told apart by halves.
 const NEAR: i64 = 256;
-/// Longest packed journal that is read together with its run.
-const LISTED_JOURNAL_MAX: i64 = 256 << 10;
-
 /// Live runs in the shape of [`RunRow`]; a live run's last ended attempt is the
 /// newest recorded one.
 const LIVE: &str = "select r.run_id, r.event_id, r.plugin_id, r.attempt, cast(null as bigint) as max_attempts, \
@@ -159,14 +126,7 @@ impl Store {
                     query.push(" union all ");
                 }
                 query.push("select * from (").push(FINISHED);
-                if let Some(state) = state {
-                    query.push(" and h.state = ").bind(state.as_str());
-                    if *state != RunState::Succeeded {
-                        // In the words of the index that serves it.
-                        query.push(" and h.state <> 'succeeded'");
-                    }
-                }
-                conditions(&mut query, filter, ids, "h.");
+                finished(&mut query, dialect, filter, *state, ids);
                 query.push(") f").push(&n.to_string());
             }
         }
@@ -178,36 +138,6 @@ impl Store {
         rows.iter().map(RunRow::read).collect()
     }
 
-    /// The attempts of a run, first to last.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database does not answer.
-    pub async fn attempts(&self, run: RunId) -> Result<Vec<AttemptRow>, StoreError> {
-        let attempts = sql(
-            "select n, digest, host, started_ms, duration_us, cpu_us, memory_bytes, outcome, error, logs, \
-             egress_bytes, calls_us, coalesce(cast(length(journal) as bigint), 0) as journal_bytes, \
-             case when length(journal) <= $2 then journal end as journal \
-             from attempts where run_id = $1 order by n",
-        );
-        let attempts = attempts.bind(run.0).bind(LISTED_JOURNAL_MAX);
-        let rows = self.readers().fetch_all(attempts).await?;
-        rows.iter().map(AttemptRow::read).collect()
-    }
-
-    /// The recorded host calls of one attempt as JSON text, if they are kept.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database does not answer.
-    pub async fn journal(&self, run: RunId, n: u32) -> Result<Option<String>, StoreError> {
-        let journal = sql("select journal from attempts where run_id = $1 and n = $2");
-        let journal = journal.bind(run.0).bind(n);
-        let row = self.readers().fetch_optional(journal).await?;
-        let packed = row.map(|row| row.bytes_or_none("journal")).transpose()?;
-        packed.flatten().as_deref().map(unpacked).transpose()
-    }
-}
-
-impl Store {
     /// Between which ids the runs of a period lie: ids grow with the time at which runs are
     /// stored, but for what overlapping transactions took.
     async fn ids_of_period(&self, filter: &RunFilter) -> Result<(i64, i64), StoreError> {
@@ -262,14 +192,6 @@ fn finished_states(filter: &RunFilter) -> Vec<Option<RunState>> {
     }
 }
 
-/// The text of a packed journal.
-fn unpacked(packed: &[u8]) -> Result<String, StoreError> {
-    lz4_flex::block::decompress_size_prepended(packed)
-        .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .ok_or_else(|| super::damaged("a journal cannot be unpacked"))
-}
-
 /// The condition that a live run is in a state.
 fn is_live_as(query: &mut Builder, state: RunState, now: i64, is_blocked: impl Fn(&mut Builder)) {
     match state {
@@ -297,6 +219,51 @@ fn is_live_as(query: &mut Builder, state: RunState, now: i64, is_blocked: impl F
     }
 }
 
+/// Adds what the filter asks for to the half of finished runs, of those in one state or all.
+fn finished(
+    query: &mut Builder,
+    dialect: Dialect,
+    filter: &RunFilter,
+    state: Option<RunState>,
+    ids: (i64, i64),
+) {
+    let Some(state) = state else {
+        return conditions(query, filter, ids, "h.");
+    };
+    if state != RunState::Succeeded {
+        // In the words of the index that serves it.
+        query.push(" and h.state <> 'succeeded'");
+    }
+    let are_few = filter.id.is_some() || filter.event.is_some();
+    let is_common = filter.plugin.is_none() && state == RunState::Succeeded;
+    if dialect == Dialect::Sqlite || are_few || is_common {
+        query.push(" and h.state = ").bind(state.as_str());
+        return conditions(query, filter, ids, "h.");
+    }
+    // Compared as the rows of an index are, and in its order: of an equation, Postgres' planner
+    // thinks that it might as well walk all runs by their ids until enough fit, and how far
+    // back those lie it does not know.
+    let (from, to) = ids;
+    let to = filter.before.map_or(to, |before| to.min(before.0 - 1));
+    let columns = match filter.plugin {
+        Some(_) => "(h.plugin_id, h.state, h.run_id)",
+        None => "(h.state, h.run_id)",
+    };
+    for (comparison, id) in [(" >= (", from), (" <= (", to)] {
+        query.push(" and ").push(columns).push(comparison);
+        if let Some(plugin) = filter.plugin {
+            query.bind(plugin.0).push(", ");
+        }
+        query.bind(state.as_str()).push(", ").bind(id).push(")");
+    }
+    times(query, filter, "h.");
+    query.push(match filter.plugin {
+        Some(_) => " order by h.plugin_id desc, h.state desc, h.run_id desc limit ",
+        None => " order by h.state desc, h.run_id desc limit ",
+    });
+    query.bind(filter.limit);
+}
+
 /// Adds what the filter asks for, but the state, to one of the two halves.
 fn conditions(query: &mut Builder, filter: &RunFilter, (from, to): (i64, i64), table: &str) {
     let mut and = |column: &str, value: Option<Value<'static>>| {
@@ -308,13 +275,24 @@ fn conditions(query: &mut Builder, filter: &RunFilter, (from, to): (i64, i64), t
     and("plugin_id = ", filter.plugin.map(|plugin| plugin.0.into()));
     let event = filter.event.map(|event| event.as_bytes().to_vec().into());
     and("event_id = ", event);
-    and("created_ms >= ", filter.since.map(Into::into));
-    and("created_ms < ", filter.until.map(Into::into));
     and("run_id >= ", (from > 0).then(|| from.into()));
     and("run_id <= ", (to < i64::MAX).then(|| to.into()));
     and("run_id < ", filter.before.map(|before| before.0.into()));
+    times(query, filter, table);
     query.push(" order by ").push(table);
     query.push("run_id desc limit ").bind(filter.limit);
+}
+
+/// Adds from when to when.
+fn times(query: &mut Builder, filter: &RunFilter, table: &str) {
+    for (comparison, time) in [
+        ("created_ms >= ", filter.since),
+        ("created_ms < ", filter.until),
+    ] {
+        if let Some(time) = time {
+            query.push(" and ").push(table).push(comparison).bind(time);
+        }
+    }
 }
 
 impl RunRow {
@@ -343,31 +321,6 @@ impl RunRow {
             summary: row.text_or_none("summary")?,
             data: row.text_or_none("data")?,
             error: row.text_or_none("error")?,
-        })
-    }
-}
-
-impl AttemptRow {
-    fn read(row: &Row) -> Result<Self, StoreError> {
-        Ok(Self {
-            n: row.int("n")?,
-            digest: row.bytes_or_none("digest")?,
-            host: row.text("host")?,
-            started_ms: row.int("started_ms")?,
-            duration_us: row.int("duration_us")?,
-            cpu_us: row.int("cpu_us")?,
-            memory_bytes: row.int("memory_bytes")?,
-            outcome: row.text("outcome")?,
-            error: row.text_or_none("error")?,
-            logs: row.text("logs")?,
-            egress_bytes: row.int("egress_bytes")?,
-            calls_us: row.int("calls_us")?,
-            journal: row
-                .bytes_or_none("journal")?
-                .as_deref()
-                .map(unpacked)
-                .transpose()?,
-            journal_bytes: row.int("journal_bytes")?,
         })
     }
 }

@@ -117,6 +117,21 @@ async fn whatever_goes_wrong_is_a_problem_in_json() {
         (Method::PUT, "/api/v1/events", json, "", 405),
         (Method::POST, "/api/v1/events/replay", json, "{", 400),
         (Method::POST, "/api/v1/events/replay", json, "[]", 400),
+        // Lists of what the members of the object would be.
+        (
+            Method::POST,
+            "/api/v1/sources/a/samples",
+            json,
+            "[null]",
+            400,
+        ),
+        (
+            Method::POST,
+            "/api/v1/tokens",
+            json,
+            r#" ["ci", "read", null]"#,
+            400,
+        ),
         (
             Method::POST,
             "/api/v1/events/replay",

@@ -146,6 +146,8 @@ const find = (text) => {
   for (const one of document.querySelectorAll("details")) one.hidden = !one.dataset.find.includes(text.toLowerCase());
 };
 
+let isRead = false;
+
 const start = async () => {
   const main = document.getElementById("operations");
   const response = await fetch("../openapi.json", { headers: headers(), credentials: "same-origin" });
@@ -166,8 +168,10 @@ const start = async () => {
   }
   const sections = [...byTag].map(([tag, blocks]) => element("section", {}, element("h2", {}, tag), ...blocks));
   main.replaceChildren(...sections);
+  isRead = true;
 };
 
 document.getElementById("find").addEventListener("input", (event) => find(event.target.value));
-document.getElementById("token").addEventListener("change", start);
+// Once it is read, what is open stays open.
+document.getElementById("token").addEventListener("change", () => isRead || start());
 start();

@@ -2,8 +2,8 @@
 
 use crate::run::PluginId;
 
-use super::sql::{Row, sql};
-use super::{Store, StoreError};
+use crate::store::sql::{Row, sql};
+use crate::store::{Store, StoreError};
 
 /// Runs of each end that are looked at.
 const RUNS: u32 = 50;
