@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
+use axum::http::{HeaderName, HeaderValue, Method, Response, header};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
 use axum::routing::{get, post};
@@ -21,6 +21,7 @@ use crate::ingest::Sources;
 
 mod api;
 mod assets;
+mod audit;
 mod body;
 mod chart;
 mod compare;
@@ -29,6 +30,7 @@ mod failure;
 mod form;
 mod frame;
 mod journal;
+mod kv;
 mod operations;
 mod overview;
 mod plugins;
@@ -39,8 +41,10 @@ mod session;
 mod shown;
 mod sign_in;
 mod sources;
+mod spans;
 mod stats;
 mod stream;
+mod tokens;
 
 use failure::Failure;
 use frame::Visit;
@@ -96,8 +100,10 @@ pub(crate) fn routes(dashboard: Dashboard) -> Router {
         .route("/plugins", get(plugins::list))
         .route("/plugins/rescan", post(plugins::rescan))
         .route("/plugins/{name}", get(plugins::show))
+        .route("/plugins/{name}/kv", get(kv::list))
         .route("/plugins/{name}/{action}", post(plugins::act))
         .route("/sources", get(sources::list))
+        .route("/sources/{name}", get(sources::show))
         .route("/sources/{name}/{action}", post(sources::act))
         .route("/quarantine", get(quarantine::list))
         .route(
@@ -110,15 +116,21 @@ pub(crate) fn routes(dashboard: Dashboard) -> Router {
         .route("/operations", get(operations::list))
         .route("/operations/{id}/cancel", post(operations::cancel))
         .route("/send", get(send::show).post(send::send))
+        .route("/audit", get(audit::list))
+        .route("/tokens", get(tokens::list).post(tokens::create))
+        .route("/tokens/{name}/revoke", post(tokens::revoke))
         .route("/stream", get(stream::follow));
     let api = api.layer(middleware::from_fn_with_state(Arc::clone(&desk), recognise));
     Router::new()
         .merge(pages)
         .route("/login", get(sign_in::show).post(sign_in::sign_in))
+        .fallback(failure::nothing_here)
+        .method_not_allowed_fallback(failure::wrong_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&desk), finish))
         .route("/assets/{file}", get(assets::serve))
         .with_state(desk)
         .merge(api)
+        .layer(middleware::map_response(protect))
 }
 
 /// Who is signed in may look at what the API says of itself without showing the token again.
@@ -146,20 +158,28 @@ async fn finish(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> 
     let (visit, known) = Visit::of(&desk, &parts).await;
     parts.extensions.insert(visit.clone());
     let mut response = match known {
-        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Ok(()) => {
+            let response = next.run(Request::from_parts(parts, body)).await;
+            failure::of_answer(response)
+                .await
+                .unwrap_or_else(Failure::into_response)
+        }
         Err(failure) => failure.into_response(),
     };
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+        let allow = response.headers_mut().remove(header::ALLOW);
         response = failure.page(&visit);
+        let allow = allow.map(|allow| (header::ALLOW, allow));
+        response.headers_mut().extend(allow);
     }
     visit.add_cookies(response.headers_mut());
-    protect(response.headers_mut());
     response
 }
 
 /// Nothing but our own files is loaded, nothing written into a page is run, nobody frames
-/// it or is told where a visitor came from, and nothing of it is kept by a cache.
-pub(crate) fn protect(headers: &mut HeaderMap) {
+/// it or is told where a visitor came from, and nothing of it is kept by a cache: of pages
+/// and of what the API answers alike, where they do not say otherwise.
+async fn protect(mut response: Response<Body>) -> Response<Body> {
     const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
         img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
         frame-ancestors 'none'";
@@ -178,8 +198,10 @@ pub(crate) fn protect(headers: &mut HeaderMap) {
         ),
         (header::CACHE_CONTROL, "no-store"),
     ] {
+        let headers = response.headers_mut();
         headers
             .entry(name)
             .or_insert_with(|| HeaderValue::from_static(value));
     }
+    response
 }

@@ -76,10 +76,7 @@ pub fn admin_routes(admin: Arc<Admin>, seen: Seen) -> Router {
         public_url: seen.public_url,
         is_tls: seen.is_tls,
     };
-    Router::new()
-        .merge(dashboard::routes(dashboard))
-        .fallback(not_found)
-        .method_not_allowed_fallback(wrong_method)
+    dashboard::routes(dashboard).method_not_allowed_fallback(wrong_method)
 }
 
 /// Every other path of the public address is a source's, or nobody's.
@@ -108,14 +105,14 @@ async fn ready(State(public): State<Arc<Public>>) -> Response<Body> {
         .into_response()
 }
 
-async fn not_found(request: Request) -> Response<Body> {
+pub(crate) async fn not_found(request: Request) -> Response<Body> {
     let detail = format!("nothing is at `{}`", request.uri().path());
     Problem::new(StatusCode::NOT_FOUND, "not found")
         .detail(detail)
         .into_response()
 }
 
-async fn wrong_method(request: Request) -> Response<Body> {
+pub(crate) async fn wrong_method(request: Request) -> Response<Body> {
     let detail = format!(
         "`{}` is not answered at `{}`",
         request.method(),

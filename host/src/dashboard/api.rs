@@ -21,6 +21,17 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 pub(super) struct Items<T> {
     pub(super) items: Vec<T>,
     pub(super) next_cursor: Option<String>,
+    /// Of a search.
+    #[serde(default)]
+    pub(super) searched: Option<Searched>,
+}
+
+/// What a search has looked into beside ids, kinds and indexed values.
+#[derive(Deserialize)]
+pub(super) struct Searched {
+    pub(super) bodies: i64,
+    pub(super) bodies_since: Option<String>,
+    pub(super) is_complete: bool,
 }
 
 /// The answer to what is done in bulk.

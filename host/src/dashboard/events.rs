@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, Response, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::api::{Begun, Items, segment, with_query};
+use super::api::{Begun, Items, Searched, segment, with_query};
 use super::body::Shown;
 use super::failure::Failure;
 use super::form::Form;
@@ -17,7 +17,8 @@ use super::frame::{self, Frame, Visit};
 use super::plugins::Plugin;
 use super::runs::Run;
 use super::shown;
-use super::sources::Source;
+use super::sources::source_names;
+use super::spans::{Span, spans};
 
 /// What selects events, in a list and in bulk.
 const FILTERS: [&str; 5] = ["source", "kind", "since", "until", "q"];
@@ -47,7 +48,9 @@ struct EventsPage {
     frame: Frame,
     filter: Filter,
     sources: Vec<String>,
+    spans: Vec<Span>,
     events: Vec<Event>,
+    searched: Option<Searched>,
     problem: Option<String>,
     newer: bool,
     older: Option<String>,
@@ -128,7 +131,6 @@ impl Filter {
 /// `GET /events`.
 pub(super) async fn list(visit: Visit) -> Result<Response<Body>, Failure> {
     let filter = Filter::of(&visit);
-    let sources: Items<Source> = visit.get("sources?limit=1000").await?;
     let cursor = visit.asked("cursor");
     let page = [("cursor", cursor), ("limit", Some("50"))];
     let pairs = [&filter.pairs()[..], &page].concat();
@@ -141,11 +143,9 @@ pub(super) async fn list(visit: Visit) -> Result<Response<Body>, Failure> {
         frame: visit.frame("events", "Events"),
         newer: cursor.is_some(),
         older,
-        sources: sources
-            .items
-            .into_iter()
-            .map(|source| source.name)
-            .collect(),
+        sources: source_names(&visit),
+        spans: spans(visit.now, "/events", &filter.pairs()),
+        searched: found.searched,
         events: found.items,
         problem,
         filter,
@@ -162,6 +162,7 @@ pub(super) fn listed<T>(
             let nothing = Items {
                 items: Vec::new(),
                 next_cursor: None,
+                searched: None,
             };
             Ok((nothing, Some(problem.detail)))
         }
@@ -308,5 +309,13 @@ impl<R> Event<R> {
     /// Its page.
     pub(super) fn address(&self) -> String {
         format!("/events/{}", segment(&self.id))
+    }
+
+    /// The page of what it came from: a source, or the plugin that emitted it.
+    fn origin(&self) -> String {
+        match self.source.strip_prefix("plugin:") {
+            Some(plugin) => format!("/plugins/{}", segment(plugin)),
+            None => format!("/sources/{}", segment(&self.source)),
+        }
     }
 }

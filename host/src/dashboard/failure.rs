@@ -2,12 +2,17 @@
 
 use askama::Template;
 use axum::body::Body;
-use axum::http::{Response, StatusCode};
+use axum::extract::Request;
+use axum::http::{HeaderMap, Method, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 
 use super::frame::{self, Frame, Visit};
 use super::shown;
+use crate::http;
+
+/// Most of a refusal that is shown.
+const DETAIL_BYTES_MAX: usize = 4 << 10;
 
 /// Why somebody does not get the page that was asked for.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -20,6 +25,10 @@ pub(super) enum Failure {
     ForeignForm,
     #[error("nothing is at `{0}`")]
     NoPage(String),
+    #[error(
+        "`{method}` is not answered at `{path}`; what is done there is done by a button of a page"
+    )]
+    WrongMethod { method: Method, path: String },
     #[error("the database does not answer; this page comes back when it does")]
     Away(String),
     #[error("{0}")]
@@ -49,6 +58,18 @@ struct FailurePage {
     request_id: String,
 }
 
+impl Problem {
+    /// There is nothing of this name.
+    pub(super) fn not_found(detail: String) -> Self {
+        Self {
+            title: "not found".to_owned(),
+            status: StatusCode::NOT_FOUND.as_u16(),
+            detail,
+            request_id: String::new(),
+        }
+    }
+}
+
 impl Failure {
     /// A sentence for the page that somebody came from.
     pub(super) fn sentence(&self) -> String {
@@ -69,6 +90,10 @@ impl Failure {
             ),
             Self::ForeignForm => (StatusCode::FORBIDDEN, "not your form", String::new()),
             Self::NoPage(_) => (StatusCode::NOT_FOUND, "not found", String::new()),
+            Self::WrongMethod { .. } => {
+                let status = StatusCode::METHOD_NOT_ALLOWED;
+                (status, "not done this way", String::new())
+            }
             Self::Away(error) => {
                 tracing::error!(%error, "the dashboard cannot tell who asks");
                 let status = StatusCode::SERVICE_UNAVAILABLE;
@@ -90,6 +115,51 @@ impl Failure {
         };
         frame::html(status, &page).unwrap_or_else(|_| status.into_response())
     }
+}
+
+/// Where no page is: a browser is given one that says so, a program what the API answers.
+pub(super) async fn nothing_here(request: Request) -> Response<Body> {
+    if is_browser(request.headers()) {
+        return Failure::NoPage(request.uri().path().to_owned()).into_response();
+    }
+    http::not_found(request).await
+}
+
+/// The same where a page is that is not to be asked so.
+pub(super) async fn wrong_method(request: Request) -> Response<Body> {
+    if !is_browser(request.headers()) {
+        return http::wrong_method(request).await;
+    }
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    Failure::WrongMethod { method, path }.into_response()
+}
+
+/// Whether somebody wants to read what is answered.
+fn is_browser(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).into_iter();
+    let mut accepted = accepted.filter_map(|value| value.to_str().ok());
+    accepted.any(|value| value.contains("text/html"))
+}
+
+/// What was refused before a page could be asked, as the page that says so.
+pub(super) async fn of_answer(response: Response<Body>) -> Result<Response<Body>, Failure> {
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_text = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !is_text || !(status.is_client_error() || status.is_server_error()) {
+        return Ok(response);
+    }
+    let text = axum::body::to_bytes(response.into_body(), DETAIL_BYTES_MAX).await;
+    let text = text.unwrap_or_default();
+    Err(Failure::Refused(Problem {
+        title: status
+            .canonical_reason()
+            .unwrap_or("refused")
+            .to_lowercase(),
+        status: status.as_u16(),
+        detail: String::from_utf8_lossy(&text).into_owned(),
+        request_id: String::new(),
+    }))
 }
 
 /// The page is made by the layer around all pages, which knows the visit.

@@ -77,11 +77,13 @@ impl<S: Send + Sync> FromRequest<S> for Form {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let OpenForm(form) = OpenForm::from_request(request, state).await?;
-        match form.visit.caller {
-            Some(_) => Ok(form),
-            None => Err(Failure::SignedOut),
+        // First, since the form of a session that is over proves nothing any more.
+        let visit = request.extensions().get::<Visit>();
+        if visit.is_none_or(|visit| visit.caller.is_none()) {
+            return Err(Failure::SignedOut);
         }
+        let OpenForm(form) = OpenForm::from_request(request, state).await?;
+        Ok(form)
     }
 }
 

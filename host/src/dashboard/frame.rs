@@ -7,7 +7,7 @@ use askama::Template;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
@@ -64,6 +64,8 @@ pub(super) struct Frame {
     pub(super) who: Option<Arc<str>>,
     /// Whether that is good for more than looking.
     pub(super) can_operate: bool,
+    /// Whether it is good for everything.
+    pub(super) can_administer: bool,
     pub(super) form_token: String,
     pub(super) notice: Option<Notice>,
     pub(super) now: Timestamp,
@@ -78,10 +80,12 @@ pub(super) struct Entry {
     pub(super) section: &'static str,
     pub(super) name: &'static str,
     pub(super) address: &'static str,
+    /// Only for whoever may do everything.
+    is_for_admins: bool,
 }
 
 /// The menu, in its order.
-pub(super) const MENU: [Entry; 8] = [
+const MENU: [Entry; 11] = [
     Entry::new("overview", "Overview", "/"),
     Entry::new("events", "Events", "/events"),
     Entry::new("runs", "Runs", "/runs"),
@@ -90,6 +94,9 @@ pub(super) const MENU: [Entry; 8] = [
     Entry::new("quarantine", "Quarantine", "/quarantine"),
     Entry::new("operations", "Operations", "/operations"),
     Entry::new("send", "Send a sample", "/send"),
+    Entry::new("audit", "Audit log", "/audit").for_admins(),
+    Entry::new("tokens", "Tokens", "/tokens").for_admins(),
+    Entry::new("api", "API", "/docs/"),
 ];
 
 impl Entry {
@@ -98,7 +105,13 @@ impl Entry {
             section,
             name,
             address,
+            is_for_admins: false,
         }
+    }
+
+    const fn for_admins(mut self) -> Self {
+        self.is_for_admins = true;
+        self
     }
 }
 
@@ -137,12 +150,15 @@ impl Visit {
             desk: Arc::clone(desk),
             session: known.clone().unwrap_or_else(|| Session::new(None, now)),
             caller,
-            peer: parts.extensions.get().copied(),
+            peer: peer(desk, parts),
             now,
             query: form_urlencoded::parse(query.as_bytes())
                 .into_owned()
                 .collect(),
-            here: here.map(ToString::to_string).unwrap_or_default(),
+            // What a button sends is no place to come back to.
+            here: here
+                .filter(|_| parts.method == Method::GET)
+                .map_or_else(|| "/".to_owned(), ToString::to_string),
             notice: None,
             cookies: Arc::default(),
         };
@@ -217,16 +233,19 @@ impl Visit {
         pair.map(|(_, value)| value.as_str())
     }
 
+    fn may(&self, scope: Scope) -> bool {
+        let caller = self.caller.as_ref();
+        caller.is_some_and(|caller| caller.scope >= scope)
+    }
+
     /// What stands around a page.
     pub(super) fn frame(&self, section: &'static str, title: impl Into<String>) -> Frame {
         Frame {
             title: title.into(),
             section,
             who: self.caller.as_ref().map(|caller| Arc::clone(&caller.token)),
-            can_operate: self
-                .caller
-                .as_ref()
-                .is_some_and(|caller| caller.scope >= Scope::Operate),
+            can_operate: self.may(Scope::Operate),
+            can_administer: self.may(Scope::Admin),
             form_token: self.desk.sessions.form_token(&self.session),
             notice: self.notice.clone(),
             now: self.now,
@@ -247,9 +266,10 @@ impl Visit {
 }
 
 impl Frame {
-    /// The menu.
-    pub(super) fn menu(&self) -> &'static [Entry] {
-        &MENU
+    /// The menu, of what somebody may see.
+    pub(super) fn menu(&self) -> impl Iterator<Item = &'static Entry> {
+        let may = |entry: &&Entry| self.can_administer || !entry.is_for_admins;
+        MENU.iter().filter(may)
     }
 }
 
@@ -304,6 +324,14 @@ pub(super) fn local(address: Option<&str>) -> Option<&str> {
         .bytes()
         .all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     (is_path && is_plain).then_some(address)
+}
+
+/// Where a browser is, behind proxies that are trusted.
+fn peer(desk: &Desk, parts: &Parts) -> Option<ConnectInfo<SocketAddr>> {
+    let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
+    let sources = &desk.dashboard.sources;
+    let remote = sources.remote(peer.ip(), &parts.headers);
+    Some(ConnectInfo(SocketAddr::new(remote, peer.port())))
 }
 
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

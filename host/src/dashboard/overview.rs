@@ -40,7 +40,7 @@ struct Tile {
     name: &'static str,
     value: String,
     beside: String,
-    address: &'static str,
+    address: String,
 }
 
 #[derive(Template)]
@@ -64,12 +64,14 @@ pub(super) async fn show(visit: Visit) -> Result<Response<Body>, Failure> {
     let window = WINDOWS.iter().find(|(window, ..)| *window == asked);
     let (window, step, _) = *window.unwrap_or(&WINDOWS[0]);
     let path = with_query("stats", &[("window", Some(window)), ("step", Some(step))]);
-    let stats: Stats = visit.get(&path).await?;
-    let plugins: Items<Plugin> = visit.get("plugins?limit=1000").await?;
-    let sources: Items<Source> = visit.get("sources?limit=1000").await?;
-    let operations: Items<Operation> = visit.get("operations?limit=20").await?;
-    let events: Items<Event> = visit.get("events?limit=8").await?;
-    let failures: Items<Run> = visit.get("runs?state=dead&limit=8").await?;
+    let (stats, plugins, sources, operations, events, failures) = tokio::try_join!(
+        visit.get::<Stats>(&path),
+        visit.get::<Items<Plugin>>("plugins?limit=1000"),
+        visit.get::<Items<Source>>("sources?limit=1000"),
+        visit.get::<Items<Operation>>("operations?limit=20"),
+        visit.get::<Items<Event>>("events?limit=8"),
+        visit.get::<Items<Run>>("runs?state=dead&limit=8"),
+    )?;
     frame::page(&OverviewPage {
         frame: visit.frame("overview", "Overview"),
         window,
@@ -164,7 +166,7 @@ fn of_source(source: &Source) -> Option<Concern> {
             level: "warn",
             what: format!("Source {} is paused", source.name),
             why: "Its webhooks are answered with 503 until it is resumed.".to_owned(),
-            address: "/sources".to_owned(),
+            address: source.address(),
         });
     }
     let rejected = source.rejected_1h;
@@ -180,7 +182,7 @@ fn of_source(source: &Source) -> Option<Concern> {
             shown::count(rejected),
             shown::count(source.received_1h)
         ),
-        address: with_query("/quarantine", &[("source", Some(&source.name))]),
+        address: source.address(),
     })
 }
 
@@ -192,24 +194,25 @@ fn tiles(stats: &Stats) -> [Tile; 4] {
     let queued: i64 = stats.queue.iter().map(Queue::all).sum();
     let oldest = stats.queue.iter().filter_map(|queue| queue.oldest_s);
     let oldest = oldest.reduce(f64::max);
+    let since = stats.series.first().map(|step| step.at.as_str());
     [
         Tile {
             name: "Webhooks taken",
             value: shown::count(received),
             beside: format!("{} refused", shown::count(sum(|s| s.rejected))),
-            address: "/events",
+            address: with_query("/events", &[("since", since)]),
         },
         Tile {
             name: "Runs that died",
             value: shown::count(dead),
             beside: format!("{} failed", shown::counted(failed, "attempt")),
-            address: "/runs?state=dead",
+            address: with_query("/runs", &[("state", Some("dead")), ("since", since)]),
         },
         Tile {
             name: "Slowest acknowledgement",
             value: slowest.map_or_else(|| shown::NOTHING.to_owned(), shown::millis),
             beside: "99 % are faster".to_owned(),
-            address: "/sources",
+            address: "/sources".to_owned(),
         },
         Tile {
             name: "Runs in the queue",
@@ -218,7 +221,7 @@ fn tiles(stats: &Stats) -> [Tile; 4] {
                 || "nothing waits".to_owned(),
                 |oldest| format!("oldest {}", shown::seconds(oldest)),
             ),
-            address: "/runs?state=ready",
+            address: "/runs?state=ready".to_owned(),
         },
     ]
 }

@@ -163,12 +163,12 @@ pub(super) async fn show(
     visit: Visit,
     Path(name): Path<String>,
 ) -> Result<Response<Body>, Failure> {
-    let plugin: Plugin = visit.get(&format!("plugins/{}", segment(&name))).await?;
-    let path = with_query(
-        "runs",
-        &[("plugin", Some(&plugin.name)), ("limit", Some("10"))],
-    );
-    let runs = match visit.get::<Items<Run>>(&path).await {
+    let path = format!("plugins/{}", segment(&name));
+    let of_it = [("plugin", Some(name.as_str())), ("limit", Some("10"))];
+    let runs = with_query("runs", &of_it);
+    let (plugin, runs) = tokio::join!(visit.get::<Plugin>(&path), visit.get::<Items<Run>>(&runs));
+    let plugin = plugin?;
+    let runs = match runs {
         Ok(runs) => runs.items,
         // A plugin that never was active has no runs to ask for.
         Err(Failure::Refused(problem)) if problem.status == 404 => Vec::new(),

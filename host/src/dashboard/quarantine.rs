@@ -7,14 +7,14 @@ use axum::http::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::api::{Items, segment, with_query};
+use super::api::{segment, with_query};
 use super::body::Shown;
 use super::events::{begin, listed, told};
 use super::failure::Failure;
 use super::form::Form;
 use super::frame::{self, Frame, Visit};
 use super::shown;
-use super::sources::Source;
+use super::sources::source_names;
 
 /// What selects requests in bulk.
 const FILTERS: [&str; 2] = ["source", "reason"];
@@ -47,6 +47,8 @@ struct QuarantinePage {
     frame: Frame,
     source: String,
     sources: Vec<String>,
+    /// The newest of this source.
+    first: String,
     entries: Vec<Entry>,
     problem: Option<String>,
     newer: bool,
@@ -82,7 +84,6 @@ pub(super) async fn list(visit: Visit) -> Result<Response<Body>, Failure> {
         ("limit", Some("50")),
     ];
     let (found, problem) = listed(visit.get(&with_query("quarantine", &pairs)).await)?;
-    let sources: Items<Source> = visit.get("sources?limit=1000").await?;
     let older = found.next_cursor.map(|next| {
         let pairs = [("source", Some(source.as_str())), ("cursor", Some(&next))];
         with_query("/quarantine", &pairs)
@@ -91,11 +92,8 @@ pub(super) async fn list(visit: Visit) -> Result<Response<Body>, Failure> {
         frame: visit.frame("quarantine", "Quarantine"),
         newer: cursor.is_some(),
         older,
-        sources: sources
-            .items
-            .into_iter()
-            .map(|source| source.name)
-            .collect(),
+        sources: source_names(&visit),
+        first: with_query("/quarantine", &[("source", Some(&source))]),
         entries: found.items,
         problem,
         source,

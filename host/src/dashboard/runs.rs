@@ -15,6 +15,7 @@ use super::failure::Failure;
 use super::form::Form;
 use super::frame::{self, Frame, Visit};
 use super::journal::{Call, Timeline};
+use super::spans::{Span, spans};
 
 /// What selects runs, in a list and in bulk.
 const FILTERS: [&str; 5] = ["plugin", "state", "event", "since", "until"];
@@ -62,6 +63,7 @@ pub(super) struct Problem {
 pub(super) struct Attempt {
     pub(super) n: i64,
     pub(super) digest: Option<String>,
+    pub(super) version: Option<String>,
     pub(super) host: String,
     pub(super) started_at: String,
     pub(super) duration_ms: f64,
@@ -92,6 +94,7 @@ struct RunsPage {
     filter: Filter,
     plugins: Vec<String>,
     states: [&'static str; 7],
+    spans: Vec<Span>,
     runs: Vec<Run>,
     problem: Option<String>,
     newer: bool,
@@ -182,7 +185,9 @@ pub(super) async fn list(visit: Visit) -> Result<Response<Body>, Failure> {
     let cursor = visit.asked("cursor");
     let page = [("cursor", cursor), ("limit", Some("50"))];
     let pairs = [&filter.pairs()[..], &page].concat();
-    let (found, problem) = listed(visit.get(&with_query("runs", &pairs)).await)?;
+    let runs = with_query("runs", &pairs);
+    let (found, plugins) = tokio::join!(visit.get(&runs), plugin_names(&visit));
+    let (found, problem) = listed(found)?;
     let older = found.next_cursor.map(|next| {
         let next = [("cursor", Some(next.as_str()))];
         with_query("/runs", &[&filter.pairs()[..], &next].concat())
@@ -191,8 +196,9 @@ pub(super) async fn list(visit: Visit) -> Result<Response<Body>, Failure> {
         frame: visit.frame("runs", "Runs"),
         newer: cursor.is_some(),
         older,
-        plugins: plugin_names(&visit).await?,
+        plugins: plugins?,
         states: STATES,
+        spans: spans(visit.now, "/runs", &filter.pairs()),
         runs: found.items,
         problem,
         filter,

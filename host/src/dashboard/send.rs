@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::form::Form;
 use super::frame::{self, Frame, Visit};
 use super::shown;
-use super::sources::Source;
+use super::sources::source_names;
 
 /// What a provider would send.
 #[derive(Deserialize)]
@@ -45,12 +45,7 @@ struct SendPage {
 
 /// `GET /send?source=&kind=`.
 pub(super) async fn show(visit: Visit) -> Result<Response<Body>, Failure> {
-    let sources: Items<Source> = visit.get("sources?limit=1000").await?;
-    let sources: Vec<String> = sources
-        .items
-        .into_iter()
-        .map(|source| source.name)
-        .collect();
+    let sources = source_names(&visit);
     let asked = visit.asked("source").map(str::to_owned);
     let source = asked
         .or_else(|| sources.first().cloned())

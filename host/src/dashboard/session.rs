@@ -3,7 +3,12 @@
 //! No host remembers a session: what seals it is derived from the host's own token, so that
 //! sessions outlive restarts, are good at every host with that token, and end when it
 //! changes. Each form carries a second value that only such a host can make from the cookie.
+//!
+//! Who signs out gets another cookie; that the one before is worth nothing any more is known
+//! to the host that was told, for as long as it runs and the cookie would have lasted.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -15,12 +20,18 @@ use crate::clock::Timestamp;
 
 /// How long a session lasts that nobody uses.
 pub(super) const LENGTH: Duration = Duration::from_hours(12);
+/// How long one lasts at most, however much it is used.
+const LENGTH_MAX: Duration = Duration::from_hours(24 * 7);
 /// What the key is for; a new form of cookie needs a new text.
-pub(super) const PURPOSE: &[u8] = b"hookbay dashboard session 1";
+pub(super) const PURPOSE: &[u8] = b"hookbay dashboard session 2";
+/// Sessions that are known to have ended before their time.
+const ENDED_MAX: usize = 1000;
 
 /// Makes and reads what is signed.
 pub(super) struct Sessions {
     key: [u8; 32],
+    /// Those that were signed out of, by their nonces, and until when they would have lasted.
+    ended: Mutex<HashMap<String, Timestamp>>,
 }
 
 /// Somebody's visit, signed in or not.
@@ -30,6 +41,7 @@ pub(super) struct Session {
     nonce: String,
     /// Whose token was shown.
     pub(super) who: Option<Who>,
+    began: Timestamp,
     expires: Timestamp,
 }
 
@@ -47,6 +59,7 @@ impl Session {
         Self {
             nonce: uuid::Uuid::new_v4().simple().to_string(),
             who,
+            began: now,
             expires: now.plus(LENGTH),
         }
     }
@@ -54,8 +67,9 @@ impl Session {
     /// The same, for another while, if a good part of its time is over.
     pub(super) fn renewed(&self, now: Timestamp) -> Option<Self> {
         let left = self.expires.since(now);
-        (left < LENGTH / 2).then(|| Self {
-            expires: now.plus(LENGTH),
+        let expires = now.plus(LENGTH).min(self.began.plus(LENGTH_MAX));
+        (left < LENGTH / 2 && expires > self.expires).then(|| Self {
+            expires,
             ..self.clone()
         })
     }
@@ -64,31 +78,55 @@ impl Session {
 impl Sessions {
     /// Sealed with this key.
     pub(super) fn new(key: [u8; 32]) -> Self {
-        Self { key }
+        Self {
+            key,
+            ended: Mutex::default(),
+        }
+    }
+
+    /// A session that was signed out of: its cookie is worth nothing here from now on.
+    pub(super) fn end(&self, session: &Session, now: Timestamp) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.retain(|_, until| now < *until);
+        if ended.len() >= ENDED_MAX {
+            let first = ended.iter().min_by_key(|(_, until)| **until);
+            let first = first.map(|(nonce, _)| nonce.clone());
+            first.and_then(|nonce| ended.remove(&nonce));
+        }
+        // The same may have been renewed elsewhere since.
+        let until = session.began.plus(LENGTH_MAX);
+        ended.insert(session.nonce.clone(), until);
+    }
+
+    fn has_ended(&self, nonce: &str) -> bool {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.contains_key(nonce)
     }
 
     /// The value of the cookie.
     pub(super) fn cookie(&self, session: &Session) -> String {
-        let expires = session.expires.millis();
+        let (began, expires) = (session.began.millis(), session.expires.millis());
         let (token, mark) = match &session.who {
             Some(who) => (who.token.as_str(), who.mark.as_str()),
             None => ("", ""),
         };
-        let text = format!("{expires} {} {mark} {token}", session.nonce);
+        let text = format!("{expires} {began} {} {mark} {token}", session.nonce);
         self.seal("session", &text)
     }
 
     /// The session of a cookie; none if we did not make it or its time is over.
     pub(super) fn read(&self, cookie: &str, now: Timestamp) -> Option<Session> {
         let text = self.open("session", cookie)?;
-        let mut fields = text.splitn(4, ' ');
-        let expires = Timestamp::from_millis(fields.next()?.parse().ok()?);
+        let mut fields = text.splitn(5, ' ');
+        let mut time = || Some(Timestamp::from_millis(fields.next()?.parse().ok()?));
+        let (expires, began) = (time()?, time()?);
         let nonce = fields.next()?.to_owned();
         let mark = fields.next()?.to_owned();
         let token = fields.next()?.to_owned();
-        (now < expires).then(|| Session {
+        (now < expires && !self.has_ended(&nonce)).then(|| Session {
             nonce,
             who: (!token.is_empty()).then_some(Who { token, mark }),
+            began,
             expires,
         })
     }
@@ -144,7 +182,7 @@ impl Sessions {
 mod tests {
     use std::time::Duration;
 
-    use super::{LENGTH, Session, Sessions, Who};
+    use super::{ENDED_MAX, LENGTH, LENGTH_MAX, Session, Sessions, Who};
     use crate::clock::Timestamp;
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -215,5 +253,32 @@ mod tests {
         let renewed = session.renewed(later).unwrap();
         assert!(sessions.is_form_token(&renewed, &sessions.form_token(&session)));
         assert_eq!(renewed.expires, later.plus(LENGTH));
+    }
+
+    #[test]
+    fn no_session_lasts_for_ever() {
+        let mut session = signed_in();
+        while let Some(renewed) = session.renewed(session.expires.minus(Duration::from_mins(1))) {
+            assert!(renewed.expires > session.expires);
+            session = renewed;
+        }
+        assert_eq!(session.expires, NOW.plus(LENGTH_MAX));
+    }
+
+    #[test]
+    fn who_has_signed_out_is_out_with_each_cookie_of_the_session() {
+        let sessions = Sessions::new(KEY);
+        let (mine, other) = (signed_in(), signed_in());
+        let renewed = mine.renewed(NOW.plus(LENGTH * 2 / 3)).unwrap();
+        sessions.end(&mine, NOW);
+        for cookie in [sessions.cookie(&mine), sessions.cookie(&renewed)] {
+            assert_eq!(sessions.read(&cookie, NOW), None);
+        }
+        assert!(sessions.read(&sessions.cookie(&other), NOW).is_some());
+        // As many as are kept, those that end last.
+        for _ in 0..ENDED_MAX {
+            sessions.end(&Session::new(None, NOW.plus(LENGTH)), NOW);
+        }
+        assert_eq!(sessions.ended.lock().unwrap().len(), ENDED_MAX);
     }
 }

@@ -59,6 +59,7 @@ pub(super) async fn sign_in(OpenForm(form): OpenForm) -> Result<Response<Body>, 
 /// `POST /logout`.
 pub(super) async fn sign_out(form: Form) -> Response<Body> {
     let visit = form.visit;
+    visit.desk.sessions.end(&visit.session, visit.now);
     visit.set_session(&Session::new(None, visit.now));
     frame::go_to("/login")
 }

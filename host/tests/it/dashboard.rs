@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use crate::harness::{Host, TOKEN, eventually};
 use crate::http::Answer;
 
+mod access;
 mod hiding;
+mod pages;
 
 const CONFIG: &str = r#"
 [sources.misbehave]
@@ -16,7 +18,7 @@ kind_pointer = "/kind"
 "#;
 
 /// Every page that needs no id.
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 14] = [
     "/",
     "/events",
     "/events/replay",
@@ -28,6 +30,9 @@ const PAGES: [&str; 11] = [
     "/quarantine/release",
     "/operations",
     "/send",
+    "/audit",
+    "/tokens",
+    "/sources/misbehave",
 ];
 
 /// A browser as far as it matters here: it keeps cookies and finds the form's token.
@@ -174,7 +179,7 @@ async fn whoever_signs_in_sees_every_page_and_nobody_else_is_told_of_it() {
             "javascript:",
             "http://127",
         ] {
-            let is_address = forbidden == "http://127" && path == "/sources";
+            let is_address = forbidden == "http://127" && path.starts_with("/sources");
             assert!(
                 is_address || !page.text().contains(forbidden),
                 "{path}: {forbidden}"
