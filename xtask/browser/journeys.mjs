@@ -112,9 +112,12 @@ export async function replays(browser, host) {
   await page.getByLabel("With").selectOption("misbehave");
   await visitor.press("Replay them");
   await page.waitForURL("**/operations");
-  await visitor.sees("3 of 3");
-  const [operation] = await host.items("operations");
-  assert.deepEqual([operation.state, operation.done, operation.total], ["succeeded", 3, 3]);
+  const operation = await until("they are replayed", async () => {
+    const [newest] = await host.items("operations");
+    return newest.id !== count.id && newest.state === "succeeded" && newest;
+  });
+  assert.deepEqual([operation.done, operation.total], [3, 3]);
+  await page.locator("tr", { hasText: operation.what }).first().locator(".pill.succeeded").waitFor();
   for (const [at, runs] of [[0, 3], [1, 2], [2, 2]]) {
     assert.equal((await host.get(`events/${events[at]}`)).runs.length, runs);
   }
@@ -172,19 +175,25 @@ export async function rollingBack(browser, host) {
   const first = (await host.get("plugins/roller")).digest;
   host.place("misbehave", "roller");
   await host.rescan();
-  const second = (await host.get("plugins/roller")).digest;
-  assert.notEqual(first, second);
+  const second = await until("the newer file is active", async () => {
+    const { digest } = await host.get("plugins/roller");
+    return digest !== first && digest;
+  });
   await visitor.signIn();
   await page.goto("/plugins/roller");
   await visitor.pressSurely("Roll back to this");
+  await until("it is rolled back", async () => {
+    const { digest, pinned } = await host.get("plugins/roller");
+    return digest === first && pinned;
+  });
   await visitor.sees("Rolled back, and pinned.");
-  let plugin = await host.get("plugins/roller");
-  assert.deepEqual([plugin.digest, plugin.pinned], [first, true]);
   await page.locator(".tag", { hasText: "pinned" }).waitFor();
   await visitor.pressSurely("Unpin");
+  await until("the file decides again", async () => {
+    const { digest, pinned } = await host.get("plugins/roller");
+    return digest === second && !pinned;
+  });
   await visitor.sees("Unpinned: the file");
-  plugin = await host.get("plugins/roller");
-  assert.deepEqual([plugin.digest, plugin.pinned], [second, false]);
   // A file that needs what it is not granted does not run, and says what is missing.
   host.place("wants-config", "roller");
   await page.goto("/plugins");
@@ -207,12 +216,11 @@ export async function pausingASource(browser, host) {
   await visitor.signIn();
   await page.goto("/sources");
   await visitor.pressSurely("Pause", "#github");
-  await visitor.sees("Paused: its webhooks");
-  assert.equal(await isPaused(), true);
+  await until("it is paused", isPaused);
   assert.equal((await host.push()).status, 503);
+  await visitor.sees("Paused: its webhooks");
   await visitor.press("Resume", "#github");
-  await visitor.sees("Resumed.");
-  assert.equal(await isPaused(), false);
+  await until("it is resumed", async () => !(await isPaused()));
   await until("it takes webhooks again", async () => (await host.push()).status === 202);
   await visitor.leave();
 }
@@ -225,6 +233,7 @@ export async function releasing(browser, host) {
   const refused = await host.order("order.paid", JSON.stringify({ id: "o-1" }), { secret });
   assert.equal(refused.status, 401);
   await visitor.signIn();
+  await until("it is in quarantine", async () => (await host.items("quarantine?source=orders")).length > 0);
   await page.goto("/quarantine?source=orders");
   await page.locator(".row-link").first().click();
   await page.waitForURL("**/quarantine/*");
@@ -243,13 +252,22 @@ export async function releasing(browser, host) {
   assert.equal(event.kind, "order.paid");
   assert.equal((await host.items("quarantine?source=orders")).some(({ id }) => id === event.id), false);
 
+  const kept = async () => (await host.items("quarantine?source=orders&limit=1000")).length;
+  const before = await kept();
   await host.order("order.late", JSON.stringify({ id: "o-3" }), { secret: "what orders were signed with" });
+  await until("another one is in quarantine", async () => (await kept()) > before);
+  const known = new Set((await host.items("operations")).map(({ id }) => id));
   await page.goto("/quarantine?source=orders");
   await page.getByRole("link", { name: "Release in bulk…" }).click();
   await visitor.press("Only count them");
   await page.waitForURL("**/operations");
-  const [operation] = await host.items("operations");
+  const operation = await until("they are counted", async () => {
+    const [newest] = await host.items("operations");
+    return !known.has(newest.id) && newest.state === "succeeded" && newest;
+  });
   assert.match(operation.what, /release/);
+  // Nothing is released by counting.
+  assert.equal(await kept(), before + 1);
   await visitor.leave();
 }
 
@@ -262,6 +280,7 @@ export async function sendingASample(browser, host) {
   await page.locator("#github").getByRole("link", { name: "Send a sample" }).click();
   await page.getByLabel("Sample").selectOption("push");
   await visitor.press("Show");
+  await page.waitForURL(/kind=push/);
   const body = page.getByRole("textbox", { name: "Body" });
   await body.fill((await body.inputValue()).replaceAll("octo-labs/harbor", "octo-labs/quay"));
   await visitor.press("Send to github");
@@ -279,6 +298,7 @@ export async function byKeyboard(browser, host) {
   const { page } = visitor;
   await page.goto("/login");
   // The field has the focus by itself.
+  await page.locator("#token:focus").waitFor();
   await page.keyboard.type(TOKEN);
   await page.keyboard.press("Enter");
   await page.waitForURL("**/");
@@ -325,8 +345,151 @@ export async function withoutScript(browser, host) {
   await page.goto("/plugins/misbehave");
   await visitor.press("Pause");
   await until("it is paused", async () => (await host.get("plugins/misbehave")).state === "paused");
-  await page.reload();
+  await visitor.sees("Paused: its runs wait.");
+  // A plugin rests a little later than its button was pressed, and no script looks again.
+  await page.goto("/plugins/misbehave");
   await visitor.press("Resume");
   await until("it is active", async () => (await host.get("plugins/misbehave")).state === "active");
+  await visitor.leave();
+}
+
+/** What a plugin keeps, found by the beginning of its key. */
+export async function lookingIntoState(browser, host) {
+  const visitor = await browser.visitor(host);
+  const { page } = visitor;
+  for (const key of ["orders/1", "orders/2", "people/1"]) {
+    const event = await host.tell({ do: "kv_set", key, value: `what ${key} has` });
+    await host.run(event, "succeeded");
+  }
+  await visitor.signIn();
+  await page.goto("/plugins/misbehave");
+  await page.getByRole("link", { name: "What it keeps" }).click();
+  await page.waitForURL("**/plugins/misbehave/kv");
+  await visitor.sees("what people/1 has");
+  await page.getByLabel("Keys that begin with").fill("orders/");
+  await visitor.press("Show");
+  await page.waitForURL(/prefix=orders/);
+  const shown = await page.locator("tbody td.id bdi").allTextContents();
+  const kept = await host.items("plugins/misbehave/kv?prefix=orders/");
+  assert.deepEqual(shown, kept.map(({ key }) => key));
+  assert.equal(shown.length, 2);
+  await visitor.leave();
+}
+
+/** A token is made, shown once, good for what it says, and taken away; all of it is noted. */
+export async function tokens(browser, host) {
+  const visitor = await browser.visitor(host);
+  const { page } = visitor;
+  const status = async (method, address, token) => {
+    const headers = { authorization: `Bearer ${token}` };
+    return (await fetch(`${host.admin}/api/v1/${address}`, { method, headers })).status;
+  };
+  await visitor.signIn();
+  await page.locator("header").getByRole("link", { name: "Tokens" }).click();
+  await page.waitForURL("**/tokens");
+  await page.getByLabel("Name").fill("wallboard");
+  await page.getByLabel("May").selectOption("read");
+  await visitor.press("Make it");
+  const token = await page.locator("#made code").textContent();
+  assert.match(token, /^hookbay_[0-9a-f]{64}$/);
+  assert.equal(await status("GET", "events", token), 200);
+  assert.equal(await status("POST", "plugins/rescan", token), 403);
+  const [made] = (await host.items("tokens")).filter(({ name }) => name === "wallboard");
+  assert.ok(Date.parse(made.expires_at) > Date.now());
+  await page.goto("/tokens");
+  assert.equal((await page.content()).includes(token), false, "it is shown once");
+
+  // Whoever may only look sees no button, and is told what is not for them.
+  const looker = await browser.visitor(host);
+  looker.expected.add(403);
+  await looker.signIn(token);
+  await looker.page.goto("/plugins/misbehave");
+  await looker.sees("Wanted and granted");
+  assert.equal(await looker.page.locator("main form[method=post]").count(), 0);
+  assert.equal(await looker.page.getByRole("link", { name: "Tokens" }).count(), 0);
+  await looker.page.goto("/audit");
+  await looker.sees("Not allowed");
+  await looker.leave();
+
+  const row = page.locator("tr", { hasText: "wallboard" });
+  await row.getByRole("button", { name: "Revoke" }).click();
+  await page.locator("dialog[open]").getByRole("button", { name: "Revoke" }).click();
+  await until("it is worth nothing", async () => (await status("GET", "events", token)) === 401);
+  await row.waitFor({ state: "detached" });
+
+  await page.locator("header").getByRole("link", { name: "Audit log" }).click();
+  await page.waitForURL("**/audit");
+  await page.getByLabel("Action").fill("tokens.revoke");
+  await visitor.press("Show");
+  await page.waitForURL(/action=tokens.revoke/);
+  const [change] = await host.items("audit?action=tokens.revoke");
+  assert.deepEqual([change.target, change.status], ["wallboard", 204]);
+  await page.locator("tbody tr", { hasText: "wallboard" }).locator(".pill.done").waitFor();
+  await visitor.leave();
+}
+
+/** A source says what was refused and why, and what to paste where. */
+export async function aSourceThatRefuses(browser, host) {
+  const visitor = await browser.visitor(host);
+  const { page } = visitor;
+  const body = JSON.stringify({ zen: "Keep it logically awesome." });
+  const refused = await host.deliver("github", body, { "x-github-event": "ping", "x-hub-signature-256": "sha256=00" });
+  assert.equal(refused.status, 401);
+  const [kept] = await until("it is in quarantine", async () => {
+    const found = await host.items("quarantine?source=github");
+    return found.length > 0 && found;
+  });
+  await visitor.signIn();
+  await page.goto("/sources");
+  await page.locator("#github").getByRole("link", { name: "github", exact: true }).click();
+  await page.waitForURL("**/sources/github");
+  assert.equal(await page.locator(".address code").first().textContent(), `${host.public}/webhooks/github`);
+  const failure = page.locator(".reasons li").first();
+  await failure.getByText(kept.reason.message).waitFor();
+  await failure.getByRole("link").click();
+  await page.waitForURL(`**/quarantine/${kept.id}`);
+  await visitor.leave();
+}
+
+/** Whatever is not there is a page that says so, and leads back. */
+export async function wrongAddresses(browser, host) {
+  const visitor = await browser.visitor(host);
+  const { page } = visitor;
+  for (const status of [400, 404, 405]) visitor.expected.add(status);
+  await visitor.signIn();
+  for (const [address, status, title] of [
+    ["/nothing", 404, "Not found"],
+    ["/events/nothing", 404, "Not found"],
+    ["/sources/nobody", 404, "Not found"],
+    ["/plugins/nobody", 404, "Not found"],
+    ["/events/%FF", 400, "Bad request"],
+    ["/plugins/misbehave/pause", 405, "Not done this way"],
+    ["/logout", 405, "Not done this way"],
+  ]) {
+    const answer = await page.goto(address);
+    assert.equal(answer.status(), status, address);
+    assert.equal(await page.locator("h1").textContent(), title, address);
+    await visitor.isSound(address);
+    await page.getByRole("link", { name: "To the overview" }).click();
+    await page.waitForURL("**/");
+  }
+  await visitor.leave();
+}
+
+/** The API's own page, from the menu, with a request that is sent from it. */
+export async function theApi(browser, host) {
+  const visitor = await browser.visitor(host);
+  const { page } = visitor;
+  await visitor.signIn();
+  await page.locator("header").getByRole("link", { name: "API" }).click();
+  await page.waitForURL("**/docs/");
+  const operation = page.locator("details", { has: page.locator("summary code", { hasText: /^\/api\/v1\/sources$/ }) });
+  await operation.locator("summary").click();
+  await page.getByLabel("Token").fill(TOKEN);
+  await operation.getByRole("button", { name: "Send" }).click();
+  await operation.locator("pre", { hasText: '"github"' }).waitFor();
+  await visitor.isSound("/docs/");
+  await page.getByRole("link", { name: "To the dashboard" }).click();
+  await page.waitForURL("**/");
   await visitor.leave();
 }

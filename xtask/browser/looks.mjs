@@ -3,7 +3,7 @@
 
 const SCHEMES = ["light", "dark"];
 const WIDTHS = [360, 1920];
-const PAGES = ["/", "/events", "/events/replay", "/runs", "/runs/retry", "/plugins", "/sources", "/quarantine", "/quarantine/release", "/operations", "/send"];
+const PAGES = ["/", "/events", "/events/replay", "/runs", "/runs/retry", "/plugins", "/sources", "/quarantine", "/quarantine/release", "/operations", "/send", "/audit", "/tokens", "/sources/github", "/docs/", "/nothing"];
 
 /** Fills a host with an ordinary day. */
 export async function fill(host) {
@@ -51,9 +51,10 @@ async function details(host) {
   const kinds = new Map(events.map(([page, kind]) => [kind, page]));
   const runs = await host.items("runs?limit=100");
   const states = new Map(runs.map(({ id, state, plugin }) => [`${state} ${plugin}`, `/runs/${id}`]));
-  const plugins = (await host.items("plugins")).map(({ name }) => `/plugins/${name}`);
+  const plugins = (await host.items("plugins")).flatMap(({ name }) => [`/plugins/${name}`, `/plugins/${name}/kv`]);
+  const sources = (await host.items("sources")).map(({ name }) => `/sources/${name}`);
   const kept = (await host.items("quarantine?limit=1")).map(({ id }) => `/quarantine/${id}`);
-  return [...kinds.values(), ...states.values(), ...plugins, ...kept];
+  return [...kinds.values(), ...states.values(), ...plugins, ...sources, ...kept];
 }
 
 /** Every page of a host, in every look. */
@@ -62,6 +63,7 @@ export async function look(browser, host, name, more = []) {
     for (const width of WIDTHS) {
       const visitor = await browser.visitor(host, { scheme, width });
       const { page } = visitor;
+      visitor.expected.add(404);
       await page.goto("/login");
       await visitor.isSound(`${name}: /login, ${scheme}, ${width} px`);
       await visitor.screenshot(`${name}-login-${scheme}-${width}`);

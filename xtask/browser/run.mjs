@@ -35,6 +35,11 @@ try {
     journeys.pausingASource,
     journeys.releasing,
     journeys.sendingASample,
+    journeys.lookingIntoState,
+    journeys.tokens,
+    journeys.aSourceThatRefuses,
+    journeys.wrongAddresses,
+    journeys.theApi,
     journeys.byKeyboard,
     journeys.withoutScript,
   ]) {
