@@ -11,6 +11,10 @@ use serde_json::Value;
 
 use crate::http::Connection;
 
+mod visitor;
+
+pub(crate) use visitor::Visitor;
+
 /// A thousand items a page: ten million in all.
 const PAGES_MAX: usize = 10_000;
 
@@ -120,6 +124,11 @@ impl Admin {
         Ok(sum)
     }
 
+    /// The same token as a visitor of the dashboard.
+    pub(crate) fn visitor(&self) -> Result<Visitor> {
+        Visitor::sign_in(self.address, &self.token)
+    }
+
     fn exchange(&mut self, request: &str) -> std::io::Result<(u16, Vec<u8>)> {
         let response = self.connection.exchange(request.as_bytes())?;
         Ok((response.status, response.body.to_vec()))
@@ -152,7 +161,7 @@ impl std::fmt::Display for RunStates {
     }
 }
 
-fn percent_encoded(text: &str) -> String {
+pub(crate) fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -22,6 +22,8 @@ pub(crate) struct Connection {
 pub(crate) struct Response<'a> {
     /// The HTTP status.
     pub(crate) status: u16,
+    /// The status line and the headers, each in a line.
+    pub(crate) head: &'a [u8],
     /// The body.
     pub(crate) body: &'a [u8],
 }
@@ -62,6 +64,7 @@ impl Connection {
                 }
                 Ok(Response {
                     status: answer.status,
+                    head: &self.buffer[..answer.body_start],
                     body: &self.buffer[answer.body_start..answer.end],
                 })
             }

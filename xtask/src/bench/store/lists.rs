@@ -1,8 +1,10 @@
-//! `cargo xtask bench lists`: how long each list of the admin API takes over a store with a
-//! million events and three million runs, its first page and one far behind.
+//! `cargo xtask bench lists`: how long each list of the admin API and each page of the
+//! dashboard takes over a store with a million events and three million runs, its first page
+//! and one far behind.
 //!
 //! The rows differ in source, kind, time, plugin and state; one plugin has only a few runs,
-//! among the oldest.
+//! among the oldest. Of the logs of minutes there is a week, one row a minute for each source
+//! and plugin.
 
 use std::time::{Duration, Instant};
 
@@ -44,6 +46,16 @@ const RUNS: &str = "insert into runs (run_id, event_id, plugin_id, due_ms, creat
 const PLUGINS: &str = "insert into plugins (name, file, manifest, triggers) \
     select 'bench-' || cast(s.n as text), 'none.wasm', p.manifest, '[]' from (select * from plugins limit 1) p cross join s";
 
+/// A minute of one source, of one plugin.
+const SOURCE_MINUTES: &str = "insert into source_minutes (minute_ms, epoch, source, received, duplicates, rejected, ack) \
+    select h.created_ms - h.created_ms % 60000 - s.n * 60000, 1, '{SOURCE}', 750, s.n % 5, s.n % 3, '{LATENCIES}' \
+    from (select * from history where run_id < 1000 limit 1) h cross join s";
+const PLUGIN_MINUTES: &str = "insert into plugin_minutes (minute_ms, epoch, plugin, succeeded, failed, dead, run) \
+    select h.created_ms - h.created_ms % 60000 - s.n * 60000, 1, '{PLUGIN}', 700, s.n % 7, s.n % 3, '{LATENCIES}' \
+    from (select * from history where run_id < 1000 limit 1) h cross join s";
+const MINUTES: u64 = 7 * 24 * 60;
+const LATENCIES: &str = "[0,0,0,12,148,305,210,52,14,6,2,1,0,0,0,0]";
+
 /// Makes the rows and asks for the pages.
 pub(in crate::bench) fn run(mut arguments: Arguments) -> Result<()> {
     let events: u64 = arguments.number("--events", 1_000_000)?;
@@ -79,6 +91,16 @@ fn filled(ground: &mut Ground<'_>, events: u64) -> Result<Store> {
     ground.fill(&store, 0, events, &[&statement(EVENTS)])?;
     ground.fill(&store, 0, events * 3, &[&statement(HISTORY)])?;
     ground.fill(&store, 0, (events / 50).min(20_000), &[&statement(RUNS)])?;
+    for source in ["github", "orders", "payments", "crm"] {
+        let rows = SOURCE_MINUTES.replace("{LATENCIES}", LATENCIES);
+        let rows = rows.replace("{SOURCE}", source);
+        ground.fill(&store, 0, MINUTES, &[&rows])?;
+    }
+    for plugin in ["github-push", "bench-1", "bench-2", "bench-3"] {
+        let rows = PLUGIN_MINUTES.replace("{LATENCIES}", LATENCIES);
+        let rows = rows.replace("{PLUGIN}", plugin);
+        ground.fill(&store, 0, MINUTES, &[&rows])?;
+    }
     ground.settle(&store)?;
     Ok(store)
 }
@@ -91,20 +113,31 @@ fn measure(ground: &Ground<'_>, mut store: Store) -> Result<()> {
         "\n| {} | slowest of {TIMES}, ms |  |\n|---|---:|---|",
         ground.engine()
     );
+    let mut slow = 0;
     for path in paths(&far) {
-        let mut slowest = Duration::ZERO;
-        for _ in 0..TIMES {
-            let began = Instant::now();
-            admin.get(&path)?;
-            slowest = slowest.max(began.elapsed());
-        }
-        let mark = if slowest > SLOW { "slow" } else { "" };
-        println!(
-            "| `{path}` | {:.1} | {mark} |",
-            slowest.as_secs_f64() * 1000.0
-        );
+        slow += told(&path, || admin.get(&path).map(drop))?;
     }
+    let mut visitor = admin.visitor()?;
+    for path in pages(&far) {
+        slow += told(&path, || visitor.page(&path).map(drop))?;
+    }
+    println!("\n{slow} of them slow");
     ground.remove(store)
+}
+
+/// Prints how long the slowest of some tries takes; how many lines are slow.
+fn told(path: &str, mut ask: impl FnMut() -> Result<()>) -> Result<usize> {
+    let mut slowest = Duration::ZERO;
+    for _ in 0..TIMES {
+        let began = Instant::now();
+        ask()?;
+        slowest = slowest.max(began.elapsed());
+    }
+    let is_slow = slowest > SLOW;
+    let mark = if is_slow { "slow" } else { "" };
+    let millis = slowest.as_secs_f64() * 1000.0;
+    println!("| `{path}` | {millis:.1} | {mark} |");
+    Ok(usize::from(is_slow))
 }
 
 /// An event and a run in the middle, and the time at which they were.
@@ -139,9 +172,13 @@ fn paths(far: &Far) -> Vec<String> {
         "events?source=orders",
         "events?kind=area3.*",
         "events?kind=area3.kind3&source=crm",
+        "events?source=orders&limit=1000",
+        "events?kind=**&limit=1000",
         "events?source=nobody",
         "events?q=bench-777",
         "events?q=area3",
+        "events?q=kind",
+        "events?q=nowhere-to-be-found",
         "runs",
         "runs?limit=1000",
         "runs?plugin=github-push",
@@ -161,9 +198,14 @@ fn paths(far: &Far) -> Vec<String> {
         "plugins/github-push/kv",
         "sources",
         "operations",
+        "quarantine",
+        "quarantine?source=github",
+        "tokens",
         "audit",
+        "audit?action=plugins.pause",
         "stats?window=1h&step=1m",
         "stats?window=24h&step=15m",
+        "stats?window=7d&step=2h",
         "stats?window=31d&step=1d",
     ]
     .map(str::to_owned)
@@ -187,4 +229,55 @@ fn paths(far: &Far) -> Vec<String> {
         format!("runs/{run}"),
     ]);
     paths
+}
+
+/// Every page of the dashboard.
+fn pages(far: &Far) -> Vec<String> {
+    let Far { event, run, at } = far;
+    let mut pages: Vec<String> = [
+        "/",
+        "/?window=6h",
+        "/?window=24h",
+        "/?window=7d",
+        "/events",
+        "/events?source=orders",
+        "/events?kind=area3.*",
+        "/events?q=bench-777",
+        "/events?q=nowhere-to-be-found",
+        "/events/replay",
+        "/runs",
+        "/runs?plugin=github-push",
+        "/runs?plugin=bench-3",
+        "/runs?plugin=bench-4",
+        "/runs?state=dead",
+        "/runs?state=blocked",
+        "/runs?state=dead&plugin=bench-4",
+        "/runs/retry",
+        "/plugins",
+        "/plugins/github-push",
+        "/plugins/bench-3",
+        "/plugins/bench-4",
+        "/plugins/github-push/kv",
+        "/sources",
+        "/sources/github",
+        "/quarantine",
+        "/quarantine/release",
+        "/operations",
+        "/send",
+        "/audit",
+        "/tokens",
+    ]
+    .map(str::to_owned)
+    .into();
+    pages.extend([
+        format!("/events?cursor={event}"),
+        format!("/events?until={at}&source=orders"),
+        format!("/events/{event}"),
+        format!("/runs?cursor={run}"),
+        format!("/runs?cursor={run}&plugin=bench-4"),
+        format!("/runs?until={at}&state=dead"),
+        format!("/runs?event={event}"),
+        format!("/runs/{run}"),
+    ]);
+    pages
 }
