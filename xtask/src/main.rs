@@ -48,6 +48,11 @@ cargo xtask <command>
                                         compare them with plugins/github-push
   test --oracles                        providers' own libraries from npm and PyPI accept what we
                                         sign, and we what they sign
+  test --vectors FILE                   have the requests of a file judged, at the door and by
+                                        `hookbay verify`: a list of objects with id, provider,
+                                        secret (text, or named values), method, url, headers,
+                                        body or body_base64, now (Unix time, or null) and
+                                        expect (`valid` or `invalid`)
   test --browser                        drive the dashboard in headless Chromium, which is
                                         installed where that is safe; needs Node.js with npm
   test --schemathesis                   install schemathesis from PyPI into target/, and let it

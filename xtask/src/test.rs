@@ -3,12 +3,13 @@
 //! A step that fails ends the command; each says how long it took. The tests run on a
 //! throw-away PostgreSQL, with a PgBouncer beside it, unless a server is given. With
 //! `--languages` it is the plugins in other languages that are tested, with `--oracles` the
-//! signatures against the providers' own libraries, and nothing else.
+//! signatures against the providers' own libraries, with `--vectors` a file of requests, and
+//! nothing else.
 
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::arguments::Arguments;
 use crate::browser;
@@ -24,6 +25,8 @@ use crate::workspace::{self, Workspace};
 const SERVER: &str = "HOOKBAY_TEST_POSTGRES";
 /// Where they find the same server behind a pooler.
 const POOLED_SERVER: &str = "HOOKBAY_TEST_PGBOUNCER";
+/// Which file of vectors they try.
+const VECTORS: &str = "HOOKBAY_TEST_VECTORS";
 
 /// Runs every step. Words after `--` go to the first `cargo test`.
 pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
@@ -42,6 +45,10 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     if arguments.flag("--schemathesis") {
         arguments.finish_without_extra()?;
         return schemathesis::run();
+    }
+    if let Some(file) = arguments.value("--vectors")? {
+        arguments.finish_without_extra()?;
+        return try_vectors(&file);
     }
     let extra = arguments.finish()?;
     let workspace = Workspace::find()?;
@@ -84,6 +91,19 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
 
     println!("\nAll passed in {:.0} s.", started.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// Has the requests of a file judged: at the door of a host, and by `hookbay verify`.
+fn try_vectors(file: &str) -> Result<()> {
+    let file = std::fs::canonicalize(file).with_context(|| format!("cannot read `{file}`"))?;
+    let workspace = Workspace::find()?;
+    let mut command = workspace.cargo();
+    let test = "vectors::every_vector_of_a_named_file_has_its_verdict";
+    command
+        .args(["test", "--test", "it", test, "--", "--exact", "--nocapture"])
+        .env_remove(SERVER)
+        .env(VECTORS, file);
+    workspace::run(&mut command)
 }
 
 /// What the tests connect to. The pooler stands first: it is to stop before its server.

@@ -76,6 +76,7 @@ mod swap;
 mod tidy;
 mod tls;
 mod traces;
+mod vectors;
 mod verifiers;
 mod versions;
 mod wasi_http;
