@@ -98,8 +98,10 @@ fn sign_declared(
     for requirement in &scheme.requirements {
         draft = draft.with_header(&requirement.header, requirement.value.clone());
     }
-    if let (Some(header), Some(own)) = (&scheme.key_id, &key.id) {
-        draft = draft.with_header(header, own.clone());
+    if let Some(header) = &scheme.key_id {
+        // A key without a name goes by any.
+        let own = key.id.clone().unwrap_or_else(|| id.to_owned());
+        draft = draft.with_header(header, own);
     }
     for name in scheme.signed.parameters() {
         if draft.seen(|request| request.query_value(name)).is_none() {
@@ -259,4 +261,46 @@ fn put(json: &mut Value, pointer: &Pointer, value: &Value) -> Option<()> {
     }
     *place = value.clone();
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Draft, sign};
+    use crate::clock::Timestamp;
+    use crate::config::{Secret, provider};
+    use crate::ingest::scheme::key::{Credential, Keyring};
+
+    /// A draft of a provider's, signed with a secret that is text.
+    fn signed(name: &str, secret: &str) -> Draft {
+        let provider = provider::named(name).unwrap();
+        let secret = Credential::Text(Secret::new(secret));
+        let keys = Keyring::new(&provider.secret, &[secret]).unwrap();
+        let draft = Draft {
+            method: "POST".into(),
+            url: "https://h/x?a=1".into(),
+            headers: Vec::new(),
+            body: b"{}".to_vec(),
+        };
+        let now = Timestamp::from_millis(1_760_000_000_000);
+        sign(&provider.proof, &keys.keys()[0], draft, "id-1", now).unwrap()
+    }
+
+    #[test]
+    fn what_a_signature_needs_is_put_beside_it() {
+        let header = |draft: &Draft, wanted: &str| {
+            let named = draft.headers.iter().find(|(name, _)| name == wanted);
+            named.map(|(_, value)| value.clone())
+        };
+        let pusher = signed("pusher", "secret");
+        assert_eq!(header(&pusher, "x-pusher-key").as_deref(), Some("id-1"));
+        let mercado = signed("mercado-pago", "secret");
+        assert_eq!(mercado.url, "https://h/x?a=1&data.id=id-1");
+        assert_eq!(header(&mercado, "x-request-id").as_deref(), Some("id-1"));
+        // HMAC-SHA256 of `{}` with `secret`, by Python's hmac.
+        let pandadoc = signed("pandadoc", "secret");
+        assert_eq!(
+            pandadoc.url,
+            "https://h/x?a=1&signature=77325902caca812dc259733aacd046b73817372c777b8d95b402647474516e13"
+        );
+    }
 }
