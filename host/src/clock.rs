@@ -18,7 +18,7 @@ pub struct Timestamp(i64);
 #[derive(Clone)]
 pub struct Clock {
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    is_system: bool,
+    is_of_machine: bool,
 }
 
 /// The clock of another machine, as last heard and carried on by the time that has
@@ -95,9 +95,15 @@ impl Serialize for Timestamp {
 impl Clock {
     /// The operating system's clock.
     pub fn system() -> Self {
+        Self::of_machine(|| Timestamp(jiff::Timestamp::now().as_millisecond()))
+    }
+
+    /// A machine's own clock, which may be wrong: where the database has one too, that
+    /// is gone by.
+    pub fn of_machine(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self {
-            now: Arc::new(|| Timestamp(jiff::Timestamp::now().as_millisecond())),
-            is_system: true,
+            now: Arc::new(now),
+            is_of_machine: true,
         }
     }
 
@@ -105,13 +111,13 @@ impl Clock {
     pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self {
             now: Arc::new(now),
-            is_system: false,
+            is_of_machine: false,
         }
     }
 
-    /// Whether it is the operating system's, not one that somebody set.
-    pub fn is_system(&self) -> bool {
-        self.is_system
+    /// Whether it is a machine's own, not one that somebody set.
+    pub fn is_of_machine(&self) -> bool {
+        self.is_of_machine
     }
 
     /// The present instant.

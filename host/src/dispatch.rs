@@ -1,13 +1,13 @@
 //! Dispatch: waits for due runs, claims them, executes them, until told to stop.
 //!
 //! `wakeup` says when to look, `lanes` what to claim and start next, `execute`
-//! carries one attempt through, `presence` knows which plugins are here, `upkeep`
+//! carries one attempt through, `held` gives back or stops what was claimed, `presence` knows which plugins are here, `upkeep`
 //! does what has its time, `retention` removes what is over. `Err` here means that the host itself failed: what a
 //! plugin does wrong is an outcome.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, Id, JoinSet};
@@ -24,11 +24,13 @@ mod alerts;
 mod board;
 mod breaker;
 mod execute;
+mod held;
 mod lanes;
 mod lease;
 pub mod neighbours;
 mod operations;
 mod outbound;
+mod pace;
 mod presence;
 mod registry;
 mod retention;
@@ -201,11 +203,9 @@ impl Loop {
                     self.give_back_what_cannot_run().await;
                     rung.plugins.into_iter().for_each(|plugin| self.lanes.look_at(plugin));
                 }
-                Ok(()) = lease.changed() => {
-                    if !*lease.borrow_and_update() {
-                        tracing::error!("the lease could not be renewed in time; what runs is stopped, others will run it");
-                        self.lanes.give_back(|_| true);
-                        self.stop_lost(|_| true);
+                holds = lease.changed() => {
+                    if !holds {
+                        self.stop_all();
                     }
                     self.look_at_all();
                 }
@@ -229,9 +229,10 @@ impl Loop {
 
     /// Starts what may start now.
     fn start(&mut self) {
-        if !*self.dispatcher.lease.borrow() {
+        if !self.dispatcher.lease.holds() {
             return;
         }
+        self.to_release.extend(self.lanes.late(Instant::now()));
         let board = self.dispatcher.board.load();
         let now = self.dispatcher.clock.now();
         let share = |plugin| share(&board, plugin, now);
@@ -266,19 +267,9 @@ impl Loop {
         }
     }
 
-    /// Stops the guests of runs that are not ours any more.
-    fn stop_lost(&mut self, is_lost: impl Fn(&Fence) -> bool) {
-        self.lanes.forget(&is_lost);
-        for attempt in self.under_way.values() {
-            if is_lost(&attempt.fence) {
-                attempt.stop.abort();
-            }
-        }
-    }
-
     /// Begins a claim for whoever wants one.
     fn claim(&mut self) -> Option<JoinSet<Claim>> {
-        if !*self.dispatcher.lease.borrow() {
+        if !self.dispatcher.lease.holds() {
             return None;
         }
         let board = self.dispatcher.board.load();
@@ -287,7 +278,7 @@ impl Loop {
         if wants.is_empty() {
             return None;
         }
-        self.lanes.claiming(&wants);
+        self.lanes.claiming(&wants, Instant::now());
         let store = self.dispatcher.store.clone();
         let mut claiming = JoinSet::new();
         claiming.spawn(async move {
@@ -339,76 +330,6 @@ impl Loop {
             .filter_map(|entry| entry.id)
         {
             self.lanes.look_at(id);
-        }
-    }
-
-    /// Gives back what was claimed for plugins that have gone since.
-    async fn give_back_what_cannot_run(&mut self) {
-        let board = self.dispatcher.board.load_full();
-        let now = self.dispatcher.clock.now();
-        let cannot_run = |plugin| board.by_id(plugin).is_none_or(|entry| !entry.can_run(now));
-        self.to_release.extend(self.lanes.give_back(cannot_run));
-        self.release().await;
-    }
-
-    /// Compares what this host holds by the database's account with its own, while no
-    /// claim is under way: what was taken from it is stopped, what it did not know of
-    /// is given back.
-    async fn compare(&mut self) {
-        if !self.is_unsure && !self.dispatcher.store.is_shared() {
-            return;
-        }
-        let Ok(held) = self.dispatcher.store.held().await else {
-            return;
-        };
-        self.is_unsure = false;
-        let held: HashSet<Fence> = held.into_iter().collect();
-        let known = self.under_way.values().map(|attempt| attempt.fence);
-        let known = known.chain(self.lanes.unstarted());
-        let known: HashSet<Fence> = known.chain(self.to_release.iter().copied()).collect();
-        // An end that was just recorded looks the same: only what is still there at the
-        // next look was taken from us.
-        let missing: HashSet<Fence> = known.difference(&held).copied().collect();
-        let lost: HashSet<Fence> = missing.intersection(&self.missing).copied().collect();
-        self.missing = missing;
-        self.stop_lost(|fence| lost.contains(fence));
-        self.to_release.extend(held.difference(&known));
-        self.release().await;
-    }
-
-    /// Gives back what is to be; what cannot be is tried at the next look.
-    async fn release(&mut self) {
-        if self.to_release.is_empty() {
-            return;
-        }
-        match self.dispatcher.store.release(self.to_release.clone()).await {
-            Ok(()) => self.to_release.clear(),
-            Err(error) => {
-                tracing::error!(%error, "claimed runs cannot be given back; trying again")
-            }
-        }
-    }
-
-    async fn drain(&mut self, give_up: &CancellationToken) {
-        self.to_release.extend(self.lanes.give_back(|_| true));
-        self.release().await;
-        if self.attempts.is_empty() {
-            return;
-        }
-        let grace = self.dispatcher.grace;
-        tracing::info!(
-            attempts = self.attempts.len(),
-            ?grace,
-            "waiting for attempts that execute"
-        );
-        let all = async { while self.attempts.join_next().await.is_some() {} };
-        if tokio::time::timeout(grace, all).await.is_err() {
-            tracing::warn!(
-                attempts = self.attempts.len(),
-                "attempts were still executing; the next start runs them again"
-            );
-            give_up.cancel();
-            self.attempts.shutdown().await;
         }
     }
 }

@@ -55,7 +55,7 @@ pub struct Fence {
     pub run: RunId,
     /// The host that claimed it.
     pub owner: Epoch,
-    /// Which claim of the run this is.
+    /// Which of the owner's claims it was.
     pub lease_no: i64,
 }
 

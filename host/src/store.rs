@@ -7,17 +7,19 @@
 //! only.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use futures_util::future::BoxFuture;
 
 use crate::clock::{Clock, Timestamp};
-use crate::config::{Config, Database, EncryptionKeys, PoolConfig};
+use crate::config::Database;
 use crate::run::Epoch;
 
 mod alerts;
 mod audit;
 mod backup;
 mod claim;
+mod clock;
 mod counts;
 mod erasure;
 mod events;
@@ -43,6 +45,7 @@ mod rows;
 mod runs;
 mod seal;
 mod search;
+mod settings;
 mod slices;
 mod space;
 mod sql;
@@ -84,6 +87,7 @@ pub use retention::{EventSlice, Removed, Stream};
 pub use rollups::{PluginMinute, PluginStep, QueueStep, SourceMinute, SourceStep, SourceSum};
 pub use runs::{AttemptRow, RunFilter, RunRow};
 pub use search::SearchedEvent;
+pub use settings::Settings;
 pub use slices::{EventPage, Retriable, RetriablePage};
 pub use state::{KvItem, KvValue};
 pub use steer::{Cancelled, Retried};
@@ -125,6 +129,9 @@ pub enum StoreError {
     /// What is stored cannot be read.
     #[error(transparent)]
     Damaged(#[from] DamagedRequest),
+    /// An event that a run needs is not to be seen.
+    #[error("the event is not there")]
+    EventGone,
     /// The store is closing, or its queue is full.
     #[error("the store takes no more work: {0}")]
     Unavailable(&'static str),
@@ -132,52 +139,6 @@ pub enum StoreError {
 
 /// How long a stop waits for queries of operators.
 const READERS_GRACE: std::time::Duration = std::time::Duration::from_secs(5);
-/// With a million deliveries known, a dozen of these go into each page that is written.
-const DELIVERIES_GATHERED: usize = 1 << 17;
-
-/// Which database, and how to use it.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The database.
-    pub database: Database,
-    /// Connections and timeouts, on Postgres.
-    pub pool: PoolConfig,
-    /// Whether a pooler in transaction mode stands before Postgres.
-    pub is_pooled: bool,
-    /// Whether a server that does not write to disk is good enough.
-    pub allow_unsafe: bool,
-    /// What stored requests are encrypted with.
-    pub keys: EncryptionKeys,
-    /// How many of the newest deliveries are gathered, on SQLite, before their keys are
-    /// put in order: about 30 bytes of memory each, and the time of a start to read them.
-    pub deliveries_gathered: usize,
-}
-
-impl Settings {
-    /// A database with everything else as by default.
-    pub fn new(database: Database) -> Self {
-        Self {
-            database,
-            pool: PoolConfig::default(),
-            is_pooled: false,
-            allow_unsafe: false,
-            keys: EncryptionKeys::default(),
-            deliveries_gathered: DELIVERIES_GATHERED,
-        }
-    }
-
-    /// What the configuration says.
-    pub fn of(config: &Config) -> Self {
-        Self {
-            database: config.database.clone(),
-            pool: config.pool,
-            is_pooled: config.pooler,
-            allow_unsafe: config.allow_unsafe_database,
-            keys: config.encryption.clone(),
-            deliveries_gathered: DELIVERIES_GATHERED,
-        }
-    }
-}
 
 /// A handle to the store.
 #[derive(Clone)]
@@ -191,6 +152,9 @@ struct Inner {
     run_readers: tx::Readers,
     /// Names this start of this host; every claim carries it.
     epoch: Epoch,
+    /// How often it has claimed.
+    claims: AtomicI64,
+    kept_counts: counts::Kept,
     clock: Clock,
     statements: Arc<Statements>,
     /// What requests are encrypted with.
@@ -272,6 +236,8 @@ impl Store {
                     readers: tx::Readers::Sqlite(opened.readers),
                     run_readers: tx::Readers::Sqlite(opened.run_readers),
                     epoch: Epoch(rand::random::<i64>()),
+                    claims: AtomicI64::new(0),
+                    kept_counts: counts::Kept::default(),
                     clock,
                     statements,
                     keyring,
@@ -289,6 +255,8 @@ impl Store {
                     readers: opened.readers,
                     run_readers: opened.run_readers,
                     epoch: Epoch(rand::random::<i64>()),
+                    claims: AtomicI64::new(0),
+                    kept_counts: counts::Kept::default(),
                     clock: opened.clock,
                     statements,
                     keyring,
@@ -391,7 +359,12 @@ impl Store {
     {
         match &self.0.engine {
             Engine::Sqlite(engine) => engine.writer.write(apply).await,
-            Engine::Postgres(engine) => engine.sessions.write(apply).await,
+            Engine::Postgres(engine) => {
+                let written = engine.sessions.write(apply).await;
+                // It may have given runs back, or let some of an ordering key go.
+                engine.floors().all_stale();
+                written
+            }
         }
     }
 

@@ -154,8 +154,8 @@ impl SpanId {
 
     /// The span of an attempt.
     pub fn of_attempt(fence: &Fence) -> Self {
-        let of = [fence.run.0.to_be_bytes(), fence.lease_no.to_be_bytes()];
-        Self::of("attempt", &of.concat())
+        let of = [fence.run.0, fence.owner.0, fence.lease_no];
+        Self::of("attempt", &of.map(i64::to_be_bytes).concat())
     }
 
     /// One of its own.

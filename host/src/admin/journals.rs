@@ -57,9 +57,11 @@ pub(super) async fn show(
         ))
     })?;
     let event = match admin.store.event_of_run(row.event).await {
-        Ok(event) => event,
-        Err(StoreError::Damaged(damage)) => return Err(StoreError::Damaged(damage).into()),
-        Err(error) => return Err(error.into()),
+        Err(StoreError::EventGone) => {
+            let why = format!("the event of run `{id}` is not kept any more");
+            return Err(AdminError::NotNow(why));
+        }
+        event => event?,
     };
     // Summary and data stand with the run, for the attempt that succeeded.
     let is_success = attempt.outcome == "succeeded";

@@ -176,10 +176,8 @@ impl Alerts {
         let mut old = Vec::new();
         for entry in board.entries.values() {
             let Some(id) = entry.id else { continue };
-            let live = self.store.plugin_runs(id).await?;
-            let age = live
-                .oldest_ms
-                .map(|ms| now.since(Timestamp::from_millis(ms)));
+            let stored = self.store.next_run_since(id).await?;
+            let age = stored.map(|at| now.since(at));
             if let Some(age) = age.filter(|age| *age > config.queue_age) {
                 old.push(Condition {
                     kind: "queue.old",

@@ -119,6 +119,8 @@ impl State {
     fn allowance(&self, now: Timestamp) -> Allowance {
         match self.trip {
             None => Allowance::All,
+            // Farther away than it ever was: the clock was set back.
+            Some(trip) if trip.until.since(now) > trip.back_off => Allowance::Probe,
             Some(trip) if now < trip.until => Allowance::None,
             Some(_) => Allowance::Probe,
         }
@@ -270,6 +272,7 @@ mod tests {
     fn after_the_back_off_one_probe_is_let_through() {
         let mut state = after(&[(10, Trap); 5]);
         for (seconds, expected) in [
+            (9, Allowance::Probe),
             (10, Allowance::None),
             (39, Allowance::None),
             (40, Allowance::Probe),

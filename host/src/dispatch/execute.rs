@@ -27,6 +27,10 @@ use super::{Dispatcher, Slot, traced};
 
 /// Between tries while the database does not answer.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// Looks for an event that is not there. A day that is taken away as a whole is out of
+/// sight before it is known that nothing in it is needed; else it is put back, after a
+/// minute if its removal was interrupted.
+const LOOKS_FOR_GONE: u32 = 150;
 /// What a guest is told while the database does not answer.
 const STATE_AWAY: &str = "the state cannot be read now";
 
@@ -161,11 +165,18 @@ impl Executor {
 
     /// The run's event, or what is wrong with it; none, if we gave up asking.
     async fn read(&self, claimed: &Claimed) -> Option<Result<Arc<Event>, String>> {
+        let mut looks = 0;
         loop {
             match self.store.event_of_run(claimed.event).await {
                 Ok(event) => return Some(Ok(event)),
                 Err(StoreError::Damaged(damage)) => return Some(Err(damage.to_string())),
+                Err(gone @ StoreError::EventGone)
+                    if !self.store.has_days() || looks == LOOKS_FOR_GONE =>
+                {
+                    return Some(Err(gone.to_string()));
+                }
                 Err(error) => {
+                    looks += 1;
                     tracing::error!(%error, run.id = %claimed.fence.run, "an event cannot be read; trying again");
                     self.pause().await?;
                 }

@@ -2,11 +2,12 @@
 //! ahead. Pure bookkeeping; the dispatcher acts on it.
 //!
 //! A lane claims ahead a little, so that guests need not wait for the database
-//! between runs; claimed runs that were not started can be given back.
+//! between runs; claimed runs that were not started can be given back, and are where
+//! their turn does not come.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::clock::Timestamp;
 use crate::event::Event;
@@ -65,8 +66,10 @@ pub(super) type ClaimedRun = (Claimed, Option<Arc<Event>>);
 /// One plugin's runs on this host.
 #[derive(Default)]
 struct Lane {
-    /// Claimed, not started.
-    claimed: VecDeque<ClaimedRun>,
+    /// Claimed, not started, each with until when it may be.
+    claimed: VecDeque<(ClaimedRun, Instant)>,
+    /// When the last claim began.
+    asked_at: Option<Instant>,
     executing: u32,
     /// Claimed and not yet recorded, whether waiting, executing or ending.
     outstanding: u32,
@@ -128,9 +131,10 @@ impl Lanes {
     }
 
     /// Notes that a claim is under way: what comes after it needs a new look.
-    pub(super) fn claiming(&mut self, wants: &[Want]) {
+    pub(super) fn claiming(&mut self, wants: &[Want], at: Instant) {
         for want in wants {
             if let Some(lane) = self.lanes.get_mut(&want.plugin) {
+                lane.asked_at = Some(at);
                 lane.may_have_more = false;
                 lane.due = None;
             }
@@ -146,11 +150,17 @@ impl Lanes {
         now: Timestamp,
     ) {
         let mut got: BTreeMap<PluginId, u32> = BTreeMap::new();
-        for (claimed, event) in runs {
-            *got.entry(claimed.plugin).or_default() += 1;
-            let lane = self.lanes.entry(claimed.plugin).or_default();
+        for run in runs {
+            let plugin = run.0.plugin;
+            *got.entry(plugin).or_default() += 1;
+            let lane = self.lanes.entry(plugin).or_default();
             lane.outstanding += 1;
-            lane.claimed.push_back((claimed, event));
+            let asked_at = lane.asked_at.unwrap_or_else(Instant::now);
+            let hold = wants.iter().find(|want| want.plugin == plugin);
+            let hold = hold.map_or(Duration::ZERO, |want| want.hold);
+            // The rest of it is enough for the run itself.
+            let until = asked_at.checked_add(hold / 2).unwrap_or(asked_at);
+            lane.claimed.push_back((run, until));
         }
         for want in wants {
             if let Some(lane) = self.lanes.get_mut(&want.plugin) {
@@ -190,7 +200,22 @@ impl Lanes {
         lane.executing += 1;
         self.executing += 1;
         self.turn = Some(plugin);
-        lane.claimed.pop_front()
+        lane.claimed.pop_front().map(|(run, _)| run)
+    }
+
+    /// Takes out what was claimed so long ago that it might not end in time: others had
+    /// all the slots.
+    pub(super) fn late(&mut self, at: Instant) -> Vec<Fence> {
+        let mut fences = Vec::new();
+        for lane in self.lanes.values_mut() {
+            while let Some(((claimed, _), _)) = lane.claimed.pop_front_if(|(_, until)| *until <= at)
+            {
+                lane.outstanding = lane.outstanding.saturating_sub(1);
+                lane.may_have_more = true;
+                fences.push(claimed.fence);
+            }
+        }
+        fences
     }
 
     /// Notes that a guest has ended and its slot is free.
@@ -222,7 +247,8 @@ impl Lanes {
         for (plugin, lane) in &mut self.lanes {
             if cannot_run(*plugin) {
                 lane.outstanding -= u32::try_from(lane.claimed.len()).unwrap_or(lane.outstanding);
-                fences.extend(lane.claimed.drain(..).map(|(claimed, _)| claimed.fence));
+                let runs = lane.claimed.drain(..);
+                fences.extend(runs.map(|((claimed, _), _)| claimed.fence));
             }
         }
         fences
@@ -231,7 +257,7 @@ impl Lanes {
     /// The fences of what was claimed and not started.
     pub(super) fn unstarted(&self) -> impl Iterator<Item = Fence> {
         let claimed = self.lanes.values().flat_map(|lane| &lane.claimed);
-        claimed.map(|(claimed, _)| claimed.fence)
+        claimed.map(|((claimed, _), _)| claimed.fence)
     }
 
     /// Drops what was claimed and not started and is lost; nothing is to be given
@@ -239,9 +265,72 @@ impl Lanes {
     pub(super) fn forget(&mut self, is_lost: impl Fn(&Fence) -> bool) {
         for lane in self.lanes.values_mut() {
             let before = lane.claimed.len();
-            lane.claimed.retain(|(claimed, _)| !is_lost(&claimed.fence));
+            lane.claimed
+                .retain(|((claimed, _), _)| !is_lost(&claimed.fence));
             let gone = before - lane.claimed.len();
             lane.outstanding -= u32::try_from(gone).unwrap_or(lane.outstanding);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Claimed, Duration, Fence, Instant, Lanes, PluginId, Share, Timestamp, Want};
+    use crate::event::EventId;
+    use crate::run::{Epoch, RunId};
+
+    const PLUGIN: PluginId = PluginId(1);
+    const HOLD: Duration = Duration::from_secs(600);
+
+    fn claimed(run: i64) -> Claimed {
+        let now = Timestamp::from_millis(0);
+        Claimed {
+            fence: Fence {
+                run: RunId(run),
+                owner: Epoch(1),
+                lease_no: 1,
+            },
+            plugin: PLUGIN,
+            event: EventId::lower_bound(now),
+            order: None,
+            attempt: 1,
+            free_attempts: 0,
+            deaths: 0,
+            created_at: now,
+        }
+    }
+
+    #[test]
+    fn what_was_claimed_too_long_ago_is_not_started_and_claimed_again() {
+        let share = |_| {
+            Some(Share {
+                concurrency: 1,
+                ahead: 3,
+                rate: None,
+                hold: HOLD,
+            })
+        };
+        let (now, at) = (Timestamp::from_millis(0), Instant::now());
+        let mut lanes = Lanes::default();
+        let claim = |lanes: &mut Lanes, runs: [i64; 3], at: Instant| {
+            lanes.look_at(PLUGIN);
+            let wants: Vec<Want> = lanes.wants(share);
+            assert_eq!(wants.len(), 1);
+            lanes.claiming(&wants, at);
+            let runs = runs.map(|run| (claimed(run), None)).into();
+            lanes.claimed(&wants, runs, &[], now);
+        };
+        claim(&mut lanes, [1, 2, 3], at);
+        let (first, _) = lanes.start(1, share).unwrap();
+        assert_eq!(first.fence.run, RunId(1));
+        let almost = at.checked_add(HOLD / 2 - Duration::from_secs(1)).unwrap();
+        assert!(lanes.late(almost).is_empty());
+        let later = at.checked_add(HOLD / 2).unwrap();
+        let late: Vec<RunId> = lanes.late(later).iter().map(|fence| fence.run).collect();
+        assert_eq!(late, [RunId(2), RunId(3)]);
+        assert_eq!(lanes.unstarted().count(), 0);
+        // The one that executes is its own business; for the others there is room again.
+        let wants = lanes.wants(share);
+        assert_eq!(wants[0].count, 2);
     }
 }

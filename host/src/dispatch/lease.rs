@@ -1,67 +1,92 @@
 //! This host's lease: while it holds, its runs are its own.
 //!
 //! A host that cannot renew its lease must stop before the lease ends: after that,
-//! another host may execute the same runs.
+//! another host may execute the same runs. So whoever starts runs asks the time, and
+//! waits for nobody to tell: not for a database that does not answer, nor for this
+//! process, which may have been frozen.
 
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+/// Until when a lease holds; none is for ever.
+type Until = Option<Instant>;
+
 /// Whether the lease holds, for those who must stop when it does not.
-pub type LeaseHolds = watch::Receiver<bool>;
+#[derive(Clone, Debug)]
+pub struct LeaseHolds {
+    until: watch::Receiver<Until>,
+    /// What was said last.
+    said: bool,
+}
 
 /// Keeps count of the lease's renewals.
 pub(super) struct Lease {
     length: Duration,
     /// Whether others could take our runs.
     is_shared: bool,
-    renewed: Option<Instant>,
-    holds: watch::Sender<bool>,
+    until: watch::Sender<Until>,
 }
 
 impl Lease {
     /// A lease that is to be renewed for the first time.
     pub(super) fn new(length: Duration, is_shared: bool) -> (Self, LeaseHolds) {
         // Alone, nobody can take anything.
-        let (holds, receiver) = watch::channel(!is_shared);
+        let (until, receiver) = watch::channel(is_shared.then(Instant::now));
         let lease = Self {
             length,
             is_shared,
-            renewed: None,
-            holds,
+            until,
         };
-        (lease, receiver)
+        let holds = LeaseHolds {
+            until: receiver,
+            said: !is_shared,
+        };
+        (lease, holds)
     }
 
-    /// Between renewals.
+    /// Between the beginnings of renewals.
     pub(super) fn every(&self) -> Duration {
         self.length / 3
     }
 
     /// Notes that the lease was renewed by a write that began at `began`: the
-    /// database counts from later than that.
-    pub(super) fn renewed(&mut self, began: Instant) {
-        self.renewed = Some(began);
-        self.tell(true);
-    }
-
-    /// Notes that it could not be renewed: it is given up a fifth before its end.
-    pub(super) fn not_renewed(&self) {
-        let is_near_its_end = self
-            .renewed
-            .is_none_or(|renewed| renewed.elapsed() > self.length * 4 / 5);
-        if is_near_its_end {
-            self.tell(false);
+    /// database counts from later than that. It is given up a fifth before its end.
+    pub(super) fn renewed(&self, began: Instant) {
+        if self.is_shared {
+            let until = began.checked_add(self.length * 4 / 5);
+            self.until.send_replace(Some(until.unwrap_or(began)));
         }
     }
+}
 
-    fn tell(&self, holds: bool) {
-        let holds = holds || !self.is_shared;
-        self.holds.send_if_modified(|told| {
-            let is_new = *told != holds;
-            *told = holds;
-            is_new
-        });
+impl LeaseHolds {
+    /// Whether it holds now.
+    pub fn holds(&self) -> bool {
+        self.until
+            .borrow()
+            .is_none_or(|until| Instant::now() < until)
+    }
+
+    /// Waits until that is another than was said last, and says it.
+    pub async fn changed(&mut self) -> bool {
+        loop {
+            let until = *self.until.borrow_and_update();
+            let holds = self.holds();
+            if holds != std::mem::replace(&mut self.said, holds) {
+                return holds;
+            }
+            let over = async {
+                match until.filter(|_| holds) {
+                    Some(until) => tokio::time::sleep_until(until.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = over => {}
+                Ok(()) = self.until.changed() => {}
+            }
+        }
     }
 }
 
@@ -69,28 +94,34 @@ impl Lease {
 mod tests {
     use super::{Duration, Instant, Lease};
 
+    const LENGTH: Duration = Duration::from_secs(5);
+
+    #[tokio::test]
+    async fn a_lease_is_given_up_before_its_end_though_nobody_says_so() {
+        let (lease, mut holds) = Lease::new(LENGTH, true);
+        assert!(!holds.holds(), "before the first renewal");
+        let began = Instant::now();
+        lease.renewed(began);
+        assert!(holds.changed().await);
+        assert!(!holds.changed().await);
+        assert!(!holds.holds());
+        assert!(began.elapsed() >= LENGTH * 4 / 5);
+        lease.renewed(Instant::now());
+        assert!(holds.changed().await);
+    }
+
     #[test]
-    fn a_lease_is_given_up_before_its_end() {
-        let length = Duration::from_secs(1000);
-        let (mut lease, holds) = Lease::new(length, true);
-        assert!(!*holds.borrow(), "before the first renewal");
-        lease.renewed(Instant::now());
-        lease.not_renewed();
-        assert!(*holds.borrow(), "one failure is none");
-        let Some(long_ago) = Instant::now().checked_sub(Duration::from_secs(801)) else {
-            return;
-        };
-        lease.renewed(long_ago);
-        lease.not_renewed();
-        assert!(!*holds.borrow());
-        lease.renewed(Instant::now());
-        assert!(*holds.borrow());
+    fn a_renewal_that_took_too_long_is_none() {
+        let (lease, holds) = Lease::new(LENGTH, true);
+        lease.renewed(Instant::now().checked_sub(LENGTH).unwrap());
+        assert!(!holds.holds());
     }
 
     #[test]
     fn alone_a_host_keeps_its_runs() {
-        let (lease, holds) = Lease::new(Duration::from_secs(1), false);
-        lease.not_renewed();
-        assert!(*holds.borrow());
+        let (lease, holds) = Lease::new(Duration::ZERO, false);
+        assert!(holds.holds());
+        lease.renewed(Instant::now());
+        assert!(holds.holds());
     }
 }

@@ -4,13 +4,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 use super::lease::{Lease, LeaseHolds};
+use super::pace::{Jump, Pace};
 use super::{SharedBoard, Wakeup};
 
 /// Between tries to renew a lease that could not be.
@@ -30,14 +32,17 @@ const LOG_BYTES_USUAL: u64 = 256 << 20;
 /// Keeps this host's lease.
 pub struct Heartbeat {
     /// Where leases are.
-    pub store: Store,
+    store: Store,
     /// Which versions this host can run.
-    pub board: SharedBoard,
-    /// Rung for rescued runs, and for runs that are not ours any more.
-    pub wakeup: Arc<Wakeup>,
+    board: SharedBoard,
+    /// Rung for rescued runs.
+    wakeup: Arc<Wakeup>,
     /// This host's name, for people.
-    pub host_name: Arc<str>,
+    host_name: Arc<str>,
     lease: Lease,
+    pace: Pace,
+    /// A rescue under way: it may take longer than a lease, which is renewed meanwhile.
+    rescue: JoinSet<()>,
 }
 
 impl Heartbeat {
@@ -56,6 +61,8 @@ impl Heartbeat {
             wakeup,
             host_name,
             lease,
+            pace: Pace::default(),
+            rescue: JoinSet::new(),
         };
         (heartbeat, holds)
     }
@@ -63,12 +70,13 @@ impl Heartbeat {
     /// Runs until `stop`; the lease ends with it.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
-            let is_renewed = self.beat().await;
+            let began = Instant::now();
+            let is_renewed = self.beat(began).await;
             if is_renewed {
                 self.rescue().await;
             }
             let pause = if is_renewed {
-                self.lease.every()
+                self.lease.every().saturating_sub(began.elapsed())
             } else {
                 BEAT_AGAIN
             };
@@ -77,13 +85,14 @@ impl Heartbeat {
                 () = stop.cancelled() => break,
             }
         }
-        if let Err(error) = self.store.end_lease(self.store.epoch()).await {
+        self.rescue.shutdown().await;
+        if let Err(error) = self.store.leave().await {
             tracing::debug!(%error, "the lease could not be ended; it ends by itself");
         }
     }
 
-    async fn beat(&mut self) -> bool {
-        let began = Instant::now();
+    /// Renews the lease; whether it was, and the clock was gone by.
+    async fn beat(&mut self, began: Instant) -> bool {
         let board = self.board.load_full();
         let present = board.entries.values().filter(|entry| entry.is_present);
         let loaded = present.filter_map(|entry| {
@@ -91,49 +100,88 @@ impl Heartbeat {
             let digest = digest.map(|active| active.digest.to_string());
             Some((entry.id?, digest.unwrap_or_default()))
         });
-        let beat = self
-            .store
-            .beat(&self.host_name, self.lease_length(), loaded.collect());
+        let length = self.lease.every() * 3;
+        let beat = self.store.beat(&self.host_name, length, loaded.collect());
         // A database that hangs is as good as none.
-        let beat = tokio::time::timeout(self.lease.every(), beat).await;
-        match beat {
-            Ok(Ok(())) => {
-                self.lease.renewed(began);
-                true
-            }
+        match tokio::time::timeout(self.lease.every(), beat).await {
+            Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::error!(%error, "the database cannot be written; webhooks are not taken");
-                self.lease.not_renewed();
-                false
+                return false;
             }
             Err(_) => {
                 tracing::error!("the database does not answer; webhooks are not taken");
-                self.lease.not_renewed();
+                return false;
+            }
+        }
+        self.lease.renewed(began);
+        match self.follow_clock().await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, "the clock was set, and the queue cannot follow it now");
                 false
             }
         }
     }
 
-    fn lease_length(&self) -> Duration {
-        self.lease.every() * 3
+    /// Moves what this host goes by with a clock that was set, or stood still with the
+    /// machine: no run is late or early for that.
+    async fn follow_clock(&mut self) -> Result<(), StoreError> {
+        let (now, at) = (self.store.clock().now(), Instant::now());
+        if !self.pace.is_known() && !self.store.is_shared() {
+            self.pace = Pace::since(self.store.last_seen().await?, now, at);
+        }
+        match self.pace.jump(now, at) {
+            Jump::None => {}
+            Jump::Ahead(by) => {
+                tracing::warn!(?by, "the clock was set ahead, or the machine slept");
+                self.store.clock_set_ahead(by).await?;
+            }
+            // Of several hosts, none could tell whether another has moved them already.
+            Jump::Back(by) if self.store.is_shared() => {
+                tracing::warn!(
+                    ?by,
+                    "the database's clock was set back; runs wait until it is where it was"
+                );
+            }
+            Jump::Back(by) => {
+                tracing::warn!(?by, "the clock was set back; runs are due as much earlier");
+                self.store.clock_set_back(by).await?;
+            }
+        }
+        self.pace.follow(now, at);
+        Ok(())
     }
 
-    async fn rescue(&self) {
-        loop {
-            match self.store.rescue().await {
-                Ok(rescued) if rescued.due + rescued.dead == 0 => return,
-                Ok(rescued) => {
-                    tracing::warn!(
-                        due = rescued.due,
-                        dead = rescued.dead,
-                        "runs whose host is gone are due again"
-                    );
-                    self.wakeup.ring(&rescued.plugins);
-                }
-                Err(error) => {
-                    tracing::error!(%error, "runs of hosts that are gone cannot be rescued now");
-                    return;
-                }
+    /// Begins to rescue, unless that is still under way. Alone, where nobody can be slow,
+    /// it is done when this returns: whether a lease holds is known for a moment only.
+    async fn rescue(&mut self) {
+        while self.rescue.try_join_next().is_some() {}
+        if self.rescue.is_empty() {
+            let (store, wakeup) = (self.store.clone(), Arc::clone(&self.wakeup));
+            self.rescue.spawn(rescue(store, wakeup));
+        }
+        if !self.store.is_shared() {
+            while self.rescue.join_next().await.is_some() {}
+        }
+    }
+}
+
+async fn rescue(store: Store, wakeup: Arc<Wakeup>) {
+    loop {
+        match store.rescue().await {
+            Ok(rescued) if rescued.due + rescued.dead == 0 => return,
+            Ok(rescued) => {
+                tracing::warn!(
+                    due = rescued.due,
+                    dead = rescued.dead,
+                    "runs whose host is gone are due again"
+                );
+                wakeup.ring(&rescued.plugins);
+            }
+            Err(error) => {
+                tracing::error!(%error, "runs of hosts that are gone cannot be rescued now");
+                return;
             }
         }
     }

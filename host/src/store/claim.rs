@@ -4,27 +4,33 @@
 //! depends on how many are claimed, not on backlog or history: scheduled retries
 //! stand at the index's end, finished runs are in another table, runs behind their
 //! ordering key are not in the index, and plugins that cannot run are not asked
-//! for. A claim's fence is what [`super::finish`] asks for.
+//! for. A claim's fence is what [`super::finish`] asks for: run, host, and the number
+//! that the host gave this claim. It gives none twice, so that a claim which a
+//! database has forgotten (a crash, a standby that took over) is never taken for a
+//! later one, of the same run or of another that got its id.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::clock::{Timestamp, millis};
+use crate::clock::Timestamp;
 use crate::event::{Event, EventId};
 use crate::rate::Rate;
-use crate::run::{Claimed, Epoch, Fence, OrderKey, PluginId, RunId};
+use crate::run::{Claimed, Epoch, Fence, PluginId, RunId};
 
 use super::rows::{Kind, ManyRows};
-use super::sql::{Dialect, Row, sql};
+use super::sql::{Row, Statement, sql};
 use super::tx::Tx;
 use super::writer::Work;
 use super::{Engine, Store, StoreError};
 
 mod floors;
+mod take;
 
 pub(super) use floors::Floors;
-use floors::{Place, START};
+
+use take::{claimed, next_due, take_above, take_all};
 
 /// Larger events are read when their run starts: what is claimed ahead must not
 /// fill the memory.
@@ -48,6 +54,8 @@ pub struct Want {
 pub(super) struct Claim {
     wants: Vec<Want>,
     owner: Epoch,
+    /// Which of the owner's claims it is.
+    number: i64,
 }
 
 /// What a claim got, and when more becomes due where it got less than it wanted.
@@ -97,6 +105,7 @@ impl Store {
         let claim = Claim {
             wants,
             owner: self.epoch(),
+            number: self.0.claims.fetch_add(1, Ordering::Relaxed) + 1,
         };
         let claims = match &self.0.engine {
             Engine::Sqlite(engine) => {
@@ -179,9 +188,30 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the database does not answer.
     pub async fn held(&self) -> Result<Vec<Fence>, StoreError> {
-        let owner = self.epoch();
         let held = sql("select run_id, lease_no from runs where state = 1 and owner = $1");
-        let rows = self.run_readers().fetch_all(held.bind(owner.0)).await?;
+        self.own_fences(held.bind(self.epoch().0)).await
+    }
+
+    /// Those of these runs that it holds. What that costs does not depend on how many it
+    /// ever held, which an old snapshot keeps in the index.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn held_of(&self, runs: Vec<RunId>) -> Result<Vec<Fence>, StoreError> {
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<i64> = runs.into_iter().map(|run| run.0).collect();
+        let these = self.run_readers().dialect().is_one_of("run_id", 2);
+        let held = sql(format!(
+            "select run_id, lease_no from runs where state = 1 and owner = $1 and {these}"
+        ));
+        self.own_fences(held.bind(self.epoch().0).bind(ids)).await
+    }
+
+    async fn own_fences(&self, held: Statement<'_>) -> Result<Vec<Fence>, StoreError> {
+        let owner = self.epoch();
+        let rows = self.run_readers().fetch_all(held).await?;
         let fence = |row: &Row| {
             Ok(Fence {
                 run: RunId(row.int("run_id")?),
@@ -211,8 +241,8 @@ pub(super) async fn claim(
     }
     let mut claims = Claims::default();
     let taken = match floors {
-        Some(floors) => take_above(tx, &wants, claim.owner, floors).await?,
-        None => take_all(tx, &wants, claim.owner).await?,
+        Some(floors) => take_above(tx, &wants, claim, floors).await?,
+        None => take_all(tx, &wants, claim).await?,
     };
     for row in taken {
         claims.claimed.extend(claimed(&row, claim.owner)?);
@@ -238,156 +268,14 @@ pub(super) async fn claim(
         .wants
         .iter()
         .filter(|want| got(want.plugin) < want.count);
-    let short: Vec<i64> = short.map(|want| want.plugin.0).collect();
+    let short: Vec<PluginId> = short.map(|want| want.plugin).collect();
     if !short.is_empty() {
-        claims.next_due = next_due(tx, short).await?;
+        claims.next_due = next_due(tx, &short, floors).await?;
         for (plugin, due) in &mut claims.next_due {
             *due = (*due).max(not_before.get(plugin).copied().unwrap_or(*due));
         }
     }
     Ok(claims)
-}
-
-/// Takes due runs on SQLite, each plugin's own number of them.
-async fn take_all(tx: &mut Tx, wants: &[Want], owner: Epoch) -> Result<Vec<Row>, StoreError> {
-    let mut rows = Vec::new();
-    for want in wants.iter().filter(|want| want.count > 0) {
-        let take = sql(TAKE_SQLITE)
-            .bind(owner.0)
-            .bind(want.plugin.0)
-            .bind(tx.now)
-            .bind(want.count)
-            .bind(tx.now.plus(want.hold));
-        rows.extend(tx.fetch_all(take).await?);
-    }
-    Ok(rows)
-}
-
-/// The same on Postgres, first above the floors of the claims before; where that was
-/// not enough, from the start.
-async fn take_above(
-    tx: &mut Tx,
-    wants: &[Want],
-    owner: Epoch,
-    floors: &Mutex<Floors>,
-) -> Result<Vec<Row>, StoreError> {
-    let now = tx.now;
-    let mut asked: Vec<(Want, Place)> = {
-        let floors = floors.lock().unwrap_or_else(PoisonError::into_inner);
-        let from = |want: &Want| (*want, floors.of(want.plugin, want.count, now));
-        wants.iter().map(from).collect()
-    };
-    let mut rows = Vec::new();
-    loop {
-        let taken = take(tx, &asked, owner).await?;
-        let mut got: HashMap<PluginId, (u32, Place)> = HashMap::new();
-        for row in &taken {
-            let place = (row.int("due_ms")?, row.int("run_id")?);
-            let (count, end) = got
-                .entry(PluginId(row.int("plugin_id")?))
-                .or_insert((0, place));
-            *count += 1;
-            *end = place.max(*end);
-        }
-        rows.extend(taken);
-        let mut again = Vec::new();
-        let mut floors = floors.lock().unwrap_or_else(PoisonError::into_inner);
-        for (want, from) in asked {
-            let (count, end) = got.get(&want.plugin).copied().unwrap_or((0, from));
-            let is_enough = count == want.count;
-            floors.note(want.plugin, from, is_enough.then_some(end), now);
-            if !is_enough && from != START {
-                let count = want.count - count;
-                again.push((Want { count, ..want }, START));
-            }
-        }
-        if again.is_empty() {
-            return Ok(rows);
-        }
-        asked = again;
-    }
-}
-
-/// Takes due runs after a place, each plugin's own number of them.
-async fn take(tx: &mut Tx, wants: &[(Want, Place)], owner: Epoch) -> Result<Vec<Row>, StoreError> {
-    let column = |of: fn(&(Want, Place)) -> i64| wants.iter().map(of).collect::<Vec<_>>();
-    let take = sql(TAKE_POSTGRES)
-        .bind(owner.0)
-        .bind(column(|(want, _)| want.plugin.0))
-        .bind(column(|(want, _)| want.count.into()))
-        .bind(tx.now)
-        .bind(column(|(want, _)| millis(want.hold)))
-        .bind(column(|(_, (due, _))| *due))
-        .bind(column(|(_, (_, run))| *run));
-    tx.fetch_all(take).await
-}
-
-const TAKE_SQLITE: &str = "update runs set state = 1, owner = $1, lease_no = lease_no + 1, attempt = attempt + 1, \
-    deadline_ms = $5, is_executing = 0 where run_id in (select run_id from runs \
-    where plugin_id = $2 and state = 0 and due_ms <= $3 order by due_ms, run_id limit $4) \
-    returning run_id, plugin_id, lease_no, attempt, free_attempts, event_id, created_ms, order_key, deaths";
-
-/// For all plugins at once. An array of the picked ids, not a join with them: whatever
-/// the planner thinks of the table's size, it can only look each of them up. The commit
-/// need not wait for the disk: a claim that a crash undoes was never acted upon by
-/// anybody whose fence still holds. (`set_config` is local to the transaction.)
-pub(super) const TAKE_POSTGRES: &str = "with pick as materialized (select r.run_id \
-    from (select set_config('synchronous_commit', 'off', true)) o, \
-    unnest($2::bigint[], $3::bigint[], $6::bigint[], $7::bigint[]) as w (plugin_id, n, due_ms, run_id) \
-    cross join lateral (select run_id from runs where plugin_id = w.plugin_id and state = 0 \
-    and due_ms <= $4 and (runs.due_ms, runs.run_id) > (w.due_ms, w.run_id) order by due_ms, run_id limit w.n for update skip locked) r) \
-    update runs set state = 1, owner = $1, lease_no = lease_no + 1, attempt = attempt + 1, \
-    deadline_ms = $4 + ($5::bigint[])[array_position($2::bigint[], plugin_id)], is_executing = 0 \
-    where run_id = any (array(select run_id from pick)) \
-    returning run_id, plugin_id, due_ms, lease_no, attempt, free_attempts, event_id, created_ms, order_key, deaths";
-
-/// A claimed run; none, if its row cannot be read.
-fn claimed(row: &Row, owner: Epoch) -> Result<Option<Claimed>, StoreError> {
-    let order = row.bytes_or_none("order_key")?;
-    let Some(event) = EventId::from_bytes(&row.bytes("event_id")?) else {
-        return Ok(None);
-    };
-    Ok(Some(Claimed {
-        fence: Fence {
-            run: RunId(row.int("run_id")?),
-            owner,
-            lease_no: row.int("lease_no")?,
-        },
-        plugin: PluginId(row.int("plugin_id")?),
-        event,
-        order: order.as_deref().and_then(OrderKey::from_bytes),
-        attempt: row.count("attempt")?,
-        free_attempts: row.count("free_attempts")?,
-        deaths: row.count("deaths")?,
-        created_at: row.time("created_ms")?,
-    }))
-}
-
-/// When each plugin's earliest ready run is due.
-async fn next_due(
-    tx: &mut Tx,
-    plugins: Vec<i64>,
-) -> Result<Vec<(PluginId, Timestamp)>, StoreError> {
-    let mut due = Vec::new();
-    if tx.dialect() == Dialect::Sqlite {
-        for plugin in plugins {
-            let next = sql(
-                "select plugin_id, due_ms from runs where plugin_id = $1 and state = 0 \
-                 order by due_ms, run_id limit 1",
-            );
-            due.extend(tx.fetch_all(next.bind(plugin)).await?);
-        }
-    } else {
-        let next = sql(
-            "select r.plugin_id, r.due_ms from unnest($1) as w (plugin_id) \
-             cross join lateral (select plugin_id, due_ms from runs \
-             where plugin_id = w.plugin_id and state = 0 order by due_ms, run_id limit 1) r",
-        );
-        due = tx.fetch_all(next.bind(plugins)).await?;
-    }
-    due.iter()
-        .map(|row| Ok((PluginId(row.int("plugin_id")?), row.time("due_ms")?)))
-        .collect()
 }
 
 /// When the plugin's rate allows the next run, locked until the transaction ends.

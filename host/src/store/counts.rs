@@ -2,16 +2,20 @@
 //! the counts that their ends keep.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
+use crate::clock::Timestamp;
 use crate::run::PluginId;
 
 use super::rows::{Kind, ManyRows};
-use super::sql::Row;
+use super::sql::{Row, sql};
 use super::{Store, StoreError};
 
 mod cost;
+mod kept;
 
 pub use cost::{Cost, Measure};
+pub(super) use kept::Kept;
 
 /// How many runs a plugin has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,7 +74,8 @@ impl Statements {
 }
 
 impl Store {
-    /// How many runs a plugin has, all at one moment.
+    /// How many runs a plugin has, all at one moment: now or, where there are many, a
+    /// little while ago.
     ///
     /// # Errors
     /// [`StoreError`] if the database does not answer.
@@ -87,22 +92,83 @@ impl Store {
         &self,
         plugins: impl IntoIterator<Item = PluginId>,
     ) -> Result<HashMap<PluginId, PluginRuns>, StoreError> {
-        let now_ms = self.now().millis();
-        let rows = plugins
-            .into_iter()
-            .map(|plugin| [plugin.0.into(), now_ms.into()]);
-        let count = self.0.statements.counts.count.with(rows);
+        let (now_ms, began) = (self.now().millis(), Instant::now());
         let mut counts = HashMap::new();
-        for statement in count.statements(self.readers().dialect()) {
-            for row in self.readers().fetch_all(statement).await? {
-                counts.insert(PluginId(row.int("plugin_id")?), PluginRuns::read(&row)?);
+        let mut rows = Vec::new();
+        for plugin in plugins {
+            match self.0.kept_counts.of(plugin, began) {
+                Some(kept) => drop(counts.insert(plugin, kept)),
+                None => rows.push([plugin.0.into(), now_ms.into()]),
             }
         }
+        let count = self.0.statements.counts.count.with(rows);
+        let mut counted = Vec::new();
+        for statement in count.statements(self.readers().dialect()) {
+            for row in self.readers().fetch_all(statement).await? {
+                counted.push((PluginId(row.int("plugin_id")?), PluginRuns::read(&row)?));
+            }
+        }
+        let took = began.elapsed();
+        for (plugin, runs) in counted {
+            self.0.kept_counts.keep(plugin, runs, began, took);
+            counts.insert(plugin, runs);
+        }
         Ok(counts)
+    }
+
+    /// When the run was stored that is the next of a plugin, if it has one.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn next_run_since(&self, plugin: PluginId) -> Result<Option<Timestamp>, StoreError> {
+        let next = sql(
+            "select created_ms from runs where state = 0 and plugin_id = $1 \
+             order by due_ms, run_id limit 1",
+        );
+        let row = self.readers().fetch_optional(next.bind(plugin.0)).await?;
+        row.map(|row| row.time("created_ms")).transpose()
+    }
+
+    /// Notes how many runs are not over in this minute, unless a host has: of several,
+    /// one counts.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it is not noted.
+    pub async fn note_queue(&self, minute: Timestamp) -> Result<(), StoreError> {
+        let noted = sql("select minute_ms from queue_minutes where minute_ms = $1").bind(minute);
+        if self.readers().fetch_optional(noted).await?.is_some() {
+            return Ok(());
+        }
+        let plugins = self
+            .readers()
+            .fetch_all(sql("select plugin_id from plugins"));
+        let plugins = plugins.await?;
+        let plugins = plugins.iter().map(|row| row.int("plugin_id").map(PluginId));
+        let plugins: Vec<PluginId> = plugins.collect::<Result<_, _>>()?;
+        let counts = self.runs_of_plugins(plugins).await?;
+        let queued = counts.values().map(PluginRuns::live);
+        let queued = queued.fold(0, i64::saturating_add);
+        self.write(move |tx| {
+            Box::pin(async move {
+                let note = sql(
+                    "insert into queue_minutes (minute_ms, queued) values ($1, $2) \
+                     on conflict (minute_ms) do nothing",
+                );
+                tx.execute(note.bind(minute).bind(queued)).await?;
+                Ok(())
+            })
+        })
+        .await
     }
 }
 
 impl PluginRuns {
+    /// Those that are not over.
+    pub fn live(&self) -> i64 {
+        let counts = [self.running, self.due, self.later, self.behind];
+        counts.into_iter().fold(0, i64::saturating_add)
+    }
+
     fn read(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {
             running: row.int("running")?,

@@ -145,9 +145,7 @@ impl Store {
             }
             loaded => loaded?,
         };
-        events
-            .remove(&id)
-            .ok_or_else(|| super::DamagedRequest::new("it is not there").into())
+        events.remove(&id).ok_or(StoreError::EventGone)
     }
 
     /// Events by their ids, of at most `size_max` bytes each.

@@ -18,7 +18,7 @@ use super::rows::{Kind, ManyRows};
 use super::state::{self, Session, Unwritable};
 use super::tx::Tx;
 use super::writer::Work;
-use super::{Store, StoreError};
+use super::{Engine, Store, StoreError};
 
 /// An attempt that has ended.
 #[derive(Debug)]
@@ -77,15 +77,22 @@ impl Store {
         );
         let journal = finished.record.journal.as_deref();
         let journal = journal.map(|text| lz4_flex::block::compress_prepend_size(text.as_bytes()));
+        let (plugin, order) = (finished.claimed.plugin, finished.claimed.order);
         let finish = Box::new(Finish {
             finished,
             logs,
             journal,
         });
-        self.0
+        let settled = self
+            .0
             .writer()
             .submit(|reply| Work::Finish(finish, reply))
-            .await
+            .await;
+        if let (Engine::Postgres(engine), Some(_)) = (&self.0.engine, order) {
+            // The one behind it may be ready now.
+            engine.floors().stale(plugin);
+        }
+        settled
     }
 }
 

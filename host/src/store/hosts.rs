@@ -63,7 +63,7 @@ struct Lost {
     free_attempts: u32,
     lease_no: i64,
     created_at: Timestamp,
-    /// Hosts in a row that died while they held it, this one among them.
+    /// Hosts in a row that died while they held it, this one among them if it did.
     deaths: u32,
     host: String,
     error: &'static str,
@@ -124,26 +124,32 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if it was not ended; it ends by itself.
     pub async fn end_lease(&self, epoch: Epoch) -> Result<(), StoreError> {
-        let epoch = epoch.0;
-        self.write(move |tx| {
-            Box::pin(async move {
-                let end = sql("update hosts set lease_ms = 0 where epoch = $1").bind(epoch);
-                tx.execute(end).await?;
-                Ok(())
-            })
-        })
-        .await
+        let end = sql("update hosts set lease_ms = 0 where epoch = $1 and lease_ms > 0");
+        self.end(end.bind(epoch.0)).await
+    }
+
+    /// Ends this host's own lease, as it stops in good order: what it could not finish
+    /// is anybody's, but has not killed it. Such a lease is below zero, and says when it
+    /// ended.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it was not ended; it ends by itself.
+    pub async fn leave(&self) -> Result<(), StoreError> {
+        let leave = sql("update hosts set lease_ms = $2 where epoch = $1");
+        let left_ms = self.now().millis().saturating_neg();
+        self.end(leave.bind(self.epoch().0).bind(left_ms)).await
     }
 
     /// Ends the lease of every other start of a host.
     pub(super) async fn end_other_leases(&self) -> Result<(), StoreError> {
-        let epoch = self.epoch().0;
+        let end = sql("update hosts set lease_ms = 0 where epoch <> $1 and lease_ms > 0");
+        self.end(end.bind(self.epoch().0)).await
+    }
+
+    async fn end(&self, end: Statement<'static>) -> Result<(), StoreError> {
         self.write(move |tx| {
-            Box::pin(async move {
-                let end = sql("update hosts set lease_ms = 0 where epoch <> $1").bind(epoch);
-                tx.execute(end).await?;
-                Ok(())
-            })
+            let end = end.clone();
+            Box::pin(async move { tx.execute(end).await.map(drop) })
         })
         .await
     }
@@ -203,35 +209,45 @@ impl Store {
         .await
     }
 
-    /// Forgets hosts that are long gone; their counts are kept.
+    /// Forgets hosts that are long gone and hold nothing; their counts are kept.
     ///
     /// # Errors
     /// [`StoreError`] if none was forgotten.
     pub async fn forget_hosts(&self) -> Result<(), StoreError> {
         self.write(move |tx| {
             Box::pin(async move {
-                let bound = tx.now.minus(REMEMBERED);
-                let fold = sql(
-                    "insert into plugin_counts (plugin_id, epoch, n_succeeded, n_dead, n_cancelled) \
-                     select plugin_id, 0, cast(sum(n_succeeded) as bigint), cast(sum(n_dead) as bigint), \
-                     cast(sum(n_cancelled) as bigint) from plugin_counts where epoch in \
-                     (select epoch from hosts where lease_ms < $1) group by plugin_id \
-                     on conflict (plugin_id, epoch) do update set \
-                     n_succeeded = plugin_counts.n_succeeded + excluded.n_succeeded, \
-                     n_dead = plugin_counts.n_dead + excluded.n_dead, \
-                     n_cancelled = plugin_counts.n_cancelled + excluded.n_cancelled",
-                );
                 if tx.dialect() == Dialect::Postgres {
                     // Two hosts that fold at once would add twice.
                     tx.fetch_all(sql("select pg_advisory_xact_lock($1)").bind(RESCUE + 1))
                         .await?;
                 }
-                tx.execute(fold.bind(bound)).await?;
-                let folded = sql("delete from plugin_counts where epoch in \
-                     (select epoch from hosts where lease_ms < $1)");
-                tx.execute(folded.bind(bound)).await?;
-                tx.execute(sql("delete from hosts where lease_ms < $1").bind(bound))
-                    .await?;
+                let gone = sql(
+                    "select epoch from hosts where abs(lease_ms) < $1 and not exists \
+                     (select 1 from runs where state = 1 and owner = hosts.epoch)",
+                );
+                let gone = tx.fetch_all(gone.bind(tx.now.minus(REMEMBERED))).await?;
+                let gone: Vec<i64> = gone
+                    .iter()
+                    .map(|row| row.int("epoch"))
+                    .collect::<Result<_, _>>()?;
+                if gone.is_empty() {
+                    return Ok(());
+                }
+                let these = tx.dialect().is_one_of("epoch", 1);
+                let fold = format!(
+                    "insert into plugin_counts (plugin_id, epoch, n_succeeded, n_dead, n_cancelled) \
+                     select plugin_id, 0, cast(sum(n_succeeded) as bigint), cast(sum(n_dead) as bigint), \
+                     cast(sum(n_cancelled) as bigint) from plugin_counts where {these} group by plugin_id \
+                     on conflict (plugin_id, epoch) do update set \
+                     n_succeeded = plugin_counts.n_succeeded + excluded.n_succeeded, \
+                     n_dead = plugin_counts.n_dead + excluded.n_dead, \
+                     n_cancelled = plugin_counts.n_cancelled + excluded.n_cancelled"
+                );
+                let folded = format!("delete from plugin_counts where {these}");
+                let forget = format!("delete from hosts where {these}");
+                for text in [fold, folded, forget] {
+                    tx.execute(sql(text).bind(gone.clone())).await?;
+                }
                 Ok(())
             })
         })
@@ -299,7 +315,8 @@ async fn lost(tx: &mut Tx) -> Result<Vec<Lost>, StoreError> {
     let lost = sql(format!(
         "select r.run_id, r.event_id, r.plugin_id, r.order_key, r.attempt, r.free_attempts, r.lease_no, \
          r.created_ms, r.deaths, r.is_executing, coalesce(h.name, '') as host, \
-         cast(case when h.lease_ms > $1 then 1 else 0 end as bigint) as is_late {WHO} and {these} order by r.run_id{locking}"
+         cast(case when h.lease_ms > $1 then 1 else 0 end as bigint) as is_late, \
+         cast(case when h.lease_ms < 0 then 1 else 0 end as bigint) as has_left {WHO} and {these} order by r.run_id{locking}"
     ));
     let rows = tx.fetch_all(lost.bind(tx.now).bind(ids)).await?;
     rows.iter()
@@ -312,7 +329,7 @@ fn read(row: &Row) -> Result<Option<Lost>, StoreError> {
     let Some(event) = EventId::from_bytes(&row.bytes("event_id")?) else {
         return Ok(None);
     };
-    let is_late = row.flag("is_late")?;
+    let (is_late, has_left) = (row.flag("is_late")?, row.flag("has_left")?);
     // At its first death nobody noted whether its guest had been started.
     let was_executing = row.count("deaths")? == 0 || row.flag("is_executing")?;
     Ok(Some(Lost {
@@ -324,7 +341,7 @@ fn read(row: &Row) -> Result<Option<Lost>, StoreError> {
         free_attempts: row.count("free_attempts")?,
         lease_no: row.int("lease_no")?,
         created_at: row.time("created_ms")?,
-        deaths: row.count("deaths")? + u32::from(was_executing && !is_late),
+        deaths: row.count("deaths")? + u32::from(was_executing && !is_late && !has_left),
         host: row.text("host")?,
         error: if is_late {
             "the host did not finish it in time"

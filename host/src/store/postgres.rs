@@ -5,7 +5,7 @@
 //! between (`pooler = true`).
 
 use std::str::FromStr as _;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _};
@@ -94,7 +94,7 @@ pub(super) async fn open(
         .map_err(refuse)?;
     migrate::run(&mut connection).await.map_err(refuse)?;
     let heard = clock
-        .is_system()
+        .is_of_machine()
         .then(|| Arc::new(HeardClock::new(clock.now())));
     let clock = match &heard {
         Some(heard) => {
@@ -223,6 +223,11 @@ impl Engine {
             heard,
             url,
         }
+    }
+
+    /// Where this host's claims begin.
+    pub(super) fn floors(&self) -> MutexGuard<'_, Floors> {
+        self.floors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks the database for its time.

@@ -239,29 +239,6 @@ impl Store {
 }
 
 impl Store {
-    /// Notes how many runs are not over in this minute, unless another host has.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it is not noted.
-    pub async fn note_queue(&self, minute: Timestamp) -> Result<(), StoreError> {
-        let counted = sql("select count(*) as queued from runs");
-        let counted = self.readers().fetch_optional(counted).await?;
-        let Some(queued) = counted.map(|row| row.int("queued")).transpose()? else {
-            return Ok(());
-        };
-        self.write(move |tx| {
-            Box::pin(async move {
-                let note = sql(
-                    "insert into queue_minutes (minute_ms, queued) values ($1, $2) \
-                     on conflict (minute_ms) do nothing",
-                );
-                tx.execute(note.bind(minute).bind(queued)).await?;
-                Ok(())
-            })
-        })
-        .await
-    }
-
     /// What was noted of the queue since a time, in steps of so many milliseconds.
     ///
     /// # Errors

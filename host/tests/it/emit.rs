@@ -1,10 +1,15 @@
 //! Events that plugins emit: stored with the success of their run, once, with runs of
 //! their own, and no chain without end.
 
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::components;
 use crate::harness::{Folder, Host, eventually};
+use crate::http::Answer;
+use crate::program::Program;
 
 const CONFIG: &str = r#"
 [sources.misbehave]
@@ -27,7 +32,8 @@ async fn start() -> Host {
 }
 
 async fn emitted(host: &Host) -> Vec<Value> {
-    host.items("events?source=plugin:misbehave").await
+    host.items("events?source=plugin:misbehave&limit=1000")
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,6 +69,53 @@ async fn emitted_events_are_stored_once_with_their_runs() {
     }
     bodies.sort_by_key(Value::to_string);
     assert_eq!(bodies, [json!(0), json!(1)]);
+}
+
+/// What is emitted is stored with the success of its run, so that a host which dies before,
+/// in or after that leaves all of it or nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_emitted_is_there_once_whenever_its_host_dies() {
+    // One more, and a run that was under way each time would be taken for their cause.
+    const KILLS: usize = 2;
+    const EACH: usize = 60;
+    const TIMES: usize = 2;
+    let folder = Folder::new(CONFIG, &["misbehave"]).await;
+    components::named("misbehave").place(&folder.plugins_dir(), "follower.wasm");
+    let what = json!({"do": "emit", "kind": "order.paid", "times": TIMES});
+    let mut sent: Vec<String> = Vec::new();
+    let mut kills = 0;
+    while kills < KILLS {
+        let program = Program::start(&folder).await;
+        let answers = join_all((0..EACH).map(|_| program.send("misbehave", &what))).await;
+        sent.extend(answers.iter().map(Answer::event));
+        let is_under_way = eventually("some have emitted", async || {
+            let plugin = program.get("plugins/misbehave").await;
+            let of = |state: &str| plugin["runs"][state].as_u64().unwrap();
+            let open = of("ready") + of("running");
+            (open == 0 || of("succeeded") > 0).then_some(open > 0)
+        })
+        .await;
+        program.kill().await;
+        kills += usize::from(is_under_way);
+    }
+    let host = Host::over(folder).await;
+    for event in &sent {
+        assert_eq!(host.finished(event).await["state"], "succeeded");
+    }
+    let mut emitted_by: BTreeMap<String, usize> = BTreeMap::new();
+    for follow_up in emitted(&host).await {
+        let id = follow_up["id"].as_str().unwrap();
+        let whole = host.get(&format!("events/{id}")).await;
+        let headers = whole["headers"].as_array().unwrap();
+        let origin = headers.iter().find(|header| header[0] == "hookbay-event");
+        let origin = origin.unwrap()[1].as_str().unwrap().to_owned();
+        *emitted_by.entry(origin).or_default() += 1;
+        // And each has its one run.
+        let run = host.run_in(id, &["dead"]).await;
+        assert_eq!(run["plugin"], "follower");
+    }
+    let expected: BTreeMap<String, usize> = sent.into_iter().map(|id| (id, TIMES)).collect();
+    assert_eq!(emitted_by, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _};
 
 use crate::database::Engine;
 use crate::harness::{Folder, Host, eventually, outcomes};
@@ -288,4 +289,78 @@ async fn hosts_keep_to_one_rate() {
     // had to wait for two seconds.
     let took = began.elapsed() - ready;
     assert!(took > Duration::from_millis(1900), "{took:?}");
+}
+
+/// A rescue waits for locks, and under an old snapshot passes over all that ever ran: the
+/// lease is renewed meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rescue_that_takes_long_costs_no_lease() {
+    if Engine::of_hosts() == Engine::Sqlite {
+        return;
+    }
+    let host = Host::over(Folder::new(CONFIG, &["misbehave"]).await).await;
+    let database = &host.folder.database;
+    let mut holder = database.connect().await;
+    // The locks of all ordering keys.
+    holder
+        .execute(
+            "select pg_advisory_lock((x'686b0001'::bigint << 32) | n) from generate_series(0, 511) n",
+        )
+        .await
+        .unwrap();
+    // A run of a host that is gone; no plugin takes it.
+    holder
+        .execute(
+            "insert into runs (event_id, plugin_id, state, due_ms, owner, lease_no, order_key, created_ms) \
+             values (decode(repeat('01', 16), 'hex'), 999, 1, 0, 7, 1, decode(repeat('ab', 16), 'hex'), 0)",
+        )
+        .await
+        .unwrap();
+    eventually("a rescue waits for a lock", async || {
+        let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted \
+                       and database = (select oid from pg_database where datname = current_database())";
+        (database.number(waiting).await == 1).then_some(())
+    })
+    .await;
+    let lease = "select lease_ms from hosts";
+    let before = database.number(lease).await;
+    eventually("the lease was renewed again and again", async || {
+        (database.number(lease).await > before + 6000).then_some(())
+    })
+    .await;
+    assert_eq!(
+        host.told(&json!({ "do": "ok" })).await["state"],
+        "succeeded"
+    );
+    holder.close().await.unwrap();
+    eventually("the run is rescued", async || {
+        let rescued = "select count(*) from runs where state = 0 and plugin_id = 999";
+        (database.number(rescued).await == 1).then_some(())
+    })
+    .await;
+}
+
+/// A day of events that is taken away is out of sight for a moment, though a run of one of
+/// them may have been started just before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_waits_for_an_event_that_is_out_of_sight() {
+    if Engine::of_hosts() == Engine::Sqlite {
+        return;
+    }
+    let host = Host::over(Folder::new(CONFIG, &["misbehave"]).await).await;
+    assert_eq!(host.post("plugins/misbehave/pause").await.status, 204);
+    let event = host.tell(&json!({ "do": "ok" })).await;
+    let mut beside = host.folder.database.connect().await;
+    let away = "create table aside as select * from events; delete from events";
+    beside.execute(sqlx::raw_sql(away)).await.unwrap();
+    assert_eq!(host.post("plugins/misbehave/resume").await.status, 204);
+    eventually("its run is claimed", async || {
+        let running = "select count(*) from runs where state = 1";
+        (host.folder.database.number(running).await == 1).then_some(())
+    })
+    .await;
+    let back = "insert into events select * from aside";
+    beside.execute(sqlx::raw_sql(back)).await.unwrap();
+    let run = host.finished(&event).await;
+    assert_eq!(outcomes(&run), ["succeeded"]);
 }

@@ -17,6 +17,7 @@ mod bench;
 mod bodies;
 mod breaker;
 mod cancel;
+mod clocks;
 mod collection;
 mod components;
 mod concurrency;

@@ -9,6 +9,7 @@ mod batches;
 mod bench;
 mod cancels;
 mod claims;
+mod clocks;
 mod crowd;
 mod deliveries;
 mod ends;
@@ -80,6 +81,15 @@ conformance! {
         what_is_given_back_has_used_up_nothing,
         a_dead_hosts_runs_are_due_at_once,
         what_is_given_back_is_found_among_many,
+        a_claim_that_the_database_forgot_ends_nothing,
+        a_run_that_the_database_forgot_ends_no_other,
+        a_host_can_ask_what_it_holds,
+    ]
+    clocks: [
+        a_clock_set_ahead_takes_no_run_from_its_host,
+        a_clock_set_back_makes_nothing_wait,
+        what_was_seen_is_known_until_the_clock_was_gone_by,
+        deliveries_are_known_whatever_the_clock_does,
     ]
     order: [
         only_the_first_of_a_key_can_be_claimed,
@@ -108,6 +118,7 @@ conformance! {
         a_run_that_is_held_too_long_is_freed,
         a_run_that_kills_its_hosts_is_ended,
         a_run_that_was_only_claimed_ahead_kills_nobody,
+        a_host_that_stops_in_good_order_was_not_killed,
         an_attempt_that_ends_clears_its_run,
         a_run_that_killed_its_hosts_frees_its_key,
         rescues_at_once_rescue_each_run_once,

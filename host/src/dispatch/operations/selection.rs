@@ -85,7 +85,7 @@ pub(super) async fn runs_of(
     }
     match store.event_of_run(row.id).await {
         Ok(event) => new_runs(board, &event, plugin).await,
-        Err(StoreError::Damaged(error)) => {
+        Err(error @ (StoreError::Damaged(_) | StoreError::EventGone)) => {
             tracing::warn!(event = %row.id, %error, "the event is passed over");
             Ok(Vec::new())
         }

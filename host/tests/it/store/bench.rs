@@ -16,6 +16,8 @@ use hookbay::run::{AttemptRecord, Claimed, NewRun, OrderKey, Outcome, PluginId, 
 use hookbay::store::{
     Finished, Ingested, NewEvent, RegisterPlugin, RunFilter, RunRow, Settled, Store, Want,
 };
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use tempfile::TempDir;
 
 use crate::database::{Engine, TestDatabase};
@@ -126,6 +128,12 @@ impl Bench {
             .fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
+    /// Sets the clock back.
+    pub(super) fn go_back(&self, time: Duration) {
+        self.now_ms
+            .fetch_sub(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
     pub(super) async fn plugin(&self, name: &str) -> PluginId {
         self.store.register(about(name)).await.unwrap()
     }
@@ -164,6 +172,20 @@ impl Bench {
     /// nothing of.
     pub(super) async fn refuse(&self, kind: &str) {
         self.database.refuse_kind(self.folder.path(), kind).await;
+    }
+
+    /// Does something to the database past the store.
+    pub(super) async fn execute(&self, text: &str) {
+        let text = sqlx::raw_sql(AssertSqlSafe(text.to_owned()));
+        if let Some(file) = self.file() {
+            let options = SqliteConnectOptions::new().filename(file);
+            let mut connection = options.connect().await.unwrap();
+            connection.execute(text).await.unwrap();
+            connection.close().await.unwrap();
+        } else {
+            let mut connection = self.database.connect().await;
+            connection.execute(text).await.unwrap();
+        }
     }
 
     /// The database's file, if it is one.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hookbay::kv::KvEffects;
 use hookbay::retry::Next;
-use hookbay::run::{Claimed, Outcome, RunState};
+use hookbay::run::{Claimed, Fence, Outcome, RunState};
 use hookbay::store::Settled;
 
 use super::bench::{Bench, ids, increment};
@@ -163,4 +163,83 @@ pub(super) async fn what_is_given_back_is_found_among_many(bench: Bench) {
     let (rest, _) = bench.claim(plugin, 1000).await;
     assert!(holds(&rest, &back), "everything was wanted");
     assert_eq!(bench.claim(plugin, 1).await.0.len(), 0, "nothing is left");
+}
+
+/// A server that crashed, or a standby that took over, may know nothing of a claim: those
+/// do not wait for the disk.
+pub(super) async fn a_claim_that_the_database_forgot_ends_nothing(bench: Bench) {
+    let plugin = bench.plugin("p").await;
+    bench.beat().await;
+    bench.runs_for(plugin, 1).await;
+    let (forgotten, _) = bench.claim(plugin, 1).await;
+    bench
+        .execute(
+            "update runs set state = 0, owner = null, deadline_ms = null, attempt = 0, lease_no = 0",
+        )
+        .await;
+    let (again, _) = bench.claim(plugin, 1).await;
+    assert_eq!(ids(&again), ids(&forgotten));
+    assert_eq!(
+        bench.succeed(&forgotten[0], increment("n")).await,
+        Settled::Fenced
+    );
+    bench.store.release(vec![forgotten[0].fence]).await.unwrap();
+    assert_eq!(bench.states().await, [RunState::Running]);
+    bench.succeed(&again[0], increment("n")).await;
+    assert_eq!(bench.value(plugin, "n").await.as_deref(), Some("1"));
+}
+
+/// Nor of the run itself, whose id another then gets.
+pub(super) async fn a_run_that_the_database_forgot_ends_no_other(bench: Bench) {
+    if bench.file().is_some() {
+        // A file forgets nothing that was committed.
+        return;
+    }
+    let plugin = bench.plugin("p").await;
+    bench.beat().await;
+    bench.runs_for(plugin, 1).await;
+    let (forgotten, _) = bench.claim(plugin, 1).await;
+    let id = forgotten[0].fence.run;
+    bench
+        .execute(&format!(
+            "delete from runs; alter table runs alter column run_id restart with {id}"
+        ))
+        .await;
+    bench.runs_for(plugin, 1).await;
+    let (other, _) = bench.claim(plugin, 1).await;
+    assert_eq!(ids(&other), [id]);
+    assert_ne!(other[0].event, forgotten[0].event);
+    assert_eq!(
+        bench.succeed(&forgotten[0], increment("n")).await,
+        Settled::Fenced
+    );
+    assert_eq!(bench.states().await, [RunState::Running]);
+    assert_eq!(bench.value(plugin, "n").await, None);
+}
+
+/// What a host compares its own account with.
+pub(super) async fn a_host_can_ask_what_it_holds(bench: Bench) {
+    let plugin = bench.plugin("p").await;
+    bench.runs_for(plugin, 3).await;
+    let (claimed, _) = bench.claim(plugin, 3).await;
+    let fences: Vec<Fence> = claimed.iter().map(|one| one.fence).collect();
+    let sorted = |mut held: Vec<Fence>| {
+        held.sort_unstable_by_key(|fence| fence.run);
+        held
+    };
+    let store = &bench.store;
+    assert_eq!(sorted(store.held().await.unwrap()), fences);
+    assert_eq!(
+        sorted(store.held_of(ids(&claimed[1..])).await.unwrap()),
+        fences[1..]
+    );
+    assert!(store.held_of(Vec::new()).await.unwrap().is_empty());
+    store.release(vec![fences[0]]).await.unwrap();
+    assert_eq!(
+        sorted(store.held_of(ids(&claimed)).await.unwrap()),
+        fences[1..]
+    );
+    if let Some(other) = bench.neighbour().await {
+        assert!(other.store.held_of(ids(&claimed)).await.unwrap().is_empty());
+    }
 }

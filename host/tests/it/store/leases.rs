@@ -174,6 +174,31 @@ pub(super) async fn a_run_that_was_only_claimed_ahead_kills_nobody(bench: Bench)
     assert_eq!(bench.states().await, [RunState::Ready]);
 }
 
+/// Hosts that are stopped one after the other cut a long run short each time.
+pub(super) async fn a_host_that_stops_in_good_order_was_not_killed(bench: Bench) {
+    let plugin = bench.plugin("p").await;
+    bench.runs_for(plugin, 1).await;
+    for stops in 0..=DEATHS_MAX {
+        bench.beat().await;
+        let (held, _) = bench.claim(plugin, 1).await;
+        assert_eq!((held[0].deaths, held[0].free_attempts), (0, stops));
+        bench.store.leave().await.unwrap();
+        // What comes after that knows it still: the start before was over.
+        let epoch = bench.store.epoch();
+        bench.store.end_lease(epoch).await.unwrap();
+        bench.store.forget_hosts().await.unwrap();
+        assert_eq!(bench.store.rescue().await.unwrap().due, 1);
+    }
+    let run = bench.runs().await[0].id;
+    let attempts = bench.store.attempts(run).await.unwrap();
+    assert!(attempts.iter().all(|one| one.host == "test"));
+    // Those that really die count all the same.
+    for _ in 0..DEATHS_MAX {
+        die_with(&bench, true).await;
+    }
+    assert_eq!(bench.states().await, [RunState::Dead]);
+}
+
 pub(super) async fn an_attempt_that_ends_clears_its_run(bench: Bench) {
     let plugin = bench.plugin("p").await;
     bench.runs_for(plugin, 1).await;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use hookbay::event::{DedupKey, EventId, body_sha256};
 use hookbay::kv::KvEffects;
 use hookbay::run::{PluginId, RunId, RunState};
-use hookbay::store::{EventFilter, Ingested, Store};
+use hookbay::store::{EventFilter, Ingested, Retried, Store};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
 use tempfile::TempDir;
 
-use super::bench::{Bench, ids};
+use super::bench::{Bench, LEASE, ids, increment};
 use crate::database::{Engine, TestDatabase};
 
 const FIRST: &str = include_str!("../../../../migrations/sqlite/0001_init.sql");
@@ -156,5 +156,73 @@ async fn hosts_that_start_at_once_migrate_once() {
         bench.pass(Duration::from_hours(24 * 30));
         bench.runs_for(plugin, 1).await;
         assert_eq!(bench.claim(plugin, 10).await.0.len(), 2);
+    }
+}
+
+/// What a later version may do to the tables: add to them.
+const LATER: &str = "
+alter table events add column later text;
+alter table runs add column later bigint not null default 0;
+alter table history add column later text;
+alter table attempts add column later bigint;
+alter table hosts add column later text;
+alter table plugins add column later bigint not null default 0;
+alter table kv add column later text;
+create table later (later_id bigint primary key);
+insert into hookbay_migrations (version, description, checksum) values (9999, 'later', '');
+";
+
+/// A newer host has brought the tables up to date while this one runs: it goes on with what
+/// it knows of them. Once it has stopped, only a newer one can start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_goes_on_beside_a_newer_one_and_does_not_start_again() {
+    for engine in [Engine::Postgres, Engine::Pooled] {
+        if !engine.is_here() {
+            continue;
+        }
+        let bench = Bench::on(engine).await;
+        let plugin = bench.plugin("p").await;
+        let use_it = async |n: usize| {
+            bench.beat().await;
+            let key = format!("k{n}");
+            let (event, new) = bench.deliver(Some(&key), false, "a", &[plugin]).await;
+            assert_eq!(new, Ingested::New);
+            let (_, again) = bench.deliver(Some(&key), false, "a", &[plugin]).await;
+            assert_eq!(again, Ingested::Duplicate(event));
+            bench.in_order(plugin, &["a", "a"]).await;
+            let (claimed, _) = bench.claim(plugin, 10).await;
+            assert_eq!(claimed.len(), 2);
+            bench.succeed(&claimed[0], increment("n")).await;
+            bench.die(&claimed[1]).await;
+            let dead = claimed[1].fence.run;
+            assert_eq!(bench.store.retry(dead).await.unwrap(), Retried::Due(plugin));
+            let (claimed, _) = bench.claim(plugin, 10).await;
+            bench.store.release(vec![claimed[0].fence]).await.unwrap();
+            let (claimed, _) = bench.claim(plugin, 10).await;
+            bench.pass(LEASE);
+            assert_eq!(bench.store.rescue().await.unwrap().due, claimed.len());
+            while let (claimed, _) = bench.claim(plugin, 10).await
+                && !claimed.is_empty()
+            {
+                for one in &claimed {
+                    bench.succeed(one, increment("n")).await;
+                }
+            }
+            let counts = bench.store.plugin_runs(plugin).await.unwrap();
+            assert_eq!((counts.live(), counts.succeeded), (0, 3 * (n as i64)));
+        };
+        use_it(1).await;
+        bench.execute(LATER).await;
+        // With a day that is not there yet, too.
+        bench.pass(Duration::from_hours(24 * 30));
+        use_it(2).await;
+        assert_eq!(bench.value(plugin, "n").await.as_deref(), Some("6"));
+
+        let settings = bench.database.settings(Path::new("unused"));
+        let refusal = Store::migrate(&settings).await.unwrap_err().to_string();
+        for word in ["made by a newer Hookbay", "version 9999"] {
+            assert!(refusal.contains(word), "{refusal}");
+        }
+        use_it(3).await;
     }
 }
