@@ -8,6 +8,7 @@
 mod component;
 mod disconnect;
 mod disk;
+mod failover;
 mod freeze;
 mod kill;
 mod neighbours;
@@ -27,15 +28,16 @@ use crate::postgres::{Cluster, Durability};
 use crate::workspace::{Profile, Workspace};
 
 const BOTH: &[Engine] = &[Engine::Sqlite, Engine::Postgres];
-const SCENARIOS: [Scenario; 8] = [
+const SCENARIOS: [Scenario; 9] = [
     Scenario::new("kill", BOTH, kill::play),
     Scenario::new("replace", BOTH, replace::play),
     Scenario::new("disconnect", BOTH, disconnect::play),
     Scenario::new("order", BOTH, order::play),
-    Scenario::new("disk", &[Engine::Sqlite], disk::play),
+    Scenario::new("disk", BOTH, disk::play),
     Scenario::new("restart", &[Engine::Postgres], restart::play),
     Scenario::new("freeze", &[Engine::Postgres], freeze::play),
     Scenario::new("neighbours", &[Engine::Postgres], neighbours::play),
+    Scenario::new("failover", &[Engine::Postgres], failover::play),
 ];
 
 /// One way in which everything goes wrong.

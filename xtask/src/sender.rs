@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::config;
 use crate::delivery::{Delivery, Shape, delivery_id};
 use crate::host::Host;
-use crate::http::Connection;
+use crate::http::{Connection, Response};
 
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// No delivery is tried for longer.
@@ -70,14 +70,7 @@ impl Sender {
         while started.elapsed() < WITHIN {
             match self.connection.exchange(&self.request) {
                 Ok(answer) if (200..300).contains(&answer.status) => {
-                    let body: Value = serde_json::from_slice(answer.body).unwrap_or_default();
-                    let event_id = body["event_id"].as_str().unwrap_or("-");
-                    let line = format!("{id} {event_id} {} {note}", answer.status);
-                    let line = line.trim_end().to_owned() + "\n";
-                    return self
-                        .acked
-                        .write_all(line.as_bytes())
-                        .context("cannot write down what was acknowledged");
+                    return note_acked(&mut self.acked, id, &answer, note);
                 }
                 Ok(answer) if answer.status != 429 && answer.status != 503 => {
                     bail!("delivery {id} was answered {}", answer.status)
@@ -91,11 +84,16 @@ impl Sender {
         );
     }
 
-    /// Sends once; true when that was refused as overload.
-    pub(crate) fn is_refused(&mut self, delivery: &Delivery, id: &str) -> bool {
+    /// Sends once and writes down an acknowledgement; true when there was none, as the host
+    /// was overloaded.
+    pub(crate) fn is_refused(&mut self, delivery: &Delivery, id: &str) -> Result<bool> {
         delivery.write(id, &mut self.request);
-        let answer = self.connection.exchange(&self.request);
-        answer.is_ok_and(|answer| answer.status == 503)
+        let answer = self.connection.exchange(&self.request)?;
+        match answer.status {
+            503 => Ok(true),
+            200..300 => note_acked(&mut self.acked, id, &answer, "").map(|()| false),
+            status => bail!("delivery {id} was answered {status}"),
+        }
     }
 
     /// Sends all of the request but the last `missing` bytes and goes away.
@@ -112,4 +110,15 @@ impl Sender {
             .write_all(&self.request[..end])
             .context("cannot send half a request")
     }
+}
+
+/// Writes down an acknowledgement, with a note of one word.
+fn note_acked(acked: &mut File, id: &str, answer: &Response<'_>, note: &str) -> Result<()> {
+    let body: Value = serde_json::from_slice(answer.body).unwrap_or_default();
+    let event_id = body["event_id"].as_str().unwrap_or("-");
+    let line = format!("{id} {event_id} {} {note}", answer.status);
+    let line = line.trim_end().to_owned() + "\n";
+    acked
+        .write_all(line.as_bytes())
+        .context("cannot write down what was acknowledged")
 }

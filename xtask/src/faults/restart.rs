@@ -1,7 +1,7 @@
 //! `pg_ctl restart -m immediate` under load: the server's processes are killed, and the host
 //! goes on by itself when the server is back.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::stage::{Demands, Stage, WITHIN};
 use crate::host::Host;
@@ -18,8 +18,7 @@ fn restart_under_load(stage: &mut Stage<'_>, host: &mut Host) -> Result<bool> {
     let load = stage.load(host, stage.size.requests, 0)?;
     let is_restarted = stage.wait_for_work(host)?;
     if is_restarted {
-        let cluster = stage.cluster.as_mut().context("there is no server")?;
-        cluster.restart_immediate()?;
+        stage.cluster()?.restart_immediate()?;
         host.wait_until_ready(true, WITHIN)?;
     }
     stage.finish(vec![load])?;

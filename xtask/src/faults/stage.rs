@@ -149,9 +149,19 @@ impl<'a> Stage<'a> {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))
     }
 
+    /// The server.
+    pub(super) fn cluster(&mut self) -> Result<&mut Cluster> {
+        self.cluster.as_deref_mut().context("there is no server")
+    }
+
     /// The list of what was acknowledged.
     pub(super) fn acked(&self) -> PathBuf {
         self.folder().join("acked")
+    }
+
+    /// The database on the server.
+    pub(super) fn database_name(&self) -> &str {
+        &self.database_name
     }
 
     /// The plugins, as they were built.
@@ -223,6 +233,12 @@ impl<'a> Stage<'a> {
                 self.sent
             ),
         }
+    }
+
+    /// Notes that this many acknowledged deliveries are on the list no more.
+    pub(super) fn forget(&mut self, deliveries: u64) {
+        self.sent -= deliveries;
+        self.acked_before -= deliveries;
     }
 
     /// Notes deliveries that are made otherwise than by a load.

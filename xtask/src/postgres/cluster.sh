@@ -23,8 +23,29 @@ setup() {
         printf '%s\n' "$settings" "unix_socket_directories = '$folder'" \
             >>"$data/postgresql.conf"
 }
+# $1 is a directory of data.
 control() {
-    "$bin/pg_ctl" "$@" --pgdata="$data" --wait --timeout=60
+    of=$1
+    shift
+    "$bin/pg_ctl" "$@" --pgdata="$of" --wait --timeout=60
+}
+start() {
+    control "$1" start --log="$folder/server.log" --options="-p $2"
+}
+# A copy that follows the server at port $1, and listens at port $2.
+follow() {
+    copies=$((copies + 1))
+    standby=$folder/standby-$copies
+    "$bin/pg_basebackup" --pgdata="$standby" --checkpoint=fast --write-recovery-conf \
+        --dbname="host=127.0.0.1 port=$1 user=$user password=$password" &&
+        start "$standby" "$2"
+}
+# The server is gone at once; the copy is what there is, at port $1.
+take_over() {
+    control "$data" stop --mode=immediate
+    control "$standby" stop --mode=fast
+    data=$standby
+    start "$data" "$1" && control "$data" promote
 }
 answer() {
     if "$@" >>"$folder/setup.log" 2>&1; then echo done; else echo failed; fi
@@ -32,13 +53,20 @@ answer() {
 
 echo "$folder"
 answer setup
-while read -r word port; do
+copies=0
+standby=
+while read -r word port other; do
     case $word in
-    start) answer control start --log="$folder/server.log" --options="-p $port" ;;
-    restart) answer control restart --mode=immediate --log="$folder/server.log" ;;
+    start) answer start "$data" "$port" ;;
+    restart) answer control "$data" restart --mode=immediate --log="$folder/server.log" ;;
+    follow) answer follow "$port" "$other" ;;
+    stop-following) answer control "$standby" stop --mode=fast ;;
+    take-over) answer take_over "$port" ;;
     esac
 done
 
 # Whoever asked may be gone, so what goes wrong from here on has no reader.
-control stop --mode=immediate >/dev/null 2>&1
+for each in "$data" $standby; do
+    control "$each" stop --mode=immediate >/dev/null 2>&1
+done
 rm -rf "$folder"

@@ -97,7 +97,7 @@ pub(super) fn parent_folder(preferred: Option<&str>) -> PathBuf {
 }
 
 /// `program` as a user that is not root, and without what the environment says to libpq.
-fn unprivileged(program: &str) -> Result<Command> {
+pub(super) fn unprivileged(program: &str) -> Result<Command> {
     let mut command = if is_root()? {
         if id(&["-u", "postgres"])?.is_empty() {
             bail!("PostgreSQL does not run as root, and there is no user `postgres`: create one");
