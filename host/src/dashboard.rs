@@ -31,6 +31,7 @@ mod form;
 mod frame;
 mod journal;
 mod kv;
+mod list;
 mod operations;
 mod overview;
 mod plugins;

@@ -9,11 +9,12 @@ use axum::http::{HeaderValue, Response, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::api::{Begun, Items, Searched, segment, with_query};
+use super::api::{Begun, Items, segment};
 use super::body::Shown;
 use super::failure::Failure;
 use super::form::Form;
 use super::frame::{self, Frame, Visit};
+use super::list::{Filter, Listed};
 use super::plugins::Plugin;
 use super::runs::Run;
 use super::shown;
@@ -49,11 +50,7 @@ struct EventsPage {
     filter: Filter,
     sources: Vec<String>,
     spans: Vec<Span>,
-    events: Vec<Event>,
-    searched: Option<Searched>,
-    problem: Option<String>,
-    newer: bool,
-    older: Option<String>,
+    list: Listed<Event>,
 }
 
 #[derive(Template)]
@@ -75,99 +72,16 @@ struct ReplayPage {
     key: String,
 }
 
-/// What is looked for, as the form shows it.
-pub(super) struct Filter {
-    pub(super) source: String,
-    pub(super) kind: String,
-    pub(super) since: String,
-    pub(super) until: String,
-    pub(super) q: String,
-}
-
-impl Filter {
-    fn of(visit: &Visit) -> Self {
-        let asked = |name: &str| visit.asked(name).unwrap_or_default().to_owned();
-        Self {
-            source: asked("source"),
-            kind: asked("kind"),
-            since: asked("since"),
-            until: asked("until"),
-            q: asked("q"),
-        }
-    }
-
-    fn pairs(&self) -> [(&'static str, Option<&str>); 5] {
-        let [source, kind, since, until, q] = FILTERS;
-        [
-            (source, Some(&self.source)),
-            (kind, Some(&self.kind)),
-            (since, Some(&self.since)),
-            (until, Some(&self.until)),
-            (q, Some(&self.q)),
-        ]
-    }
-
-    /// An address with this filter.
-    pub(super) fn at(&self, path: &str) -> String {
-        with_query(path, &self.pairs())
-    }
-
-    /// Whether it takes everything.
-    pub(super) fn is_empty(&self) -> bool {
-        self.pairs()
-            .iter()
-            .all(|(_, value)| value.is_none_or(str::is_empty))
-    }
-
-    /// What it says, part by part.
-    pub(super) fn parts(&self) -> Vec<(&'static str, &str)> {
-        let given = self.pairs().into_iter();
-        given
-            .filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)))
-            .collect()
-    }
-}
-
 /// `GET /events`.
 pub(super) async fn list(visit: Visit) -> Result<Response<Body>, Failure> {
-    let filter = Filter::of(&visit);
-    let cursor = visit.asked("cursor");
-    let page = [("cursor", cursor), ("limit", Some("50"))];
-    let pairs = [&filter.pairs()[..], &page].concat();
-    let (found, problem) = listed(visit.get(&with_query("events", &pairs)).await)?;
-    let older = found.next_cursor.map(|next| {
-        let next = [("cursor", Some(next.as_str()))];
-        with_query("/events", &[&filter.pairs()[..], &next].concat())
-    });
+    let filter = Filter::of(&visit, &FILTERS);
     frame::page(&EventsPage {
         frame: visit.frame("events", "Events"),
-        newer: cursor.is_some(),
-        older,
+        list: filter.list(&visit, "/events").await?,
         sources: source_names(&visit),
-        spans: spans(visit.now, "/events", &filter.pairs()),
-        searched: found.searched,
-        events: found.items,
-        problem,
+        spans: spans(visit.now, "/events", &filter),
         filter,
     })
-}
-
-/// A list, or an empty one with what is wrong about its filter.
-pub(super) fn listed<T>(
-    answer: Result<Items<T>, Failure>,
-) -> Result<(Items<T>, Option<String>), Failure> {
-    match answer {
-        Ok(items) => Ok((items, None)),
-        Err(Failure::Refused(problem)) if matches!(problem.status, 400 | 404) => {
-            let nothing = Items {
-                items: Vec::new(),
-                next_cursor: None,
-                searched: None,
-            };
-            Ok((nothing, Some(problem.detail)))
-        }
-        Err(failure) => Err(failure),
-    }
 }
 
 /// `GET /events/{id}`.
@@ -236,7 +150,7 @@ pub(super) fn told(visit: &Visit, failure: Failure) -> Result<(), Failure> {
 pub(super) async fn ask_replay(visit: Visit) -> Result<Response<Body>, Failure> {
     frame::page(&ReplayPage {
         frame: visit.frame("events", "Replay events"),
-        filter: Filter::of(&visit),
+        filter: Filter::of(&visit, &FILTERS),
         plugins: plugin_names(&visit).await?,
         key: uuid::Uuid::new_v4().to_string(),
     })

@@ -6,11 +6,12 @@ use axum::extract::Path;
 use axum::http::{Method, Response};
 use serde::Deserialize;
 
-use super::api::{segment, with_query};
-use super::events::{listed, told};
+use super::api::segment;
+use super::events::told;
 use super::failure::Failure;
 use super::form::Form;
 use super::frame::{self, Frame, Visit};
+use super::list::{Filter, Listed};
 
 /// Bulk work.
 #[derive(Deserialize)]
@@ -29,24 +30,14 @@ pub(super) struct Operation {
 #[template(path = "operations.html")]
 struct OperationsPage {
     frame: Frame,
-    operations: Vec<Operation>,
-    problem: Option<String>,
-    newer: bool,
-    older: Option<String>,
+    list: Listed<Operation>,
 }
 
 /// `GET /operations`.
 pub(super) async fn list(visit: Visit) -> Result<Response<Body>, Failure> {
-    let cursor = visit.asked("cursor");
-    let path = with_query("operations", &[("cursor", cursor), ("limit", Some("50"))]);
-    let (found, problem) = listed(visit.get(&path).await)?;
-    let older = found.next_cursor;
     frame::page(&OperationsPage {
         frame: visit.frame("operations", "Operations"),
-        newer: cursor.is_some(),
-        older: older.map(|next| with_query("/operations", &[("cursor", Some(&next))])),
-        operations: found.items,
-        problem,
+        list: Filter::new([]).list(&visit, "/operations").await?,
     })
 }
 

@@ -7,12 +7,13 @@ use axum::http::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::api::{segment, with_query};
+use super::api::segment;
 use super::body::Shown;
-use super::events::{begin, listed, told};
+use super::events::{begin, told};
 use super::failure::Failure;
 use super::form::Form;
 use super::frame::{self, Frame, Visit};
+use super::list::{Filter, Listed};
 use super::shown;
 use super::sources::source_names;
 
@@ -45,14 +46,9 @@ pub(super) struct Reason {
 #[template(path = "quarantine.html")]
 struct QuarantinePage {
     frame: Frame,
-    source: String,
+    filter: Filter,
     sources: Vec<String>,
-    /// The newest of this source.
-    first: String,
-    entries: Vec<Entry>,
-    problem: Option<String>,
-    newer: bool,
-    older: Option<String>,
+    list: Listed<Entry>,
 }
 
 #[derive(Template)]
@@ -76,27 +72,12 @@ struct ReleasePage {
 
 /// `GET /quarantine`.
 pub(super) async fn list(visit: Visit) -> Result<Response<Body>, Failure> {
-    let source = visit.asked("source").unwrap_or_default().to_owned();
-    let cursor = visit.asked("cursor");
-    let pairs = [
-        ("source", Some(source.as_str())),
-        ("cursor", cursor),
-        ("limit", Some("50")),
-    ];
-    let (found, problem) = listed(visit.get(&with_query("quarantine", &pairs)).await)?;
-    let older = found.next_cursor.map(|next| {
-        let pairs = [("source", Some(source.as_str())), ("cursor", Some(&next))];
-        with_query("/quarantine", &pairs)
-    });
+    let filter = Filter::of(&visit, &["source"]);
     frame::page(&QuarantinePage {
         frame: visit.frame("quarantine", "Quarantine"),
-        newer: cursor.is_some(),
-        older,
+        list: filter.list(&visit, "/quarantine").await?,
         sources: source_names(&visit),
-        first: with_query("/quarantine", &[("source", Some(&source))]),
-        entries: found.items,
-        problem,
-        source,
+        filter,
     })
 }
 

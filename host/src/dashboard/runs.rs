@@ -8,13 +8,14 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::api::{segment, with_query};
+use super::api::segment;
 use super::compare::{Comparison, compare};
-use super::events::{begin, listed, plugin_names, told};
+use super::events::{begin, plugin_names, told};
 use super::failure::Failure;
 use super::form::Form;
 use super::frame::{self, Frame, Visit};
 use super::journal::{Call, Timeline};
+use super::list::{Filter, Listed};
 use super::spans::{Span, spans};
 
 /// What selects runs, in a list and in bulk.
@@ -95,10 +96,7 @@ struct RunsPage {
     plugins: Vec<String>,
     states: [&'static str; 7],
     spans: Vec<Span>,
-    runs: Vec<Run>,
-    problem: Option<String>,
-    newer: bool,
-    older: Option<String>,
+    list: Listed<Run>,
 }
 
 #[derive(Template)]
@@ -126,81 +124,26 @@ struct RetryPage {
     key: String,
 }
 
-/// What is looked for, as the form shows it.
-struct Filter {
-    plugin: String,
-    state: String,
-    event: String,
-    since: String,
-    until: String,
-}
-
-impl Filter {
-    fn of(visit: &Visit) -> Self {
-        let asked = |name: &str| visit.asked(name).unwrap_or_default().to_owned();
-        Self {
-            plugin: asked("plugin"),
-            state: asked("state"),
-            event: asked("event"),
-            since: asked("since"),
-            until: asked("until"),
-        }
-    }
-
-    fn pairs(&self) -> [(&'static str, Option<&str>); 5] {
-        let [plugin, state, event, since, until] = FILTERS;
-        [
-            (plugin, Some(&self.plugin)),
-            (state, Some(&self.state)),
-            (event, Some(&self.event)),
-            (since, Some(&self.since)),
-            (until, Some(&self.until)),
-        ]
-    }
-
-    fn at(&self, path: &str) -> String {
-        with_query(path, &self.pairs())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.parts().is_empty()
-    }
-
-    fn parts(&self) -> Vec<(&'static str, &str)> {
-        let given = self.pairs().into_iter();
-        given
-            .filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)))
-            .collect()
-    }
-
+impl RunsPage {
     /// Whether runs that it finds can be retried.
     fn can_retry(&self) -> bool {
-        matches!(self.state.as_str(), "" | "dead" | "cancelled" | "waiting")
+        matches!(
+            self.filter.value("state"),
+            "" | "dead" | "cancelled" | "waiting"
+        )
     }
 }
 
 /// `GET /runs`.
 pub(super) async fn list(visit: Visit) -> Result<Response<Body>, Failure> {
-    let filter = Filter::of(&visit);
-    let cursor = visit.asked("cursor");
-    let page = [("cursor", cursor), ("limit", Some("50"))];
-    let pairs = [&filter.pairs()[..], &page].concat();
-    let runs = with_query("runs", &pairs);
-    let (found, plugins) = tokio::join!(visit.get(&runs), plugin_names(&visit));
-    let (found, problem) = listed(found)?;
-    let older = found.next_cursor.map(|next| {
-        let next = [("cursor", Some(next.as_str()))];
-        with_query("/runs", &[&filter.pairs()[..], &next].concat())
-    });
+    let filter = Filter::of(&visit, &FILTERS);
+    let (list, plugins) = tokio::join!(filter.list(&visit, "/runs"), plugin_names(&visit));
     frame::page(&RunsPage {
         frame: visit.frame("runs", "Runs"),
-        newer: cursor.is_some(),
-        older,
+        list: list?,
         plugins: plugins?,
         states: STATES,
-        spans: spans(visit.now, "/runs", &filter.pairs()),
-        runs: found.items,
-        problem,
+        spans: spans(visit.now, "/runs", &filter),
         filter,
     })
 }
@@ -255,13 +198,9 @@ async fn steer(id: &str, form: Form, action: &str, done: &str) -> Result<Respons
 
 /// `GET /runs/retry`: asks before every run of a filter is retried.
 pub(super) async fn ask_retry(visit: Visit) -> Result<Response<Body>, Failure> {
-    let mut filter = Filter::of(&visit);
-    if filter.state.is_empty() {
-        filter.state.push_str("dead");
-    }
     frame::page(&RetryPage {
         frame: visit.frame("runs", "Retry runs"),
-        filter,
+        filter: Filter::of(&visit, &FILTERS).or("state", "dead"),
         key: uuid::Uuid::new_v4().to_string(),
     })
 }

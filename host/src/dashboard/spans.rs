@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::api::with_query;
+use super::list::Filter;
 use crate::clock::Timestamp;
 
 /// Those that are offered, beside all of time.
@@ -21,48 +21,34 @@ pub(super) struct Span {
 }
 
 /// Links to the list at `path` with this filter but for its times.
-pub(super) fn spans(now: Timestamp, path: &str, filter: &[(&str, Option<&str>)]) -> Vec<Span> {
-    let given = |wanted: &str| {
-        let mut pairs = filter.iter();
-        let pair =
-            pairs.find(|(name, value)| *name == wanted && value.is_some_and(|v| !v.is_empty()));
-        pair.and_then(|(_, value)| *value)
-    };
-    let (since, until) = (given("since"), given("until"));
-    let is_time = |name: &str| name == "since" || name == "until";
-    let rest: Vec<_> = filter
-        .iter()
-        .copied()
-        .filter(|(name, _)| !is_time(name))
-        .collect();
+pub(super) fn spans(now: Timestamp, path: &str, filter: &Filter) -> Vec<Span> {
+    let since_to_now = |since: &str| filter.with(path, &[("since", since), ("until", "")]);
+    let (since, until) = (filter.value("since"), filter.value("until"));
     let mut spans = vec![Span {
         name: "any time",
-        address: with_query(path, &rest),
-        is_current: since.is_none() && until.is_none(),
+        address: since_to_now(""),
+        is_current: since.is_empty() && until.is_empty(),
     }];
-    let asked = since.filter(|_| until.is_none()).and_then(Timestamp::parse);
+    let asked = Timestamp::parse(since).filter(|_| until.is_empty());
     let asked = asked.map(|since| now.since(since));
-    spans.extend(SPANS.into_iter().map(|(name, length)| {
-        let begin = now.minus(length).to_string();
-        let pairs = [&rest[..], &[("since", Some(begin.as_str()))]].concat();
-        Span {
-            name,
-            address: with_query(path, &pairs),
-            is_current: asked.is_some_and(|asked| asked >= length && asked - length < length / 5),
-        }
+    spans.extend(SPANS.into_iter().map(|(name, length)| Span {
+        name,
+        address: since_to_now(&now.minus(length).to_string()),
+        is_current: asked.is_some_and(|asked| asked >= length && asked - length < length / 5),
     }));
     spans
 }
 
 #[cfg(test)]
 mod tests {
-    use super::spans;
+    use super::{Filter, spans};
     use crate::clock::Timestamp;
 
     #[test]
     fn each_span_keeps_the_rest_of_the_filter() {
         let now = Timestamp::parse("2026-11-22T12:00:00Z").unwrap();
-        let filter = [("kind", Some("a.*")), ("since", None), ("until", Some(""))];
+        let filter = [("kind", "a.*"), ("since", ""), ("until", "")];
+        let filter = Filter::new(filter.map(|(name, value)| (name, value.to_owned())));
         let links = spans(now, "/events", &filter);
         let hour = "/events?kind=a.*&since=2026-11-22T11%3A00%3A00.000Z";
         assert_eq!(links[0].address, "/events?kind=a.*");
@@ -75,20 +61,21 @@ mod tests {
 
     #[test]
     fn the_span_that_is_looked_at_stays_so_while_time_goes_on() {
-        let current = |since: &str, until: Option<&str>| {
+        let current = |since: &str, until: &str| {
+            let filter = Filter::new([("since", since.to_owned()), ("until", until.to_owned())]);
             let now = Timestamp::parse("2026-11-22T12:00:00Z").unwrap();
-            let links = spans(now, "/runs", &[("since", Some(since)), ("until", until)]);
+            let links = spans(now, "/runs", &filter);
             let current = links.iter().position(|link| link.is_current);
             current.map(|at| links[at].name)
         };
-        assert_eq!(current("2026-11-22T11:00:00Z", None), Some("last hour"));
-        assert_eq!(current("2026-11-22T10:55:00Z", None), Some("last hour"));
-        assert_eq!(current("2026-11-22T10:00:00Z", None), None);
-        assert_eq!(current("2026-11-21T12:00:00Z", None), Some("last 24 hours"));
+        assert_eq!(current("2026-11-22T11:00:00Z", ""), Some("last hour"));
+        assert_eq!(current("2026-11-22T10:55:00Z", ""), Some("last hour"));
+        assert_eq!(current("2026-11-22T10:00:00Z", ""), None);
+        assert_eq!(current("2026-11-21T12:00:00Z", ""), Some("last 24 hours"));
         assert_eq!(
-            current("2026-11-22T11:00:00Z", Some("2026-11-22T11:30:00Z")),
+            current("2026-11-22T11:00:00Z", "2026-11-22T11:30:00Z"),
             None
         );
-        assert_eq!(current("nonsense", None), None);
+        assert_eq!(current("nonsense", ""), None);
     }
 }
