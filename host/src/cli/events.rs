@@ -30,14 +30,21 @@ pub(crate) enum Command {
     Export(ExportArgs),
 }
 
+/// Which events.
 #[derive(Debug, clap::Args)]
-pub(crate) struct ListArgs {
+struct Which {
     /// Only from this source
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
     /// Only of this kind; `*` is one segment, `**` the rest
     #[arg(long, value_name = "PATTERN")]
     kind: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    which: Which,
     /// Look for this in ids, kinds and indexed values, then in the newest bodies
     #[arg(long, short, value_name = "TEXT")]
     q: Option<String>,
@@ -68,12 +75,8 @@ pub(crate) struct ReplayArgs {
     /// Only for this plugin
     #[arg(long, value_name = "NAME")]
     plugin: Option<String>,
-    /// Events of this source
-    #[arg(long, value_name = "NAME")]
-    source: Option<String>,
-    /// Events of this kind; `*` is one segment, `**` the rest
-    #[arg(long, value_name = "PATTERN")]
-    kind: Option<String>,
+    #[command(flatten)]
+    which: Which,
     #[command(flatten)]
     period: Period,
     #[command(flatten)]
@@ -99,12 +102,8 @@ pub(crate) struct ExportArgs {
     /// Write to this file instead of stdout
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Only from this source
-    #[arg(long, value_name = "NAME")]
-    source: Option<String>,
-    /// Only of this kind; `*` is one segment, `**` the rest
-    #[arg(long, value_name = "PATTERN")]
-    kind: Option<String>,
+    #[command(flatten)]
+    which: Which,
     #[command(flatten)]
     period: Period,
     #[command(flatten)]
@@ -170,8 +169,8 @@ async fn list(config_path: Option<&Path>, args: &ListArgs) -> Result<(), Command
     let screen = Screen::current();
     let window = args.window.query(&screen);
     let filter = [
-        ("source", args.source.as_deref()),
-        ("kind", args.kind.as_deref()),
+        ("source", args.which.source.as_deref()),
+        ("kind", args.which.kind.as_deref()),
         ("q", args.q.as_deref()),
     ];
     let parameters = [filter.as_slice(), &window.parameters()].concat();
@@ -255,8 +254,8 @@ async fn replay(config_path: Option<&Path>, args: &ReplayArgs) -> Result<(), Com
         let screen = Screen::current();
         let (since, until) = (args.period.since(&screen), args.period.until(&screen));
         let filter = [
-            ("source", args.source.as_deref()),
-            ("kind", args.kind.as_deref()),
+            ("source", args.which.source.as_deref()),
+            ("kind", args.which.kind.as_deref()),
             ("since", since.as_deref()),
             ("until", until.as_deref()),
         ];

@@ -179,17 +179,22 @@ impl OwnProviders {
     }
 }
 
+/// What is said of a name that no provider has: whose is near, or where all are.
+pub fn instead_of(name: &str) -> String {
+    let distance = |known| (strsim::damerau_levenshtein(known, name), known);
+    let nearest = names().map(distance).min();
+    let near = nearest.filter(|(distance, _)| *distance <= 2);
+    near.map_or_else(
+        || "docs/providers.md lists them, `generic` is for senders of your own".to_owned(),
+        |(_, near)| format!("did you mean `{near}`?"),
+    )
+}
+
 /// A provider with the keys of a source laid over. Notes an unknown name and keys that do
 /// not fit together.
 pub(super) fn overlaid(name: &str, source: &mut Table<'_>, own: &OwnProviders) -> Option<Provider> {
     let Some(mut base) = own.find(name) else {
-        let distance = |known| (strsim::damerau_levenshtein(known, name), known);
-        let nearest = names().map(distance).min();
-        let near = nearest.filter(|(distance, _)| *distance <= 2);
-        let hint = near.map_or_else(
-            || "docs/providers.md lists them, `generic` is for senders of your own".to_owned(),
-            |(_, near)| format!("did you mean `{near}`?"),
-        );
+        let hint = instead_of(name);
         source.problem("provider", format_args!("`{name}` is not known; {hint}"));
         return None;
     };

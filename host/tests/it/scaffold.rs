@@ -173,7 +173,7 @@ async fn a_new_plugin_is_refused_where_one_is() {
         (&["taken"][..], 1, "taken is there already"),
         (&["Orders"], 2, "is not a name"),
         (&["2fa"], 2, "begins with a letter"),
-        (&["a", "--provider", "githbu"], 2, "known are"),
+        (&["a", "--provider", "githbu"], 2, "did you mean `github`?"),
         (&["a", "--kind", "a..b"], 2, "has an empty segment"),
         (
             &["a", "--verifier", "--kind", "push"],

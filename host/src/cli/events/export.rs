@@ -16,8 +16,8 @@ pub(super) async fn run(config_path: Option<&Path>, args: &ExportArgs) -> Result
     let screen = Screen::current();
     let (since, until) = (args.period.since(&screen), args.period.until(&screen));
     let parameters = [
-        ("source", args.source.as_deref()),
-        ("kind", args.kind.as_deref()),
+        ("source", args.which.source.as_deref()),
+        ("kind", args.which.kind.as_deref()),
         ("since", since.as_deref()),
         ("until", until.as_deref()),
     ];

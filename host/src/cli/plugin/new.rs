@@ -114,8 +114,7 @@ fn provider_name(text: &str) -> Result<String, String> {
     if text == "hookbay" || provider::names().any(|known| known == text) {
         return Ok(text.to_owned());
     }
-    let known: Vec<&str> = provider::names().collect();
-    Err(format!("known are `{}`, `hookbay`", known.join("`, `")))
+    Err(format!("it is not known; {}", provider::instead_of(text)))
 }
 
 fn kind_pattern(text: &str) -> Result<KindPattern, String> {

@@ -114,11 +114,8 @@ impl Choice<'_> {
 
 /// What is said of a provider that nobody knows.
 pub(in crate::cli) fn unknown(provider: &str) -> CommandError {
-    let known: Vec<&str> = provider::names().collect();
-    let known = known.join("`, `");
-    CommandError::Failed(format!(
-        "provider `{provider}` is not known; known are `{known}`"
-    ))
+    let hint = provider::instead_of(provider);
+    CommandError::Failed(format!("provider `{provider}` is not known; {hint}"))
 }
 
 /// Where a host with this configuration receives for a source, as seen from its machine.

@@ -122,7 +122,7 @@ fn what_is_missing_is_named() {
             None,
             other,
             Some("s"),
-            "`gitlap` is not known; known are `ably`",
+            "`gitlap` is not known; did you mean `gitlab`?",
         ),
         (
             CONFIG,
