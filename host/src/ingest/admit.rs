@@ -65,13 +65,7 @@ pub(super) fn admit(
 }
 
 fn events(board: &Board, source: &Source, arrived: Arrived, contents: Contents) -> Admitted {
-    let ReadBody { bytes: body, part } = arrived.body;
-    let received = Received {
-        numbered_at: arrived.received_at,
-        received_at: arrived.received_at,
-        headers: arrived.headers,
-        body,
-    };
+    let (received, part) = Received::of(arrived);
     let confirm = contents.confirm.clone();
     let (new, about) = received.into_events(board, source, contents);
     Admitted::Events {
@@ -92,6 +86,18 @@ pub(super) struct Received {
 }
 
 impl Received {
+    /// What has just arrived, and its part of the memory for bodies.
+    pub(super) fn of(arrived: Arrived) -> (Self, OwnedSemaphorePermit) {
+        let ReadBody { bytes: body, part } = arrived.body;
+        let received = Self {
+            numbered_at: arrived.received_at,
+            received_at: arrived.received_at,
+            headers: arrived.headers,
+            body,
+        };
+        (received, part)
+    }
+
     /// The events in the form in which they are stored, at least one, and what is said of
     /// them.
     pub(super) fn into_events(

@@ -13,7 +13,6 @@ use crate::json;
 use crate::store::Ingested;
 
 use super::admit::Received;
-use super::body::ReadBody;
 use super::contents::{self, Contents, Events};
 use super::refusal::Refusal;
 use super::{Arrived, Door, Source};
@@ -69,13 +68,7 @@ pub async fn inject(
     let body = door.budget.read(body, &head.headers, limit).await?;
     let arrived = Arrived::new(source, &head, body, door.clock.now(), remote);
     let contents = contents(source, &arrived, injection)?;
-    let ReadBody { bytes: body, part } = arrived.body;
-    let received = Received {
-        numbered_at: arrived.received_at,
-        received_at: arrived.received_at,
-        headers: arrived.headers,
-        body,
-    };
+    let (received, part) = Received::of(arrived);
     let board = door.board.load_full();
     let (new, about) = received.into_events(&board, source, contents);
     let ingested = door.batcher.store(new, part).await?;
