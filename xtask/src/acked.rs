@@ -1,7 +1,7 @@
 //! `cargo xtask verify-acked`: the comparison from outside.
 //!
 //! It knows only what the load generator wrote down and what the admin API says, and shares
-//! no code with the host: each acknowledged delivery is exactly one event; each event,
+//! no code with the host: each acknowledged delivery is exactly one event; each push,
 //! acknowledged or not, has exactly one run of the plugin, which succeeded; no attempt failed
 //! otherwise than by the host's death, and none ran on a component that should not have run;
 //! the plugin's counters add up to the succeeded runs, so that no write was lost or doubled.
@@ -22,6 +22,8 @@ use crate::arguments::Arguments;
 use crate::load::local_address;
 
 const SHOWN_MAX: usize = 20;
+/// Those that a load makes; of others nobody says that the plugin wants them.
+const EVENTS: &str = "events?source=github&kind=push";
 
 /// What to compare with what.
 struct Comparison {
@@ -213,7 +215,7 @@ struct Events {
 
 impl Events {
     fn fetch(admin: &mut Admin, differences: &mut Differences) -> Result<Self> {
-        let items = admin.items("events")?;
+        let items = admin.items(EVENTS)?;
         let mut by_delivery: HashMap<String, Vec<String>> = HashMap::new();
         for event in &items {
             let delivery_id = text(event, "delivery_id").to_owned();

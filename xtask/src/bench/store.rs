@@ -58,7 +58,7 @@ pub(super) fn run(mut arguments: Arguments) -> Result<()> {
     };
     size.requests = arguments.number("--requests", size.requests)?;
     let profile = Profile::from_flag(!arguments.flag("--debug"));
-    let asked = (arguments.flag("--sqlite"), arguments.flag("--postgres"));
+    let engines = engines(&mut arguments);
     let part = arguments.value("--only")?;
     arguments.finish_without_extra()?;
     let is_asked = |name: &str| part.as_deref().is_none_or(|part| part == name);
@@ -67,10 +67,7 @@ pub(super) fn run(mut arguments: Arguments) -> Result<()> {
     workspace.build_host(profile)?;
     guests::build_plugins(&workspace)?;
     machine::print(&workspace)?;
-    for is_on_postgres in [false, true] {
-        if asked == (true, false) && is_on_postgres || asked == (false, true) && !is_on_postgres {
-            continue;
-        }
+    for is_on_postgres in engines {
         let mut ground = Ground::prepare(&workspace, profile, is_on_postgres)?;
         if is_asked("limit") {
             limit::measure(&mut ground, size)?;
@@ -86,4 +83,13 @@ pub(super) fn run(mut arguments: Arguments) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether to measure on Postgres, for each engine that is asked for: both, if none is named.
+fn engines(arguments: &mut Arguments) -> Vec<bool> {
+    match (arguments.flag("--sqlite"), arguments.flag("--postgres")) {
+        (true, false) => vec![false],
+        (false, true) => vec![true],
+        (true, true) | (false, false) => vec![false, true],
+    }
 }

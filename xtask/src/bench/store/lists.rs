@@ -16,6 +16,7 @@ use crate::bench::machine;
 use crate::guests;
 use crate::workspace::{Profile, Workspace};
 
+use super::engines;
 use super::ground::{Ground, Store};
 
 /// Times that each page is asked for; the slowest of them counts.
@@ -60,17 +61,14 @@ const LATENCIES: &str = "[0,0,0,12,148,305,210,52,14,6,2,1,0,0,0,0]";
 pub(in crate::bench) fn run(mut arguments: Arguments) -> Result<()> {
     let events: u64 = arguments.number("--events", 1_000_000)?;
     let profile = Profile::from_flag(arguments.flag("--release"));
-    let asked = (arguments.flag("--sqlite"), arguments.flag("--postgres"));
+    let engines = engines(&mut arguments);
     arguments.finish_without_extra()?;
     let workspace = Workspace::find()?;
     guests::add_target()?;
     workspace.build_host(profile)?;
     guests::build_plugins(&workspace)?;
     machine::print(&workspace)?;
-    for is_on_postgres in [false, true] {
-        if asked == (true, false) && is_on_postgres || asked == (false, true) && !is_on_postgres {
-            continue;
-        }
+    for is_on_postgres in engines {
         let mut ground = Ground::prepare(&workspace, profile, is_on_postgres)?;
         let began = Instant::now();
         let store = filled(&mut ground, events)?;
