@@ -7,10 +7,11 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use hookbay::app::{App, Bounds, Listeners, StartError, Surroundings};
-use hookbay::clock::Clock;
+use hookbay::clock::{Clock, Timestamp};
 use hookbay::config::{Config, Environment, Overrides};
 use hookbay::ingest::Fetch;
 use hookbay::store::Store;
@@ -46,6 +47,12 @@ pub(crate) struct Folder {
     pub(crate) internet: Option<Arc<dyn Fetch>>,
     /// What strangers may take of its hosts.
     pub(crate) bounds: Bounds,
+}
+
+/// A clock that shows what a test says, in milliseconds since 1970.
+pub(crate) fn standing(now_ms: &Arc<AtomicI64>) -> Clock {
+    let now_ms = Arc::clone(now_ms);
+    Clock::from_fn(move || Timestamp::from_millis(now_ms.load(Ordering::SeqCst)))
 }
 
 /// A host that runs.

@@ -4,7 +4,6 @@
 //! by the code under test. A case is the provider's request with some fields changed.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,23 +15,25 @@ use hookbay::ingest::verify::{Request, verify};
 use serde::Deserialize;
 use serde_json::Value;
 
+/// A provider's request, and what spoils it.
 #[derive(Deserialize)]
-struct Vectors {
-    provider: String,
+pub(crate) struct Vectors {
+    pub(crate) provider: String,
     method: String,
     url: String,
     headers: BTreeMap<String, Value>,
     body: String,
     secrets: Vec<Value>,
     now: i64,
-    cases: Vec<Case>,
+    pub(crate) cases: Vec<Case>,
 }
 
+/// The same with some fields changed.
 #[derive(Deserialize)]
-struct Case {
-    why: String,
+pub(crate) struct Case {
+    pub(crate) why: String,
     /// `genuine`, or the code of the rejection.
-    expect: String,
+    pub(crate) expect: String,
     /// Position of the secret that matches, from 0.
     matched: Option<usize>,
     method: Option<String>,
@@ -44,9 +45,36 @@ struct Case {
     now: Option<i64>,
 }
 
-fn vectors() -> Vec<Vectors> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/providers/vectors.json");
-    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+/// What a case sends, and when.
+pub(crate) struct Sent<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) url: &'a str,
+    pub(crate) headers: &'a BTreeMap<String, Value>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) secrets: &'a [Value],
+    /// In seconds since 1970.
+    pub(crate) now: i64,
+}
+
+/// Those of all providers, by name.
+pub(crate) fn vectors() -> Vec<Vectors> {
+    serde_json::from_str(include_str!("../fixtures/providers/vectors.json")).unwrap()
+}
+
+impl Vectors {
+    pub(crate) fn sent<'a>(&'a self, case: &'a Case) -> Sent<'a> {
+        Sent {
+            method: case.method.as_ref().unwrap_or(&self.method),
+            url: case.url.as_ref().unwrap_or(&self.url),
+            headers: case.headers.as_ref().unwrap_or(&self.headers),
+            body: match &case.body_base64 {
+                Some(text) => STANDARD.decode(text).unwrap(),
+                None => case.body.as_ref().unwrap_or(&self.body).clone().into(),
+            },
+            secrets: case.secrets.as_ref().unwrap_or(&self.secrets),
+            now: case.now.unwrap_or(self.now),
+        }
+    }
 }
 
 fn credential(value: &Value) -> Credential {
@@ -79,25 +107,16 @@ fn headers(fields: &BTreeMap<String, Value>) -> Headers {
 /// `genuine by N`, or the code of the rejection.
 fn verdict(vectors: &Vectors, case: &Case) -> String {
     let provider = provider::named(&vectors.provider).unwrap();
-    let secrets = case.secrets.as_ref().unwrap_or(&vectors.secrets);
-    let credentials: Vec<Credential> = secrets.iter().map(credential).collect();
+    let sent = vectors.sent(case);
+    let credentials: Vec<Credential> = sent.secrets.iter().map(credential).collect();
     let keys = Keyring::new(&provider.secret, &credentials).unwrap();
-    let body = match &case.body_base64 {
-        Some(text) => STANDARD.decode(text).unwrap(),
-        None => case
-            .body
-            .as_ref()
-            .unwrap_or(&vectors.body)
-            .clone()
-            .into_bytes(),
-    };
     let request = Request {
-        method: case.method.as_ref().unwrap_or(&vectors.method),
-        url: case.url.as_ref().unwrap_or(&vectors.url),
-        headers: &headers(case.headers.as_ref().unwrap_or(&vectors.headers)),
-        body: &body,
+        method: sent.method,
+        url: sent.url,
+        headers: &headers(sent.headers),
+        body: &sent.body,
     };
-    let now = Timestamp::from_millis(case.now.unwrap_or(vectors.now) * 1000);
+    let now = Timestamp::from_millis(sent.now * 1000);
     match verify(&provider.proof, &keys, &request, now) {
         Ok(verified) => format!(
             "genuine by {}",

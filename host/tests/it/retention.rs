@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookbay::clock::{Clock, Timestamp};
+use hookbay::clock::Timestamp;
 use hookbay::dispatch::{Policy, Retention, Wakeup};
 use hookbay::event::{Event, EventId, Headers};
 use hookbay::kv::KvEffects;
@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::database::{Engine, TestDatabase};
+use crate::harness::standing;
 
 mod audit;
 mod room;
@@ -64,10 +65,8 @@ impl Bench {
         let folder = TempDir::new().unwrap();
         let database = TestDatabase::new(engine).await;
         let now_ms = Arc::new(AtomicI64::new(START_MS));
-        let read = Arc::clone(&now_ms);
-        let clock = Clock::from_fn(move || Timestamp::from_millis(read.load(Ordering::SeqCst)));
         let settings = database.settings(folder.path());
-        let store = Store::open(&settings, clock).await.unwrap();
+        let store = Store::open(&settings, standing(&now_ms)).await.unwrap();
         let wakeup = Arc::new(Wakeup::default());
         let stop = CancellationToken::new();
         let plugin = RegisterPlugin {

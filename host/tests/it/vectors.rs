@@ -15,13 +15,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use hookbay::clock::{Clock, Timestamp};
 use hookbay::config::{Environment, provider};
 use hookbay::ingest::{Fetch, NotFetched};
 use hookbay::name::SourceName;
 use serde_json::Value;
 
-use crate::harness::{Folder, Host, eventually};
+use crate::harness::{Folder, Host, eventually, standing};
 use crate::http::Client;
 
 mod file;
@@ -97,8 +96,7 @@ impl Fetch for AnyPage {
 async fn wrong(vectors: Vec<Vector>) -> Vec<String> {
     let now_ms = Arc::new(AtomicI64::new(0));
     let mut folder = Folder::new("", &[]).await;
-    let read = Arc::clone(&now_ms);
-    folder.clock = Clock::from_fn(move || Timestamp::from_millis(read.load(Ordering::SeqCst)));
+    folder.clock = standing(&now_ms);
     folder.internet = Some(Arc::new(AnyPage));
     let file = folder.config_file();
     let base = fs::read_to_string(&file).unwrap();
@@ -176,18 +174,14 @@ async fn every_vector_has_its_verdict_at_the_door() {
     );
 }
 
-/// The file that is to be tried, if there is one.
-fn named_file() -> Option<String> {
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "tries a file: cargo xtask test --vectors FILE"]
+async fn every_vector_of_a_named_file_has_its_verdict() {
     let environment = Environment::of_process();
     let file = environment.get("HOOKBAY_TEST_VECTORS");
-    file.filter(|file| !file.is_empty()).map(str::to_owned)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_vector_of_a_named_file_has_its_verdict() {
-    let Some(file) = named_file() else { return };
-    let at_the_terminal = file::verified(Path::new(&file)).await;
-    let vectors = file::read(Path::new(&file));
+    let file = file.expect("HOOKBAY_TEST_VECTORS names a file");
+    let at_the_terminal = file::verified(Path::new(file)).await;
+    let vectors = file::read(Path::new(file));
     let count = vectors.len();
     assert!(count > 0, "`{file}` has no vectors");
     let unsendable: Vec<&str> = vectors

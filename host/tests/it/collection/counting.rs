@@ -11,8 +11,6 @@ struct Counts {
     plugin: &'static str,
     kind: &'static str,
     key: &'static str,
-    /// After the event, and after its replay.
-    values: [&'static str; 2],
 }
 
 const COUNTS: [Counts; 4] = [
@@ -20,65 +18,43 @@ const COUNTS: [Counts; 4] = [
         plugin: "github-push",
         kind: "push",
         key: "pushes/octo-labs/harbor",
-        values: ["1", "2"],
     },
     Counts {
         plugin: "github-pull-request",
         kind: "pull_request.closed",
         key: "merged/octo-labs/harbor",
-        values: ["1", "2"],
     },
     Counts {
         plugin: "github-issues",
         kind: "issues.opened",
         key: "opened/octo-labs/harbor",
-        values: ["1", "2"],
     },
     Counts {
         plugin: "github-workflow",
         kind: "workflow_run.completed",
         key: "failures/octo-labs/harbor/88120453/main",
-        values: ["1", "2"],
     },
 ];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_that_comes_again_is_counted_once_and_a_replay_again() {
-    for Counts {
-        plugin,
-        kind,
-        key,
-        values: [once, again],
-    } in COUNTS
-    {
+    for Counts { plugin, kind, key } in COUNTS {
         let host = Host::start(SOURCES, &[plugin]).await;
         let answer = deliver(&host, "github", kind, "d-1").await;
         let event = answer.event();
         let run = host.finished(&event).await;
         assert_eq!(run["state"], "succeeded", "{run}");
-        assert_eq!(
-            host.kv(plugin, key).await.as_deref(),
-            Some(once),
-            "{plugin}"
-        );
+        assert_eq!(host.kv(plugin, key).await.as_deref(), Some("1"), "{plugin}");
 
         let repeated = deliver(&host, "github", kind, "d-1").await;
         assert_eq!(repeated.json()["status"], "duplicate");
         assert_eq!(repeated.event(), event);
         host.settled(plugin).await;
-        assert_eq!(
-            host.kv(plugin, key).await.as_deref(),
-            Some(once),
-            "{plugin}"
-        );
+        assert_eq!(host.kv(plugin, key).await.as_deref(), Some("1"), "{plugin}");
 
         // Somebody wants it done again, and it is.
         replayed(&host, &event).await;
-        assert_eq!(
-            host.kv(plugin, key).await.as_deref(),
-            Some(again),
-            "{plugin}"
-        );
+        assert_eq!(host.kv(plugin, key).await.as_deref(), Some("2"), "{plugin}");
     }
 }
 

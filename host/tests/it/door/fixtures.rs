@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 
-use hookbay::clock::{Clock, Timestamp};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::harness::{Folder, Host};
+use crate::harness::{Folder, Host, standing};
 use crate::http::Answer;
 
 #[derive(Deserialize)]
@@ -77,8 +76,7 @@ impl Fixtures {
         let toml = format!("public_url = \"{}\"\n{sources}", self.origin);
         let mut folder = Folder::new(&toml, plugins).await;
         let now_ms = Arc::new(AtomicI64::new(self.now * 1000));
-        let read = Arc::clone(&now_ms);
-        folder.clock = Clock::from_fn(move || Timestamp::from_millis(read.load(Ordering::SeqCst)));
+        folder.clock = standing(&now_ms);
         (folder, now_ms)
     }
 

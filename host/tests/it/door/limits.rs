@@ -8,19 +8,18 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hookbay::clock::{Clock, Timestamp};
+use hookbay::clock::Clock;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{Folder, Host, SECRET, eventually, push_body};
+use crate::harness::{Folder, Host, SECRET, eventually, push_body, standing};
 use crate::signing::{github_headers, hmac_sha256};
 
 /// A host whose time stands still until the test moves it, in milliseconds.
 async fn at_a_standstill(toml: &str) -> (Host, Arc<AtomicI64>) {
     let now_ms = Arc::new(AtomicI64::new(Clock::system().now().millis()));
     let mut folder = Folder::new(toml, &[]).await;
-    let read = Arc::clone(&now_ms);
-    folder.clock = Clock::from_fn(move || Timestamp::from_millis(read.load(Ordering::SeqCst)));
+    folder.clock = standing(&now_ms);
     (Host::over(folder).await, now_ms)
 }
 
@@ -39,8 +38,7 @@ async fn a_rate_holds_for_what_is_verified() {
     let now_ms = Arc::new(AtomicI64::new(Clock::system().now().millis()));
     let mut folder = Folder::new(sources, &[]).await;
     fs::write(folder.path().join("any.json"), "true").unwrap();
-    let read = Arc::clone(&now_ms);
-    folder.clock = Clock::from_fn(move || Timestamp::from_millis(read.load(Ordering::SeqCst)));
+    folder.clock = standing(&now_ms);
     let host = Host::over(folder).await;
     let send = async |body: &str, secret: &str| {
         let signature = hmac_sha256(secret, body.as_bytes());

@@ -5,13 +5,13 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use hookbay::clock::{Clock, Timestamp};
+use hookbay::clock::Clock;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{release, set_aside};
 use crate::door::limits::compressed;
-use crate::harness::{Folder, Host, eventually};
+use crate::harness::{Folder, Host, eventually, standing};
 use crate::signing::{Headers, hmac_sha256};
 
 const SECRET: &str = "orders-secret";
@@ -43,8 +43,7 @@ async fn host() -> (Host, Arc<AtomicI64>) {
     fs::write(folder.path().join("order.json"), STRICT).unwrap();
     fs::write(folder.path().join("rows.json"), STRICT_ROWS).unwrap();
     let now_ms = Arc::new(AtomicI64::new(Clock::system().now().millis()));
-    let read = Arc::clone(&now_ms);
-    folder.clock = Clock::from_fn(move || Timestamp::from_millis(read.load(Ordering::SeqCst)));
+    folder.clock = standing(&now_ms);
     (Host::over(folder).await, now_ms)
 }
 

@@ -1,10 +1,8 @@
 //! How much the store takes: it keeps within its bytes, stops growing, and loses whole days.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hookbay::clock::{Clock, Timestamp};
 use hookbay::dispatch::{Policy, Retention, Wakeup};
 use hookbay::retry::Next;
 use hookbay::store::Store;
@@ -13,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Bench, DAY, HOUR, policy};
 use crate::database::Engine;
-use crate::harness::eventually;
+use crate::harness::{eventually, standing};
 
 /// Bytes that do not compress.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
@@ -141,9 +139,9 @@ pub(super) async fn two_hosts_remove_at_once(engine: Engine) {
     }
     bench.pass(35 * DAY).await;
     let settings = bench.database.settings(bench.folder.path());
-    let read = Arc::clone(&bench.now_ms);
-    let clock = Clock::from_fn(move || Timestamp::from_millis(read.load(Ordering::SeqCst)));
-    let neighbour = Store::open(&settings, clock).await.unwrap();
+    let neighbour = Store::open(&settings, standing(&bench.now_ms))
+        .await
+        .unwrap();
     let mut other = Retention::new(
         neighbour.clone(),
         policy(),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookbay::clock::{Clock, Timestamp};
+use hookbay::clock::Timestamp;
 use hookbay::event::{Event, EventId, Headers};
 use hookbay::kv::{KvEffects, KvWrite};
 use hookbay::retry::Next;
@@ -21,6 +21,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use tempfile::TempDir;
 
 use crate::database::{Engine, TestDatabase};
+use crate::harness::standing;
 
 pub(super) const WINDOW: Duration = Duration::from_secs(3600);
 
@@ -68,7 +69,7 @@ impl Bench {
     pub(super) async fn over(database: TestDatabase, folder: TempDir) -> Self {
         let now_ms = Arc::new(AtomicI64::new(START_MS));
         let settings = database.settings(folder.path());
-        let store = Store::open(&settings, clock(&now_ms)).await.unwrap();
+        let store = Store::open(&settings, standing(&now_ms)).await.unwrap();
         Self {
             store,
             now_ms,
@@ -89,7 +90,7 @@ impl Bench {
         store.close().await;
         drop(store);
         let settings = database.settings(folder.path());
-        let store = Store::open(&settings, clock(&now_ms)).await.unwrap();
+        let store = Store::open(&settings, standing(&now_ms)).await.unwrap();
         store.rescue().await.unwrap();
         Self {
             store,
@@ -105,7 +106,9 @@ impl Bench {
             return None;
         }
         let settings = self.database.settings(self.folder.path());
-        let store = Store::open(&settings, clock(&self.now_ms)).await.unwrap();
+        let store = Store::open(&settings, standing(&self.now_ms))
+            .await
+            .unwrap();
         Some(Self {
             store,
             now_ms: Arc::clone(&self.now_ms),
@@ -367,11 +370,6 @@ pub(super) fn about(name: &str) -> RegisterPlugin {
 /// The runs that were claimed.
 pub(super) fn ids(claimed: &[Claimed]) -> Vec<RunId> {
     claimed.iter().map(|one| one.fence.run).collect()
-}
-
-pub(super) fn clock(now_ms: &Arc<AtomicI64>) -> Clock {
-    let now_ms = Arc::clone(now_ms);
-    Clock::from_fn(move || Timestamp::from_millis(now_ms.load(Ordering::SeqCst)))
 }
 
 pub(super) fn want(plugin: PluginId, count: u32) -> Want {

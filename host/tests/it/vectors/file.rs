@@ -11,33 +11,7 @@ use serde_json::{Value, json};
 use super::{ANY_TIME, Expected, Vector, body, headers};
 use crate::harness::Folder;
 use crate::program::hookbay;
-
-/// A provider's request, and what spoils it: the repository's form.
-#[derive(Deserialize)]
-struct Own {
-    provider: String,
-    method: String,
-    url: String,
-    headers: BTreeMap<String, Value>,
-    body: String,
-    secrets: Vec<Value>,
-    now: i64,
-    cases: Vec<Case>,
-}
-
-/// The same with some fields changed.
-#[derive(Deserialize)]
-struct Case {
-    why: String,
-    expect: String,
-    method: Option<String>,
-    url: Option<String>,
-    headers: Option<BTreeMap<String, Value>>,
-    body: Option<String>,
-    body_base64: Option<String>,
-    secrets: Option<Vec<Value>>,
-    now: Option<i64>,
-}
+use crate::providers::{Case, Vectors, vectors};
 
 /// One of a list.
 #[derive(Deserialize)]
@@ -58,20 +32,18 @@ struct Other {
 
 /// The repository's own vectors.
 pub(super) fn of_the_repository() -> Vec<Vector> {
-    let all = include_str!("../../fixtures/providers/vectors.json");
-    let all: Vec<Own> = serde_json::from_str(all).unwrap();
-    let of_provider = |own: Own| {
+    let of_provider = |own: Vectors| {
         let vector = |case: &Case| {
-            let text = case.body.as_ref().unwrap_or(&own.body);
+            let sent = own.sent(case);
             Vector {
                 name: format!("{}: {}", own.provider, case.why),
                 provider: own.provider.clone(),
-                secrets: case.secrets.as_ref().unwrap_or(&own.secrets).clone(),
-                method: case.method.as_ref().unwrap_or(&own.method).clone(),
-                url: case.url.as_ref().unwrap_or(&own.url).clone(),
-                headers: headers(case.headers.as_ref().unwrap_or(&own.headers)),
-                body: body(Some(text), case.body_base64.as_deref()),
-                now: case.now.unwrap_or(own.now),
+                secrets: sent.secrets.to_vec(),
+                method: sent.method.to_owned(),
+                url: sent.url.to_owned(),
+                headers: headers(sent.headers),
+                body: sent.body,
+                now: sent.now,
                 expected: match case.expect.as_str() {
                     "genuine" => Expected::Genuine,
                     "needs_key" => Expected::NoVerdict,
@@ -81,7 +53,7 @@ pub(super) fn of_the_repository() -> Vec<Vector> {
         };
         own.cases.iter().map(vector).collect::<Vec<_>>()
     };
-    all.into_iter().flat_map(of_provider).collect()
+    vectors().into_iter().flat_map(of_provider).collect()
 }
 
 fn listed(file: &Path) -> Vec<Other> {
