@@ -26,6 +26,11 @@ use crate::event::EventId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(pub i64);
 
+impl RunId {
+    /// No run's, and less than each of them.
+    pub const BEFORE_ALL: Self = Self(i64::MIN);
+}
+
 /// Names a plugin in the store, for as long as the store exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PluginId(pub i64);

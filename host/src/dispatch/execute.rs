@@ -165,18 +165,18 @@ impl Executor {
 
     /// The run's event, or what is wrong with it; none, if we gave up asking.
     async fn read(&self, claimed: &Claimed) -> Option<Result<Arc<Event>, String>> {
-        let mut looks = 0;
+        let mut looks = 0_u32;
         loop {
             match self.store.event_of_run(claimed.event).await {
                 Ok(event) => return Some(Ok(event)),
                 Err(StoreError::Damaged(damage)) => return Some(Err(damage.to_string())),
                 Err(gone @ StoreError::EventGone)
-                    if !self.store.has_days() || looks == LOOKS_FOR_GONE =>
+                    if !self.store.has_days() || looks >= LOOKS_FOR_GONE =>
                 {
                     return Some(Err(gone.to_string()));
                 }
                 Err(error) => {
-                    looks += 1;
+                    looks += u32::from(matches!(error, StoreError::EventGone));
                     tracing::error!(%error, run.id = %claimed.fence.run, "an event cannot be read; trying again");
                     self.pause().await?;
                 }

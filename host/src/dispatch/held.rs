@@ -26,7 +26,6 @@ impl Loop {
         tracing::error!(
             "the lease could not be renewed in time; what runs is stopped, others will run it"
         );
-        self.lanes.give_back(|_| true);
         self.stop_lost(|_| true);
         self.is_unsure = true;
     }

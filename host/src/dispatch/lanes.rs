@@ -68,8 +68,8 @@ pub(super) type ClaimedRun = (Claimed, Option<Arc<Event>>);
 struct Lane {
     /// Claimed, not started, each with until when it may be.
     claimed: VecDeque<(ClaimedRun, Instant)>,
-    /// When the last claim began.
-    asked_at: Option<Instant>,
+    /// Until when what the last claim gets may be started.
+    start_until: Option<Instant>,
     executing: u32,
     /// Claimed and not yet recorded, whether waiting, executing or ending.
     outstanding: u32,
@@ -134,7 +134,8 @@ impl Lanes {
     pub(super) fn claiming(&mut self, wants: &[Want], at: Instant) {
         for want in wants {
             if let Some(lane) = self.lanes.get_mut(&want.plugin) {
-                lane.asked_at = Some(at);
+                // The rest of the hold is enough for the run itself.
+                lane.start_until = at.checked_add(want.hold / 2);
                 lane.may_have_more = false;
                 lane.due = None;
             }
@@ -155,11 +156,7 @@ impl Lanes {
             *got.entry(plugin).or_default() += 1;
             let lane = self.lanes.entry(plugin).or_default();
             lane.outstanding += 1;
-            let asked_at = lane.asked_at.unwrap_or_else(Instant::now);
-            let hold = wants.iter().find(|want| want.plugin == plugin);
-            let hold = hold.map_or(Duration::ZERO, |want| want.hold);
-            // The rest of it is enough for the run itself.
-            let until = asked_at.checked_add(hold / 2).unwrap_or(asked_at);
+            let until = lane.start_until.unwrap_or_else(Instant::now);
             lane.claimed.push_back((run, until));
         }
         for want in wants {

@@ -23,8 +23,7 @@ pub struct LeaseHolds {
 /// Keeps count of the lease's renewals.
 pub(super) struct Lease {
     length: Duration,
-    /// Whether others could take our runs.
-    is_shared: bool,
+    /// None where nobody could take our runs.
     until: watch::Sender<Until>,
 }
 
@@ -33,11 +32,7 @@ impl Lease {
     pub(super) fn new(length: Duration, is_shared: bool) -> (Self, LeaseHolds) {
         // Alone, nobody can take anything.
         let (until, receiver) = watch::channel(is_shared.then(Instant::now));
-        let lease = Self {
-            length,
-            is_shared,
-            until,
-        };
+        let lease = Self { length, until };
         let holds = LeaseHolds {
             until: receiver,
             said: !is_shared,
@@ -53,10 +48,12 @@ impl Lease {
     /// Notes that the lease was renewed by a write that began at `began`: the
     /// database counts from later than that. It is given up a fifth before its end.
     pub(super) fn renewed(&self, began: Instant) {
-        if self.is_shared {
-            let until = began.checked_add(self.length * 4 / 5);
-            self.until.send_replace(Some(until.unwrap_or(began)));
-        }
+        let renewed = began.checked_add(self.length * 4 / 5).unwrap_or(began);
+        self.until.send_if_modified(|until| {
+            let is_shared = until.is_some();
+            *until = until.map(|_| renewed);
+            is_shared
+        });
     }
 }
 
@@ -100,7 +97,7 @@ mod tests {
     async fn a_lease_is_given_up_before_its_end_though_nobody_says_so() {
         let (lease, mut holds) = Lease::new(LENGTH, true);
         assert!(!holds.holds(), "before the first renewal");
-        let began = Instant::now();
+        let began = Instant::now().checked_sub(LENGTH * 3 / 5).unwrap();
         lease.renewed(began);
         assert!(holds.changed().await);
         assert!(!holds.changed().await);

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::run::RunId;
 use crate::store::{Store, StoreError};
 
 use super::lease::{Lease, LeaseHolds};
@@ -41,6 +42,8 @@ pub struct Heartbeat {
     host_name: Arc<str>,
     lease: Lease,
     pace: Pace,
+    /// Up to which run all are due earlier, while a clock that was set back is gone by.
+    moved: RunId,
     /// A rescue under way: it may take longer than a lease, which is renewed meanwhile.
     rescue: JoinSet<()>,
 }
@@ -62,6 +65,7 @@ impl Heartbeat {
             host_name,
             lease,
             pace: Pace::default(),
+            moved: RunId::BEFORE_ALL,
             rescue: JoinSet::new(),
         };
         (heartbeat, holds)
@@ -146,7 +150,8 @@ impl Heartbeat {
             }
             Jump::Back(by) => {
                 tracing::warn!(?by, "the clock was set back; runs are due as much earlier");
-                self.store.clock_set_back(by).await?;
+                self.store.clock_set_back(by, &mut self.moved).await?;
+                self.moved = RunId::BEFORE_ALL;
             }
         }
         self.pace.follow(now, at);

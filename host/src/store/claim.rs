@@ -119,9 +119,15 @@ impl Store {
                 } else {
                     engine.sessions.single().await?
                 };
-                let claims = self::claim(&mut tx, &claim, Some(&engine.floors)).await?;
-                tx.commit().await?;
-                claims
+                let claimed = async {
+                    let claims = self::claim(&mut tx, &claim, Some(&engine.floors)).await?;
+                    tx.commit().await?;
+                    Ok(claims)
+                };
+                // What was claimed may be ready again, below the floors that were noted.
+                claimed
+                    .await
+                    .inspect_err(|_: &StoreError| engine.floors().all_stale())?
             }
         };
         let ids: Vec<EventId> = claims.claimed.iter().map(|claimed| claimed.event).collect();

@@ -55,13 +55,15 @@ impl Store {
     /// due before, or was to be tried again soon, would wait for it. What executes keeps
     /// its deadline: one that hangs is freed later, and none is started twice.
     ///
+    /// `moved` is up to which run that is done, [`RunId::BEFORE_ALL`] at first: where it fails, it
+    /// goes on behind that when it is called again.
+    ///
     /// # Errors
-    /// [`StoreError`] if not everything was changed; it is changed after the next start.
-    pub async fn clock_set_back(&self, by: Duration) -> Result<(), StoreError> {
+    /// [`StoreError`] if not everything was changed.
+    pub async fn clock_set_back(&self, by: Duration, moved: &mut RunId) -> Result<(), StoreError> {
         let by_ms = millis(by);
-        let mut after = Some(RunId(i64::MIN));
-        while let Some(from) = after {
-            after = self.move_due(from, by_ms).await?;
+        while let Some(last) = self.move_due(*moved, by_ms).await? {
+            *moved = last;
         }
         self.write(move |tx| {
             Box::pin(async move {
@@ -72,7 +74,7 @@ impl Store {
                 // By these the next start would find the clock set back once more.
                 for ahead in [
                     "delete from queue_minutes where minute_ms > $1",
-                    "update hosts set lease_ms = 0 where lease_ms < 0 and -lease_ms > $1",
+                    "update hosts set lease_ms = -$1 where -lease_ms > $1",
                 ] {
                     tx.execute(sql(ahead).bind(tx.now)).await?;
                 }

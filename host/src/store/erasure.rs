@@ -25,7 +25,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if nothing was erased.
     pub async fn erase_event(&self, event: EventId) -> Result<Erased, StoreError> {
-        if self.event(event).await?.is_none() {
+        if !self.has_event(event).await? {
             return Ok(Erased::Unknown);
         }
         let needed = self.needed_by(event).await?;
@@ -39,10 +39,16 @@ impl Store {
             return Ok(Erased::Gone);
         }
         // Somebody was faster: with a run of it, or with its removal.
-        match self.event(event).await? {
-            Some(_) => Ok(Erased::Needed(self.needed_by(event).await?)),
-            None => Ok(Erased::Unknown),
+        if self.has_event(event).await? {
+            Ok(Erased::Needed(self.needed_by(event).await?))
+        } else {
+            Ok(Erased::Unknown)
         }
+    }
+
+    /// Whether it is stored, in whatever condition.
+    async fn has_event(&self, event: EventId) -> Result<bool, StoreError> {
+        Ok(!self.events_of_ids(&[event]).await?.is_empty())
     }
 
     async fn needed_by(&self, event: EventId) -> Result<Vec<RunId>, StoreError> {

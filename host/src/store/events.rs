@@ -260,10 +260,8 @@ impl super::Statements {
 
 impl EventRow {
     pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
-        let id = EventId::from_bytes(&row.bytes("id")?)
-            .ok_or_else(|| super::damaged("an event's id has not sixteen bytes"))?;
         Ok(Self {
-            id,
+            id: row.event("id")?,
             source: row.text("source")?,
             provider: row.text("provider")?,
             kind: row.text("kind")?,

@@ -114,8 +114,7 @@ fn over(row: &Row, ending: &Ending) -> Result<Over<'static>, StoreError> {
     let more = u32::from(ending.is_attempt);
     Ok(Over {
         run: RunId(row.int("run_id")?),
-        event: EventId::from_bytes(&row.bytes("event_id")?)
-            .ok_or_else(|| super::damaged("an event's id has not sixteen bytes"))?,
+        event: row.event("event_id")?,
         plugin: PluginId(row.int("plugin_id")?),
         order: key_of(row)?,
         state: ending.state,

@@ -42,26 +42,19 @@ impl EventFilter {
 
     /// Whether events of a source and kind may fit.
     pub fn takes_stream(&self, (source, kind): &(String, String)) -> bool {
-        let is_source = self.source.as_ref().is_none_or(|wanted| wanted == source);
-        is_source && self.kind.as_ref().is_none_or(|wanted| wanted.matches(kind))
+        self.is_of(source, kind)
     }
 
     /// Whether an event fits, but for where the page before ended.
     pub fn takes(&self, row: &EventRow) -> bool {
-        let is_source = self
-            .source
-            .as_ref()
-            .is_none_or(|wanted| *wanted == row.source);
-        is_source
-            && self
-                .kind
-                .as_ref()
-                .is_none_or(|wanted| wanted.matches(&row.kind))
-            && self
-                .since
-                .is_none_or(|since| row.id >= EventId::lower_bound(since))
-            && self
-                .until
-                .is_none_or(|until| row.id < EventId::lower_bound(until))
+        let (since, until) = (self.since, self.until);
+        self.is_of(&row.source, &row.kind)
+            && since.is_none_or(|since| row.id >= EventId::lower_bound(since))
+            && until.is_none_or(|until| row.id < EventId::lower_bound(until))
+    }
+
+    fn is_of(&self, source: &str, kind: &str) -> bool {
+        let is_source = self.source.as_ref().is_none_or(|wanted| wanted == source);
+        is_source && self.kind.as_ref().is_none_or(|wanted| wanted.matches(kind))
     }
 }

@@ -221,12 +221,7 @@ impl super::Statements {
         let succeeded = held.iter().filter(|one| one.next == Next::Succeeded);
         let emitted = succeeded.flat_map(|one| &one.finish.finished.emitted);
         let events: Vec<(&NewEvent, bool)> = emitted.map(|new| (new, false)).collect();
-        self.ingest.insert_events(tx, &events).await?;
-        let mut runs = Vec::new();
-        for (new, _) in &events {
-            runs.extend(new.runs().iter().map(|run| (new.id(), *run)));
-        }
-        self.start_runs(tx, &runs).await
+        self.store_events(tx, &events).await
     }
 
     /// Makes runs ready again that are to be tried once more.

@@ -274,6 +274,19 @@ impl Statements {
 }
 
 impl super::Statements {
+    /// Stores events, with the runs of those that are no conflict. The caller holds the
+    /// locks of their ordering keys.
+    pub(super) async fn store_events(
+        &self,
+        tx: &mut Tx,
+        events: &[(&NewEvent, bool)],
+    ) -> Result<(), StoreError> {
+        self.ingest.insert_events(tx, events).await?;
+        let started = events.iter().filter(|(_, is_conflict)| !is_conflict);
+        let runs = started.flat_map(|(new, _)| new.runs().iter().map(|run| (new.id(), *run)));
+        self.start_runs(tx, &runs.collect::<Vec<_>>()).await
+    }
+
     /// Stores runs; those with an ordering key go behind the others of their key.
     /// The caller holds the locks of their keys.
     pub(super) async fn start_runs(

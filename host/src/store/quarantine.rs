@@ -264,7 +264,7 @@ impl Store {
             if !ids.is_empty() && bytes > SLICE_BYTES {
                 break;
             }
-            ids.push(id_of(&row)?);
+            ids.push(row.event("id")?);
         }
         self.remove_quarantine_of(ids).await
     }
@@ -306,7 +306,7 @@ impl QuarantineFilter {
 impl QuarantinedRow {
     fn read(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {
-            id: id_of(row)?,
+            id: row.event("id")?,
             source: row.text("source")?,
             received_at: row.time("received_ms")?,
             code: row.text("code")?,
@@ -316,9 +316,4 @@ impl QuarantinedRow {
             size_bytes: row.int("size_bytes")?,
         })
     }
-}
-
-fn id_of(row: &Row) -> Result<EventId, StoreError> {
-    EventId::from_bytes(&row.bytes("id")?)
-        .ok_or_else(|| super::damaged("a request's id has not sixteen bytes"))
 }

@@ -303,8 +303,7 @@ impl RunRow {
         let max_attempts = row.int_or_none("max_attempts")?;
         Ok(Self {
             id: RunId(row.int("run_id")?),
-            event: EventId::from_bytes(&row.bytes("event_id")?)
-                .ok_or_else(|| super::damaged("an event's id has not sixteen bytes"))?,
+            event: row.event("event_id")?,
             plugin: PluginId(row.int("plugin_id")?),
             source: row.text("source")?,
             kind: row.text("kind")?,

@@ -1,6 +1,8 @@
 //! Finds events by what is written in them: by ids and indexed values through indexes, by
 //! bodies through a bounded look at the newest.
 
+use bytes::Bytes;
+
 use crate::event::{DedupKey, EventId};
 
 use super::events::{COLUMNS, EventRow, Loaded};
@@ -80,12 +82,7 @@ impl Store {
         };
         let find = sql(find).bind(value.to_owned()).bind(before);
         let rows = self.readers().fetch_all(find.bind(BY_VALUE_MAX)).await?;
-        let ids = rows.iter().map(|row| row.bytes("event_id"));
-        ids.map(|id| {
-            EventId::from_bytes(&id?)
-                .ok_or_else(|| super::damaged("an event's id has not sixteen bytes"))
-        })
-        .collect()
+        rows.iter().map(|row| row.event("event_id")).collect()
     }
 
     /// Events by their ids, newest first; those that are gone are left out.
@@ -106,20 +103,18 @@ impl Store {
     }
 
     /// The next events to look into, newest first, of all sources and kinds: at most so
-    /// many, of at most so many bytes each; larger ones come without their body.
+    /// many, of at most so many bytes each; larger and damaged ones come without their body.
     ///
     /// # Errors
-    /// [`StoreError`] if the database does not answer or a request is damaged.
+    /// [`StoreError`] if the database does not answer.
     pub async fn events_to_search(
         &self,
         filter: &EventFilter,
         bytes_max: i64,
     ) -> Result<Vec<SearchedEvent>, StoreError> {
         let mut query = Builder::new(&format!(
-            "select {COLUMNS}, indexed, encoding, case when size_bytes <= "
+            "select {COLUMNS}, indexed, encoding, header_bytes, case when size_bytes <= "
         ));
-        query.bind(bytes_max);
-        query.push(" then header_bytes else 0 end as header_bytes, case when size_bytes <= ");
         query.bind(bytes_max);
         query.push(" then request end as request from events where true");
         filter.bounds(&mut query);
@@ -128,9 +123,15 @@ impl Store {
         rows.iter()
             .map(|row| {
                 let event = EventRow::read(row)?;
-                let body = match row.bytes_or_none("request")? {
-                    Some(_) => Loaded::read(row)?.into_event(&self.0.keyring)?.body,
-                    None => bytes::Bytes::new(),
+                let body = if event.size_bytes > bytes_max {
+                    Bytes::new()
+                } else {
+                    match Loaded::read(row)?.into_event(&self.0.keyring) {
+                        Ok(event) => event.body,
+                        // It is found by what stands beside it, and keeps nobody from others.
+                        Err(StoreError::Damaged(_)) => Bytes::new(),
+                        Err(error) => return Err(error),
+                    }
                 };
                 let indexed = row.text_or_none("indexed")?;
                 Ok(SearchedEvent {

@@ -7,7 +7,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::clock::Timestamp;
 use crate::event::EventId;
 use crate::run::{NewRun, OrderKey, PluginId, RunId, RunState};
 
@@ -151,24 +150,14 @@ impl Store {
             query.push(" and source = ").bind(source.clone());
             query.push(" and kind = ").bind(kind.clone());
         }
-        let received = |at: Timestamp| EventId::lower_bound(at).as_bytes().to_vec();
-        if let Some(since) = filter.since {
-            query.push(" and id >= ").bind(received(since));
-        }
-        if let Some(until) = filter.until {
-            query.push(" and id < ").bind(received(until));
-        }
+        filter.bounds(&mut query);
         if let Some(after) = after {
             query.push(" and id > ").bind(after.as_bytes().to_vec());
         }
         query.push(" and id <= ").bind(until.as_bytes().to_vec());
         query.push(" order by id limit ").bind(rows_of(limit));
         let rows = self.readers().fetch_all(query.build()).await?;
-        let id = |row: &Row| {
-            EventId::from_bytes(&row.bytes("id")?)
-                .ok_or_else(|| super::damaged("an event's id has not sixteen bytes"))
-        };
-        rows.iter().map(id).collect()
+        rows.iter().map(|row| row.event("id")).collect()
     }
 
     /// The next runs that may be tried again and fit a filter, which names their

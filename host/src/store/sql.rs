@@ -16,6 +16,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, ColumnIndex, Postgres, Row as _, SqlSafeStr as _, SqlStr, Sqlite};
 
 use crate::clock::Timestamp;
+use crate::event::EventId;
 
 use super::StoreError;
 
@@ -305,6 +306,11 @@ impl Row {
 
     pub(super) fn time(&self, column: &str) -> Result<Timestamp, StoreError> {
         self.int(column).map(Timestamp::from_millis)
+    }
+
+    pub(super) fn event(&self, column: &str) -> Result<EventId, StoreError> {
+        EventId::from_bytes(&self.bytes(column)?)
+            .ok_or_else(|| super::damaged("an event's id has not sixteen bytes"))
     }
 
     pub(super) fn flag(&self, column: &str) -> Result<bool, StoreError> {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::event::EventId;
 use crate::run::{Epoch, OrderKey, Outcome, PluginId, RunId, RunState};
 
 use super::history::{Over, Tried};
@@ -192,8 +191,7 @@ impl super::Statements {
         let key = row.bytes_or_none("order_key")?;
         let over = Over {
             run,
-            event: EventId::from_bytes(&row.bytes("event_id")?)
-                .ok_or_else(|| super::damaged("an event's id has not sixteen bytes"))?,
+            event: row.event("event_id")?,
             plugin: PluginId(row.int("plugin_id")?),
             order: key.as_deref().and_then(OrderKey::from_bytes),
             state: RunState::Cancelled,

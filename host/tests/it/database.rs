@@ -202,6 +202,12 @@ impl TestDatabase {
         self.execute_in(folder, rule.to_owned()).await;
     }
 
+    /// Leaves no stored request readable.
+    pub(crate) async fn damage_requests(&self, folder: &Path) {
+        let damage = "update events set header_bytes = 1000000";
+        self.execute_in(folder, damage.to_owned()).await;
+    }
+
     /// Executes something on either engine; a file lies in `folder`.
     async fn execute_in(&self, folder: &Path, command: String) {
         let command = sqlx::raw_sql(AssertSqlSafe(command));

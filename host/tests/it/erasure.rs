@@ -57,6 +57,20 @@ async fn an_erased_event_leaves_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_cannot_be_read_hides_no_other_and_can_be_erased() {
+    let host = Host::start(CONFIG, &[]).await;
+    let damaged = host.send("bytes", &[], "a needle").await.event();
+    let folder = &host.folder;
+    folder.database.damage_requests(folder.path()).await;
+    let whole = host.send("bytes", &[], "a needle too").await.event();
+    let found = host.items("events?q=needle").await;
+    let found: Vec<&Value> = found.iter().map(|event| &event["id"]).collect();
+    assert_eq!(found, [&whole]);
+    assert_eq!(delete(&host, &format!("events/{damaged}")).await, 204);
+    assert_eq!(delete(&host, &format!("events/{damaged}")).await, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_a_run_needs_stays_unless_that_is_cancelled() {
     let host = Host::start(CONFIG, &["misbehave"]).await;
     assert_eq!(host.post("plugins/misbehave/pause").await.status, 204);

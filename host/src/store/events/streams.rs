@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use crate::clock::Timestamp;
 use crate::event::EventId;
 use crate::store::filter::EventFilter;
-use crate::store::sql::{Builder, Dialect, Row, sql};
-use crate::store::{Store, StoreError, damaged};
+use crate::store::sql::{Builder, Dialect, sql};
+use crate::store::{Store, StoreError};
 
 use super::EventRow;
 
@@ -51,7 +51,8 @@ impl Store {
             self.walk()
         );
         let rows = self.readers().fetch_all(sql(text)).await?;
-        let ids = rows.iter().map(id_of).collect::<Result<Vec<_>, _>>()?;
+        let ids = rows.iter().map(|row| row.event("id"));
+        let ids = ids.collect::<Result<Vec<_>, _>>()?;
         let mut newest = BTreeMap::new();
         for event in self.events_of_ids(&ids).await? {
             // The newest of a source comes first.
@@ -110,7 +111,7 @@ impl Store {
         });
         query.push(" order by e.id desc limit ").bind(filter.limit);
         let rows = self.readers().fetch_all(query.build()).await?;
-        rows.iter().map(id_of).collect()
+        rows.iter().map(|row| row.event("id")).collect()
     }
 
     fn walk(&self) -> &'static str {
@@ -119,9 +120,4 @@ impl Store {
             Dialect::Postgres => WALK_POSTGRES,
         }
     }
-}
-
-fn id_of(row: &Row) -> Result<EventId, StoreError> {
-    EventId::from_bytes(&row.bytes("id")?)
-        .ok_or_else(|| damaged("an event's id has not sixteen bytes"))
 }

@@ -178,12 +178,7 @@ impl super::super::Statements {
         let rows = tx.fetch_all(statement).await?;
         self.order.promote(&mut tx, &order_keys).await?;
         tx.commit().await?;
-        rows.iter()
-            .map(|row| {
-                EventId::from_bytes(&row.bytes("id")?)
-                    .ok_or_else(|| super::super::damaged("an event's id has not sixteen bytes"))
-            })
-            .collect()
+        rows.iter().map(|row| row.event("id")).collect()
     }
 
     /// Decides on events of which a key is known, or which have two of them.
@@ -243,10 +238,7 @@ impl super::super::Statements {
                 return Ok(None);
             }
         }
-        self.ingest.insert_events(tx, &to_store).await?;
-        let started = to_store.iter().filter(|(_, is_conflict)| !is_conflict);
-        let runs = started.flat_map(|(new, _)| new.runs().iter().map(|run| (new.id(), *run)));
-        self.start_runs(tx, &runs.collect::<Vec<_>>()).await?;
+        self.store_events(tx, &to_store).await?;
         Ok(Some(answers))
     }
 

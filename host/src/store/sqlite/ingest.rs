@@ -37,10 +37,7 @@ impl Statements {
         });
         let seen: Vec<Seen<'_>> = seen.collect();
         let change = self.dedup.append(tx, recent, &seen).await?;
-        self.ingest.insert_events(tx, &to_store).await?;
-        let started = to_store.iter().filter(|(_, is_conflict)| !is_conflict);
-        let runs = started.flat_map(|(new, _)| new.runs().iter().map(|run| (new.id(), *run)));
-        self.start_runs(tx, &runs.collect::<Vec<_>>()).await?;
+        self.store_events(tx, &to_store).await?;
         let mut answers = answers.into_iter();
         let of_batch = |batch: &&[NewEvent]| answers.by_ref().take(batch.len()).collect();
         Ok((batches.iter().map(of_batch).collect(), Some(change)))

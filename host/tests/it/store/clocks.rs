@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hookbay::kv::KvEffects;
 use hookbay::retry::Next;
-use hookbay::run::{Outcome, RunState};
+use hookbay::run::{Outcome, RunId, RunState};
 use hookbay::store::{Ingested, Rescued, Settled, Want};
 
 use super::bench::{Bench, HOLD, WINDOW, ids, increment, want};
@@ -56,7 +56,11 @@ pub(super) async fn a_clock_set_back_makes_nothing_wait(bench: Bench) {
     bench.go_back(HOURS);
     bench.beat().await;
     assert_eq!(bench.claim(plugin, 10).await.0.len(), 0, "all would wait");
-    bench.store.clock_set_back(HOURS).await.unwrap();
+    bench
+        .store
+        .clock_set_back(HOURS, &mut { RunId::BEFORE_ALL })
+        .await
+        .unwrap();
     let (now_due, next_due) = bench.claim(plugin, 10).await;
     assert_eq!(now_due.len(), 2);
     assert_eq!(now_due[1].fence.run, ordered[0]);
@@ -82,7 +86,10 @@ pub(super) async fn what_was_seen_is_known_until_the_clock_was_gone_by(bench: Be
     store.note_queue(minute).await.unwrap();
     bench.go_back(HOURS);
     assert_eq!(store.last_seen().await.unwrap(), Some(minute));
-    store.clock_set_back(HOURS).await.unwrap();
+    store
+        .clock_set_back(HOURS, &mut { RunId::BEFORE_ALL })
+        .await
+        .unwrap();
     assert_eq!(store.last_seen().await.unwrap(), None);
     // One that stops says so itself.
     bench.beat().await;
@@ -90,23 +97,33 @@ pub(super) async fn what_was_seen_is_known_until_the_clock_was_gone_by(bench: Be
     store.leave().await.unwrap();
     bench.go_back(HOURS);
     assert_eq!(store.last_seen().await.unwrap(), Some(left));
-    store.clock_set_back(HOURS).await.unwrap();
-    assert_eq!(store.last_seen().await.unwrap(), None);
+    store
+        .clock_set_back(HOURS, &mut { RunId::BEFORE_ALL })
+        .await
+        .unwrap();
+    assert_eq!(store.last_seen().await.unwrap(), Some(bench.now()));
 }
 
 pub(super) async fn deliveries_are_known_whatever_the_clock_does(bench: Bench) {
-    let (first, _) = bench.deliver(Some("k"), false, "a", &[]).await;
+    let plugin = bench.plugin("p").await;
+    let (first, _) = bench.deliver(Some("k"), false, "a", &[plugin]).await;
     let known = Ingested::Duplicate(first);
     for _ in 0..2 {
         bench.go_back(HOURS);
         assert_eq!(bench.store.forget_expired_deliveries(10).await.unwrap(), 0);
-        assert_eq!(bench.deliver(Some("k"), false, "a", &[]).await.1, known);
+        assert_eq!(
+            bench.deliver(Some("k"), false, "a", &[plugin]).await.1,
+            known
+        );
     }
     bench.pass(2 * HOURS + WINDOW - Duration::from_millis(1));
     assert_eq!(bench.store.forget_expired_deliveries(10).await.unwrap(), 0);
-    assert_eq!(bench.deliver(Some("k"), false, "a", &[]).await.1, known);
+    assert_eq!(
+        bench.deliver(Some("k"), false, "a", &[plugin]).await.1,
+        known
+    );
     bench.pass(HOURS);
-    let (_, again) = bench.deliver(Some("k"), false, "a", &[]).await;
+    let (_, again) = bench.deliver(Some("k"), false, "a", &[plugin]).await;
     assert_eq!(again, Ingested::New);
-    assert_eq!(bench.states().await, Vec::<RunState>::new());
+    assert_eq!(bench.states().await, [RunState::Ready; 2]);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use hookbay::kv::KvEffects;
-use hookbay::run::{Claimed, DEATHS_MAX, RunState};
+use hookbay::run::{Claimed, DEATHS_MAX, RunId, RunState};
 use hookbay::store::{Rescued, Settled};
 use sqlx::Executor as _;
 
@@ -12,6 +12,7 @@ use super::bench::{Bench, HOLD, LEASE, ids, increment};
 
 /// One millisecond: what parts a lease that holds from one that is over.
 const MOMENT: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_hours(1);
 
 pub(super) async fn a_host_keeps_its_runs_as_long_as_its_lease(bench: Bench) {
     let plugin = bench.plugin("p").await;
@@ -183,7 +184,11 @@ pub(super) async fn a_host_that_stops_in_good_order_was_not_killed(bench: Bench)
         let (held, _) = bench.claim(plugin, 1).await;
         assert_eq!((held[0].deaths, held[0].free_attempts), (0, stops));
         bench.store.leave().await.unwrap();
-        // What comes after that knows it still: the start before was over.
+        // What comes after that knows it still, also where the clock is set back meanwhile:
+        // the start before was over.
+        bench.go_back(HOUR);
+        let moved = &mut { RunId::BEFORE_ALL };
+        bench.store.clock_set_back(HOUR, moved).await.unwrap();
         let epoch = bench.store.epoch();
         bench.store.end_lease(epoch).await.unwrap();
         bench.store.forget_hosts().await.unwrap();
