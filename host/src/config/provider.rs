@@ -202,7 +202,7 @@ pub(super) fn overlaid(name: &str, source: &mut Table<'_>, own: &OwnProviders) -
         base.remove(key);
     }
     let mut keys = toml::Table::new();
-    for key in record::KEYS {
+    for key in proof::KEYS.into_iter().chain(record::KEYS) {
         if let Some(value) = source.take(key) {
             keys.insert(key.to_owned(), value);
         }

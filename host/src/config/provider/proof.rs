@@ -126,19 +126,15 @@ fn read_as(word: &str, table: &mut Table<'_>) -> Result<(Proof, KeyShape), Wrong
             };
             Ok((Proof::Braintree, shape))
         }
-        "contentful" => {
-            let tolerance = tolerance(table)?.unwrap_or(Tolerance::both(TOLERANCE));
-            Ok((Proof::Contentful(tolerance), text))
-        }
+        "contentful" => Ok((Proof::Contentful(some_tolerance(table)?), text)),
         "paypal" => Ok((Proof::PayPal, shape("webhook_id", true))),
         "aws-sns" => Ok((Proof::AwsSns, shape("topic_arn", true))),
         "verifier" => {
             let verifier = table.parse("verifier");
             let verifier = verifier.ok_or(("verifier", "names no plugin".to_owned()))?;
-            let tolerance = tolerance(table)?.unwrap_or(Tolerance::both(TOLERANCE));
             let by = ByVerifier {
                 verifier,
-                tolerance,
+                tolerance: some_tolerance(table)?,
             };
             Ok((Proof::Verifier(by), text))
         }
@@ -234,42 +230,48 @@ fn timestamp(table: &mut Table<'_>, notation: &Notation) -> Result<Option<Timest
         .has_timestamp()
         .then_some(TimestampPlace::WithSignature);
     let format = table.parse("timestamp_format");
-    let is_told = table.has("tolerance");
+    let is_told = table.has("tolerance") || table.has("tolerance_future");
     let tolerance = tolerance(table)?;
     match header.or(body).or(beside) {
         Some(place) => Ok(Some(TimestampRule {
             place,
             format: format.unwrap_or(TimestampFormat::Seconds),
-            tolerance: if is_told {
-                tolerance
-            } else {
-                Some(Tolerance::both(TOLERANCE))
-            },
+            tolerance,
         })),
         None if is_told => Err(("tolerance", "needs `timestamp_header`".to_owned())),
         None => Ok(None),
     }
 }
 
-/// The tolerance that is told; none if it is `none` or not told.
+/// How far the time of signing may be off; none if it is not looked at.
 fn tolerance(table: &mut Table<'_>) -> Result<Option<Tolerance>, Wrong> {
-    let mut read = |key: &'static str| match table.string(key) {
-        None => Ok(None),
-        Some(text) if text == "none" && key == "tolerance" => Ok(None),
-        Some(text) => {
-            let wrong = |error: &dyn Display| (key, error.to_string());
-            let duration = units::duration(&text).map_err(|error| wrong(&error))?;
-            if !TOLERANCES.contains(&duration) {
-                return Err(wrong(&format_args!("`{text}` is outside 0s to 24h")));
-            }
-            Ok(Some(duration))
+    let read = |key: &'static str, text: &str| {
+        let duration = units::duration(text).map_err(|error| (key, error.to_string()))?;
+        if !TOLERANCES.contains(&duration) {
+            return Err((key, format!("`{text}` is outside 0s to 24h")));
         }
+        Ok(duration)
     };
-    let (past, future) = (read("tolerance")?, read("tolerance_future")?);
-    Ok(past.map(|past| Tolerance {
-        past,
-        future: future.unwrap_or(past),
-    }))
+    let past = match table.string("tolerance").as_deref() {
+        None => Some(TOLERANCE),
+        Some("none") => None,
+        Some(text) => Some(read("tolerance", text)?),
+    };
+    let future = table.string("tolerance_future");
+    let future = future.map(|text| read("tolerance_future", &text));
+    match (past, future.transpose()?) {
+        (None, Some(_)) => Err(("tolerance_future", "needs a `tolerance`".to_owned())),
+        (past, future) => Ok(past.map(|past| Tolerance {
+            past,
+            future: future.unwrap_or(past),
+        })),
+    }
+}
+
+/// The same where the time of signing is always looked at.
+fn some_tolerance(table: &mut Table<'_>) -> Result<Tolerance, Wrong> {
+    let problem = "cannot be `none` here".to_owned();
+    tolerance(table)?.ok_or(("tolerance", problem))
 }
 
 fn requirements(table: &mut Table<'_>) -> Result<Vec<Requirement>, Wrong> {

@@ -11,38 +11,8 @@ use crate::ingest::scheme::{Acknowledgement, Provider};
 
 use super::{Entry, Published, Sample, handshake, proof};
 
-/// Keys that a source may set too: all but what is only told.
-pub(super) const KEYS: [&str; 43] = [
-    "proof",
-    "verifier",
-    "signature_header",
-    "signature_pointer",
-    "signature_query",
-    "repeated",
-    "separator",
-    "delimiter",
-    "tag",
-    "timestamp_tag",
-    "untagged",
-    "algorithm",
-    "algorithms",
-    "encoding",
-    "prefix",
-    "secret_form",
-    "signed",
-    "signed_or",
-    "timestamp_header",
-    "timestamp_pointer",
-    "timestamp_format",
-    "timestamp_is_number",
-    "tolerance",
-    "tolerance_future",
-    "require",
-    "key_id_header",
-    "items",
-    "covers_body",
-    "issuer",
-    "body_claim",
+/// Keys that a source may set too, beside those of its proof: all but what is only told.
+pub(super) const KEYS: [&str; 13] = [
     "kind",
     "kind_header",
     "kind_pointer",

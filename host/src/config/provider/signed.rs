@@ -84,8 +84,16 @@ pub(super) fn read_other(
             template.has_secret(),
         ]
     };
-    if proves(&other) != proves(signed) {
-        let problem = "must have body, time, address and secret where `signed` has them";
+    let named = |template: &Template| {
+        let headers = template.headers().map(ToString::to_string);
+        let parameters = template.parameters().map(str::to_owned);
+        let mut named: Vec<String> = headers.chain(parameters).collect();
+        named.sort();
+        named
+    };
+    if proves(&other) != proves(signed) || named(&other) != named(signed) {
+        let problem =
+            "must have body, time, address, secret, headers and parameters where `signed` has them";
         return Err(("signed_or", problem.to_owned()));
     }
     Ok(Some(other))

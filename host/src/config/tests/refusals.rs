@@ -155,6 +155,17 @@ fn each_problem_of_a_source_names_its_key() {
         &["which needs `timestamp_header`"],
     );
     check_refused(
+        &source(
+            "provider = 'generic'\nsecret = 's'\ntimestamp_header = 't'\ntolerance = 'none'\n\
+             tolerance_future = '1m'",
+        ),
+        &["sources.a.tolerance_future: needs a `tolerance`"],
+    );
+    check_refused(
+        &source("provider = 'contentful'\nsecret = 's'\ntolerance = 'none'"),
+        &["sources.a.tolerance: cannot be `none` here"],
+    );
+    check_refused(
         &source("provider = 'generic'\nsecret = 's'\nalgorithm = 'crc32'"),
         &["sources.a.algorithm: `crc32`"],
     );

@@ -71,7 +71,11 @@ fn what_does_not_fit_together_is_refused_once() {
     for (keys, expected) in [
         (
             "signed_or = 'x'",
-            "sources.a.signed_or: must have body, time, address and secret where `signed` has them",
+            "sources.a.signed_or: must have body, time, address, secret, headers and parameters where `signed` has them",
+        ),
+        (
+            "signed = '{header:A}{body}'\nsigned_or = '{header:B}{body}'",
+            "sources.a.signed_or: must have body, time, address, secret, headers and parameters where `signed` has them",
         ),
         (
             "signed_or = '{nonce}{body}'",
@@ -122,6 +126,33 @@ fn what_is_signed_is_told_in_the_senders_order() {
         assert_eq!(scheme.signed.to_string(), expected);
         let signed_or = scheme.signed_or.as_ref().map(ToString::to_string);
         assert_eq!(signed_or.as_deref(), expected_or);
+    }
+}
+
+#[test]
+fn a_tolerance_of_one_side_leaves_the_other_as_it_is() {
+    use std::time::Duration;
+
+    use crate::ingest::scheme::Proof;
+    const MINUTE: Duration = Duration::from_secs(60);
+    for (keys, expected) in [
+        ("", Some((5 * MINUTE, 5 * MINUTE))),
+        ("tolerance = '2m'", Some((2 * MINUTE, 2 * MINUTE))),
+        ("tolerance_future = '1m'", Some((5 * MINUTE, MINUTE))),
+        (
+            "tolerance = '2m'\ntolerance_future = '1m'",
+            Some((2 * MINUTE, MINUTE)),
+        ),
+        ("tolerance = 'none'", None),
+    ] {
+        let keys = format!("timestamp_header = 't'\n{keys}");
+        let config = read(&generic(&keys), &[]).unwrap();
+        let Proof::Signature(scheme) = &config.sources[0].provider.proof else {
+            panic!("{keys} is no signature");
+        };
+        let rule = scheme.timestamp.as_ref().unwrap();
+        let tolerance = rule.tolerance.map(|both| (both.past, both.future));
+        assert_eq!(tolerance, expected, "{keys}");
     }
 }
 
