@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response, request};
+use tokio::runtime::Handle;
 
 use crate::clock::{Clock, Timestamp};
 use crate::dispatch::SharedBoard;
@@ -61,7 +62,7 @@ pub use source::{Source, Sources};
 use admit::{Admitted, admit};
 use answer::Receipt;
 pub use body::Budget;
-use body::{ReadBody, Reading};
+use body::{ReadBody, Reading, unproven_max};
 use failures::Room;
 use refusal::Refusal;
 use scheme::key::Keyring;
@@ -135,7 +136,8 @@ pub async fn receive(
         Ok(body) => body,
         Err(refusal) => return receipt.refuse(&refusal),
     };
-    let arrived = Arrived::new(source, &head, body, door.clock.now(), remote);
+    let received_at = door.clock.now();
+    let arrived = Arrived::new(source, &head, body, received_at, remote);
     let (new, part) = match proven(door, source, arrived).await {
         Ok(Admitted::Events {
             new,
@@ -155,11 +157,14 @@ pub async fn receive(
         Ok(Admitted::Secret(secret, answer)) => {
             return match door.learnt.learn(source, &secret).await {
                 Ok(()) => receipt.answer_question(answer),
-                Err(refusal) => receipt.refuse(&refusal),
+                Err(refusal) => match over_budget(door, &refusal, remote, received_at) {
+                    Some(is_news) => receipt.refuse_barely(&refusal, is_news),
+                    None => receipt.refuse(&refusal),
+                },
             };
         }
         Err(Unproven::Refused(refused)) => {
-            if let Some(is_news) = over_budget(door, &refused) {
+            if let Some(is_news) = over_budget(door, &refused.refusal, remote, received_at) {
                 return receipt.refuse_barely(&refused.refusal, is_news);
             }
             let answer = receipt.refuse(&refused.refusal);
@@ -218,28 +223,31 @@ async fn examined(
 ) -> Result<Result<Admitted, Box<Refused>>, Unproven> {
     let is_compressed = gzip::is_compressed(&arrived.headers);
     if arrived.body.bytes.len() < LARGE && !is_compressed {
-        return Ok(admit(&door.board, source, keys, arrived, said));
+        return Ok(admit(&door.board, source, keys, arrived, said, || None));
     }
-    // Not too many at once may become larger than they came.
+    // Not too many at once may become larger than they came. What strangers send has a room
+    // of its own: it keeps nobody waiting who has proven who it is.
+    let sent_bytes = arrived.body.bytes.len() as u64;
     let is_document = source.config.schema.is_some();
-    let turn = match is_compressed || is_document {
-        true => {
-            let plain_bytes = match is_compressed {
-                true => source.config.max_body,
-                false => arrived.body.bytes.len() as u64,
-            };
-            let reading = Reading {
-                plain_bytes,
-                is_document,
-            };
-            door.budget.turn(reading).await
-        }
+    let has_turn = is_compressed || is_document;
+    let (unproven_bytes, plain_bytes) = match is_compressed {
+        true => (unproven_max(sent_bytes), source.config.max_body),
+        false => (sent_bytes, sent_bytes),
+    };
+    let unproven = match has_turn {
+        true => door.budget.turn_of_a_stranger(unproven_bytes).await,
         false => None,
     };
+    let reading = Reading {
+        plain_bytes,
+        is_document,
+    };
+    let (budget, runtime) = (door.budget.clone(), Handle::current());
     let (board, source, keys) = (Arc::clone(&door.board), Arc::clone(source), keys.clone());
     let admit = move || {
-        let _turn = turn;
-        admit(&board, &source, &keys, arrived, said)
+        let _unproven = unproven;
+        let turn = || has_turn.then(|| runtime.block_on(budget.turn(reading)))?;
+        admit(&board, &source, &keys, arrived, said, turn)
     };
     let admitted = tokio::task::spawn_blocking(admit).await;
     admitted.map_err(|_| Unproven::NotNow(Refusal::Overloaded("the host is stopping")))
@@ -247,12 +255,16 @@ async fn examined(
 
 /// Whether a refusal is over what its address may fail, and if so, whether the log is to
 /// hear of it: it is only counted then.
-fn over_budget(door: &Door, refused: &Refused) -> Option<bool> {
-    let Refused { refusal, arrived } = refused;
+fn over_budget(
+    door: &Door,
+    refusal: &Refusal,
+    remote: IpAddr,
+    received_at: Timestamp,
+) -> Option<bool> {
     if !refusal.is_failed_proof() {
         return None;
     }
-    match door.failures.note(arrived.remote, arrived.received_at) {
+    match door.failures.note(remote, received_at) {
         Room::Left => None,
         Room::Over { is_news } => Some(is_news),
     }

@@ -102,7 +102,7 @@ impl Crowd {
     fn leave(&self, host: Option<IpAddr>) {
         let mut counted = self.counted();
         counted.all = counted.all.saturating_sub(1);
-        counted.is_full = false;
+        counted.is_full &= counted.all > self.connections.all / 2;
         let Some(host) = host else { return };
         if let Some(of_host) = counted.of_hosts.get_mut(&host) {
             of_host.connections = of_host.connections.saturating_sub(1);

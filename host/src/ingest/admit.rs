@@ -53,11 +53,15 @@ pub(super) fn admit(
     keys: &Keyring,
     arrived: Arrived,
     said: Option<Said>,
+    turn: impl FnOnce() -> Option<OwnedSemaphorePermit>,
 ) -> Result<Admitted, Box<Refused>> {
     let (request, at) = (arrived.request(), arrived.received_at);
-    let admits = || source.take_turn(at);
+    let admits = || source.take_turn(at).map(|()| turn());
     match examine(source, keys, &request, at, said, admits) {
-        Ok(Finding::Genuine(contents)) => Ok(events(&board.load(), source, arrived, contents)),
+        Ok(Finding::Genuine(contents)) => {
+            source.secret_matched(contents.secret, at);
+            Ok(events(&board.load(), source, arrived, contents))
+        }
         Ok(Finding::Question(answer)) => Ok(Admitted::Question(answer)),
         Ok(Finding::Secret(secret, answer)) => Ok(Admitted::Secret(secret, answer)),
         Err(refusal) => Err(Box::new(Refused { refusal, arrived })),

@@ -142,9 +142,9 @@ impl<'a> Receipt<'a> {
         let answer = refusal
             .problem(self.source)
             .into_response_to(&self.request_id.to_string());
-        if let Refusal::NotGenuine(rejection) = refusal {
+        if refusal.is_failed_proof() || matches!(refusal, Refusal::NotGenuine(_)) {
             self.metrics
-                .verification_failed(self.source.config.name.as_str(), rejection.code());
+                .verification_failed(self.source.config.name.as_str(), refusal.code());
         }
         self.answered(
             refusal.received(),

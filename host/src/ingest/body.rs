@@ -17,6 +17,12 @@ const DISCARD_MAX: u64 = 32 << 20;
 /// Memory for what becomes of bodies that are inflated or read as a whole. One that may take
 /// more than all of it is alone with it.
 const LOOKED_AT_BYTES: u64 = 256 << 20;
+/// The same for those of which nothing is proven.
+const UNPROVEN_LOOKED_AT_BYTES: u64 = 64 << 20;
+/// How much larger a body may become before anything of it is proven.
+const UNPROVEN_RATIO: u64 = 64;
+/// What an unproven body may become in any case.
+const UNPROVEN_BYTES: u64 = 1 << 20;
 /// How much larger than its text a JSON document is in memory, at most: a number and its comma
 /// become a value.
 const DOCUMENT_RATIO: u64 = 16;
@@ -34,6 +40,8 @@ pub struct Budget {
     within: Duration,
     /// Grains of the memory for what becomes of bodies.
     looked_at: Arc<Semaphore>,
+    /// The same for those of which nothing is proven.
+    unproven: Arc<Semaphore>,
 }
 
 /// A body and its part of the budget.
@@ -62,6 +70,16 @@ impl Reading {
     }
 }
 
+/// What a compressed body of so many bytes may become before anything of it is proven.
+pub(super) fn unproven_max(bytes: u64) -> u64 {
+    UNPROVEN_BYTES.max(bytes.saturating_mul(UNPROVEN_RATIO))
+}
+
+async fn turn(memory: &Arc<Semaphore>, bytes: u64) -> Option<OwnedSemaphorePermit> {
+    let grains = u32::try_from(grains_of(bytes)).ok()?;
+    Arc::clone(memory).acquire_many_owned(grains).await.ok()
+}
+
 fn grains_of(bytes: u64) -> usize {
     usize::try_from(bytes / GRAIN).unwrap_or(Semaphore::MAX_PERMITS)
 }
@@ -73,17 +91,19 @@ impl Budget {
             grains: Arc::new(Semaphore::new(grains_of(bytes))),
             within,
             looked_at: Arc::new(Semaphore::new(grains_of(LOOKED_AT_BYTES))),
+            unproven: Arc::new(Semaphore::new(grains_of(UNPROVEN_LOOKED_AT_BYTES))),
         }
     }
 
-    /// Waits for the turn to look at a body that becomes larger than it came.
+    /// Waits for the turn to look at a proven body that becomes larger than it came.
     pub(super) async fn turn(&self, reading: Reading) -> Option<OwnedSemaphorePermit> {
-        let grains = grains_of(reading.bytes().min(LOOKED_AT_BYTES));
-        let looked_at = Arc::clone(&self.looked_at);
-        looked_at
-            .acquire_many_owned(u32::try_from(grains).ok()?)
-            .await
-            .ok()
+        turn(&self.looked_at, reading.bytes().min(LOOKED_AT_BYTES)).await
+    }
+
+    /// Waits for the turn to look at a body of which nothing is proven, and which may be so
+    /// large for it.
+    pub(super) async fn turn_of_a_stranger(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        turn(&self.unproven, bytes.min(UNPROVEN_LOOKED_AT_BYTES)).await
     }
 
     /// Reads a body of at most `limit` bytes.

@@ -73,7 +73,10 @@ pub(super) fn plain<'r>(request: &Request<'r>, limit: u64) -> Result<Cow<'r, [u8
     }
     match gzip::inflate(request.body, limit) {
         Ok(plain) => Ok(plain.into()),
-        Err(InflateError::TooLarge(limit)) => Err(Refusal::InflatesTooLarge { limit }),
+        Err(InflateError::TooLarge(limit)) => Err(Refusal::InflatesTooLarge {
+            limit,
+            is_proven: true,
+        }),
         Err(error @ InflateError::NotGzip(_)) => Err(Refusal::NotGzip(error)),
     }
 }

@@ -9,6 +9,7 @@ use crate::clock::Timestamp;
 use crate::config::Secret;
 use crate::gzip;
 
+use super::body::unproven_max;
 use super::contents::{self, Contents, plain};
 use super::handshake::{self, Answer, Outcome, Stage};
 use super::refusal::Refusal;
@@ -17,18 +18,12 @@ use super::source::Source;
 use super::verifier::{Said, Statement};
 use super::verify::{self, Rejection, Request};
 
-/// How much larger a body may become before anything of it is proven; what anybody may send
-/// must not cost us a thousand times its size.
-const UNPROVEN_RATIO: u64 = 64;
-/// What an unproven body may become in any case.
-const UNPROVEN_BYTES: u64 = 1 << 20;
-
 /// Whose a request is.
 enum Proven<'r> {
     /// Its sender is who it says.
     Genuine {
-        /// The body as it reads.
-        body: Cow<'r, [u8]>,
+        /// The body as it reads, if that had to be known to prove it.
+        body: Option<Cow<'r, [u8]>>,
         /// How it was proven.
         said: Statement,
     },
@@ -78,16 +73,16 @@ fn prove<'r>(
     };
     let is_asked = said.is_some();
     let (said, body) = match said.unwrap_or_else(|| check(request)) {
-        Ok(said) => (said, plain(request, config.max_body)?),
+        Ok(said) => (said, None),
         // One that is out of date is signed as it was sent.
         Err(rejection)
             if gzip::is_compressed(request.headers) && !is_asked && !rejection.is_of_time() =>
         {
-            inflated(request, rejection, config.max_body, check)?
+            let (said, body) = inflated(request, rejection, config.max_body, check)?;
+            (said, Some(body))
         }
         Err(rejection) => return Err(Refusal::NotGenuine(rejection)),
     };
-    source.secret_matched(said.verified.secret, received_at);
     Ok(Proven::Genuine { body, said })
 }
 
@@ -99,11 +94,16 @@ fn inflated<'r>(
     limit: u64,
     check: impl Fn(&Request<'_>) -> Said,
 ) -> Result<(Statement, Cow<'r, [u8]>), Refusal> {
-    let sent = request.body.len() as u64;
-    let limit = limit.min(UNPROVEN_BYTES.max(sent.saturating_mul(UNPROVEN_RATIO)));
+    let limit = limit.min(unproven_max(request.body.len() as u64));
     let body = match plain(request, limit) {
         Ok(body) => body,
         Err(Refusal::NotGzip(_)) => return Err(Refusal::NotGenuine(rejection)),
+        Err(Refusal::InflatesTooLarge { limit, .. }) => {
+            return Err(Refusal::InflatesTooLarge {
+                limit,
+                is_proven: false,
+            });
+        }
         Err(refusal) => return Err(refusal),
     };
     let checked = check(&Request {
@@ -114,24 +114,26 @@ fn inflated<'r>(
     Ok((said, body))
 }
 
-/// Examines a request in full; `admits` is asked once it is proven, before it is read.
+/// Examines a request in full; `admits` is asked once it is proven, before it is read, and
+/// what it gives is kept until it was.
 ///
 /// # Errors
 /// The first [`Refusal`].
-pub(super) fn examine(
+pub(super) fn examine<T>(
     source: &Source,
     keys: &Keyring,
     request: &Request<'_>,
     received_at: Timestamp,
     said: Option<Said>,
-    admits: impl FnOnce() -> Result<(), Refusal>,
+    admits: impl FnOnce() -> Result<T, Refusal>,
 ) -> Result<Finding, Refusal> {
     let (body, said) = match prove(source, keys, request, received_at, said)? {
         Proven::Genuine { body, said } => (body, said),
         Proven::Question(answer) => return Ok(Finding::Question(answer)),
         Proven::Secret(secret, answer) => return Ok(Finding::Secret(secret, answer)),
     };
-    admits()?;
+    let _turn = admits()?;
+    let body = body.map_or_else(|| plain(request, source.config.max_body), Ok)?;
     let readable = Request {
         body: &body,
         ..*request

@@ -113,7 +113,7 @@ impl Fetched {
             return over.filter(|_| before.is_some());
         }
         if known.len() >= KNOWN_MAX {
-            known.retain(|_, entry| !entry.is_over(now));
+            known.retain(|_, entry| !entry.is_over(now) || entry.last(now).is_some());
         }
         if known.len() >= KNOWN_MAX {
             // What was found goes last.
@@ -275,8 +275,12 @@ mod tests {
         for one in waiting {
             assert!(one.await.unwrap().is_none());
         }
-        // Then it is not there any more.
+        // Then it is not there any more, and strangers name more than can be known.
         outside.is_away.store(true, Ordering::SeqCst);
+        outside.may.add_permits(2 * KNOWN_MAX);
+        for n in 0..2 * KNOWN_MAX {
+            assert!(fetched.key(&format!("https://h/{n}/other")).await.is_none());
+        }
         for (later_ms, is_used) in [(0, true), (DAY_MS, true), (5 * DAY_MS, false)] {
             outside.may.add_permits(1);
             ms.fetch_add(later_ms, Ordering::SeqCst);

@@ -127,11 +127,16 @@ pub fn challenge(
     request: &Request<'_>,
     stage: Stage,
 ) -> Option<Outcome> {
+    let is_signed = matches!(stage, Stage::Genuine(_));
     let handshakes = provider.handshakes.iter();
+    let mut handshakes = handshakes
+        .filter(|handshake| handshake.is_signed == is_signed)
+        .peekable();
+    // Most have none at this stage, and a form need not be read for it.
+    handshakes.peek()?;
     let json = provider.document(request);
     let json = json.as_deref();
     handshakes
-        .filter(|handshake| handshake.is_signed == matches!(stage, Stage::Genuine(_)))
         .filter(|handshake| handshake.is_asked(keys, request, json))
         .find_map(|handshake| handshake.outcome(keys, request, json, stage))
 }

@@ -21,8 +21,8 @@ const NOT_AS_AGREED: &str = "the sender's bodies have changed, or `schema` is st
 const NOT_GZIP: &str = "`Content-Encoding` says gzip: the body was cut on the way, or something on the way \
                         inflated it and left the header";
 const TOO_LARGE: &str = "a body that is mostly repetition, or an attack; if it is the sender's, `max_body` says how \
-                         large it may become, and a request that nobody has proven never becomes more than 64 times \
-                         what was sent";
+                         large it may become, and a request that nobody has proven never becomes more than 1 MiB or \
+                         64 times what was sent";
 const TOO_MANY: &str =
     "the sender can be told to send smaller batches; forced, it is released as one event";
 

@@ -67,7 +67,11 @@ pub async fn inject(
     let limit = source.config.max_body;
     let body = door.budget.read(body, &head.headers, limit).await?;
     let arrived = Arrived::new(source, &head, body, door.clock.now(), remote);
-    let contents = contents(source, &arrived, injection)?;
+    let by = Arc::clone(source);
+    let read = move || contents(&by, &arrived, injection).map(|contents| (arrived, contents));
+    let read = tokio::task::spawn_blocking(read).await;
+    let stopping = |_| InjectError::Unavailable("the host is stopping".to_owned());
+    let (arrived, contents) = read.map_err(stopping)??;
     let (received, part) = Received::of(arrived);
     let board = door.board.load_full();
     let (new, about) = received.into_events(&board, source, contents);
@@ -86,11 +90,12 @@ fn contents(
     arrived: &Arrived,
     injection: Injection,
 ) -> Result<Contents, InjectError> {
+    let request = arrived.request();
     if source.config.provider.is_json {
-        let checked = json::check(&arrived.body.bytes);
+        let body = contents::plain(&request, source.config.max_body)?;
+        let checked = json::check(&body);
         checked.map_err(|error| InjectError::Wrong(format!("the body is not JSON: {error}")))?;
     }
-    let request = arrived.request();
     let mut contents = contents::unproven(source, &source.keys(), &request, Events::Whole);
     for item in &mut contents.items {
         if let Some(kind) = &injection.kind {
@@ -107,7 +112,9 @@ fn contents(
 impl From<Refusal> for InjectError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::TooLarge { limit, .. } => Self::TooLarge(readable_size(limit)),
+            Refusal::TooLarge { limit, .. } | Refusal::InflatesTooLarge { limit, .. } => {
+                Self::TooLarge(readable_size(limit))
+            }
             Refusal::Overloaded(_) | Refusal::StoreAway => Self::Unavailable(refusal.to_string()),
             refusal => Self::Wrong(refusal.to_string()),
         }

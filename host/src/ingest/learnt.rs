@@ -17,6 +17,8 @@ use super::source::{Source, Sources};
 
 /// Between looks at what other hosts have learnt or were told to forget.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Between notes of secrets that came too late.
+const NOTED_AGAIN: Duration = Duration::from_secs(10);
 
 /// Learns secrets.
 pub struct Learnt {
@@ -58,8 +60,15 @@ impl Learnt {
             );
             return Ok(());
         }
-        let refused = self.store.refuse_secret(name, &fingerprint).await;
-        refused.map_err(|error| away(&error))?;
+        let now = self.store.clock().now();
+        let is_noted = kept.refused.as_ref().is_some_and(|(noted, at)| {
+            // Anybody can bring another: of many, the store is told of few.
+            *noted == fingerprint || now.since(*at) < NOTED_AGAIN
+        });
+        if !is_noted {
+            let refused = self.store.refuse_secret(name, &fingerprint).await;
+            refused.map_err(|error| away(&error))?;
+        }
         Err(Refusal::OtherSecret)
     }
 

@@ -48,7 +48,11 @@ pub(super) enum Refusal {
     #[error("over the source's `rate_limit` of {rate}")]
     OverRate { rate: Rate, wait: Duration },
     #[error("the body inflates to more than {limit} bytes")]
-    InflatesTooLarge { limit: u64 },
+    InflatesTooLarge {
+        limit: u64,
+        /// Whether it is known whose it is.
+        is_proven: bool,
+    },
     #[error("{0}")]
     NotGzip(InflateError),
     #[error("the body has more than {limit} items")]
@@ -169,7 +173,11 @@ impl Refusal {
     pub(super) const fn is_failed_proof(&self) -> bool {
         match self {
             Self::NotGenuine(rejection) => rejection.is_verdict(),
-            Self::WrongToken => true,
+            Self::WrongToken
+            | Self::OtherSecret
+            | Self::InflatesTooLarge {
+                is_proven: false, ..
+            } => true,
             _ => false,
         }
     }
@@ -182,6 +190,10 @@ impl Refusal {
                 | Self::NotJson(_)
                 | Self::SchemaMismatch(_)
                 | Self::TooManyItems { .. }
+                | Self::InflatesTooLarge {
+                    is_proven: true,
+                    ..
+                }
         )
     }
 

@@ -315,12 +315,10 @@ impl Host {
         method: Method,
         path: &str,
         headers: &[(&str, &str)],
-        body: &str,
+        body: impl Into<Vec<u8>>,
     ) -> Answer {
         let url = format!("http://{}{path}", self.admin);
-        self.client
-            .ask(method, &url, headers, body.as_bytes().to_vec())
-            .await
+        self.client.ask(method, &url, headers, body.into()).await
     }
 
     /// `GET /api/v1/{path}` as JSON.

@@ -39,7 +39,7 @@ async fn bulk(host: &Host, path: &str, body: &Value, key: Option<&str>) -> Answe
     let mut headers = vec![("authorization", bearer.as_str())];
     headers.extend(key.map(|key| ("idempotency-key", key)));
     let path = format!("/api/v1/{path}");
-    host.ask_as(Method::POST, &path, &headers, &body.to_string())
+    host.ask_as(Method::POST, &path, &headers, body.to_string())
         .await
 }
 

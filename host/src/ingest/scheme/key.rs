@@ -270,21 +270,6 @@ impl Keyring {
         })
     }
 
-    /// The same with the certificate that was fetched from `url`.
-    ///
-    /// # Errors
-    /// It is not one in PEM with a key of a known kind.
-    pub fn with_certificate(&self, url: &str, pem: &str) -> Result<Self, KeyError> {
-        let key = PublicKey::of_certificate(pem);
-        let key = key.ok_or_else(|| KeyError::Certificate(url.to_owned()))?;
-        let mut certificates = (*self.certificates).clone();
-        certificates.insert(url.to_owned(), key);
-        Ok(Self {
-            keys: Arc::clone(&self.keys),
-            certificates: Arc::new(certificates),
-        })
-    }
-
     /// The same with the key of the certificate at `url`.
     pub(crate) fn with_key(&self, url: &str, key: PublicKey) -> Self {
         let mut certificates = (*self.certificates).clone();

@@ -12,7 +12,7 @@ use hookbay::clock::Clock;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{Folder, Host, SECRET, eventually, push_body, standing};
+use crate::harness::{Folder, Host, SECRET, TOKEN, eventually, push_body, standing};
 use crate::signing::{github_headers, hmac_sha256};
 
 /// A host whose time stands still until the test moves it, in milliseconds.
@@ -244,8 +244,37 @@ async fn a_body_that_becomes_too_large_is_refused() {
         let headers = [gzip, ("x-hub-signature-256", "sha256=00")];
         assert_eq!(host.send("github", &headers, body).await.status, 401);
     }
+    // The forged ones are failures of proof.
+    let metrics = host.ask(Method::GET, "/metrics", "").await.text();
+    let counted =
+        "hookbay_verification_failures_total{source=\"github\",reason=\"inflates_too_large\"} 2";
+    assert!(metrics.contains(counted), "{metrics}");
     // What is compressed in ways that we do not know is a body like any.
     let other = [("content-encoding", "br")];
     assert_eq!(host.send("open", &other, "{}").await.status, 202);
     assert_eq!(host.items("events").await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compressed_bodies_can_be_injected() {
+    let host = Host::start(GZIP, &[]).await;
+    let bearer = format!("Bearer {TOKEN}");
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-encoding", "gzip"),
+    ];
+    let inject = async |body: Vec<u8>| {
+        let path = "/api/v1/sources/github/events?kind=push";
+        host.ask_as(Method::POST, path, &headers, body).await
+    };
+    let genuine = inject(compressed(b"{\"a\": 1}", 6)).await;
+    assert_eq!(genuine.status, 202, "{}", genuine.text());
+    for (body, status) in [
+        (compressed(b"{\"a\": ", 6), 400),
+        (b"{}".to_vec(), 400),
+        (compressed(&vec![b' '; (1 << 20) + 1], 9), 413),
+    ] {
+        assert_eq!(inject(body).await.status, status);
+    }
+    assert_eq!(host.items("events").await.len(), 1);
 }

@@ -137,10 +137,6 @@ fn certificates_must_be_certificates() {
     }
     let keys = Keyring::new(&shape, &[text("w")]).unwrap();
     assert!(keys.certificate("https://a/b").is_none());
-    assert_eq!(
-        keys.with_certificate("https://a/b", "x"),
-        Err(KeyError::Certificate("https://a/b".into()))
-    );
     assert_eq!(named(&[]), Credential::Named(BTreeMap::new()));
 }
 
