@@ -3,6 +3,7 @@
 //! The figures are of the machine that runs it, load generator included: it runs as a
 //! process of its own on the same cores. `docs/benchmarks.md` keeps what was measured.
 
+mod collection;
 mod door;
 mod end_to_end;
 mod ingest;
@@ -33,7 +34,16 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
         return store::lists::run(arguments);
     }
     arguments.finish_without_extra()?;
-    if !["ingest", "end-to-end", "plugin", "door", "all"].contains(&asked.as_str()) {
+    if ![
+        "ingest",
+        "end-to-end",
+        "plugin",
+        "collection",
+        "door",
+        "all",
+    ]
+    .contains(&asked.as_str())
+    {
         return Err(Usage::new(format!("there is no benchmark `{asked}`")));
     }
     let is_asked = |name: &str| asked == name || asked == "all";
@@ -53,6 +63,9 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     }
     if is_asked("plugin") {
         plugin::measure(&workspace)?;
+    }
+    if is_asked("collection") {
+        collection::measure(&workspace)?;
     }
     if is_asked("door") {
         door::measure(&workspace)?;

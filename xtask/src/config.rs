@@ -101,21 +101,26 @@ pub(crate) fn random_secret() -> Result<String> {
 
 /// The configuration that `serve` writes on first use.
 pub(crate) fn development() -> Result<String> {
-    let github = random_secret()?;
-    let stripe = format!("whsec_{}", random_secret()?);
-    let generic = random_secret()?;
     let mut text = String::from(
         "# Written by `cargo xtask serve` on first use, and yours from then on: it is never\n\
          # overwritten. Relative paths are relative to this file.\n",
     );
     text.push_str(&top_level(Addresses::DEFAULT, &Database::sqlite()));
-    text.push_str(&source("github", "github", &github));
-    text.push_str(&source("stripe", "stripe", &stripe));
+    text.push_str(&source("github", "github", &random_secret()?));
+    text.push_str(&of_plugins(stand_in::ADDRESS)?);
+    Ok(text)
+}
+
+/// What the plugins of `plugins/` need beside a GitHub source: their other sources, and grants
+/// for a stand-in.
+pub(crate) fn of_plugins(stand_in: SocketAddr) -> Result<String> {
+    let stripe = format!("whsec_{}", random_secret()?);
+    let mut text = source("stripe", "stripe", &stripe);
     text.push_str(&source("shopify", "shopify", &random_secret()?));
-    text.push_str(&source("generic", "generic", &generic));
+    text.push_str(&source("generic", "generic", &random_secret()?));
     text.push_str("kind_header = \"x-event-type\"\nid_header = \"x-delivery-id\"\n");
     // 64 hexadecimal digits are base64 of 48 bytes too.
-    text.push_str(&stand_in::grants(&random_secret()?));
+    text.push_str(&stand_in::grants(stand_in, &random_secret()?));
     Ok(text)
 }
 

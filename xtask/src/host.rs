@@ -235,7 +235,7 @@ impl Host {
         fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
     }
 
-    fn config_file(&self) -> PathBuf {
+    pub(crate) fn config_file(&self) -> PathBuf {
         self.folder.join("hookbay.toml")
     }
 

@@ -62,7 +62,7 @@ cargo xtask <command>
   plugins [--test-guests]               build every plugin to target/plugins/<name>.wasm
   dist                                  build a release with plugins, unit and documentation, and
                                         pack it to target/dist/hookbay-VERSION-TARGET.tar.gz
-  bench [ingest|end-to-end|plugin|door|all] [--requests N]
+  bench [ingest|end-to-end|plugin|collection|door|all] [--requests N]
   bench store [--sqlite|--postgres] [--quick]
   bench lists [--sqlite|--postgres] [--events N] [--release]
                                         measure a release build, print Markdown tables

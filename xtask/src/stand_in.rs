@@ -45,7 +45,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
 /// Starts it beside the host that this process is about to become, if its configuration asks
 /// for it; where it is.
 pub(crate) fn start(own_program: &Path, config: &str) -> Result<Option<SocketAddr>> {
-    if !config.contains(&origin()) {
+    if !config.contains(&format!("http://{ADDRESS}")) {
         return Ok(None);
     }
     if TcpListener::bind(ADDRESS).is_err() {
@@ -79,15 +79,18 @@ triggers = [
 ]
 "#;
 
-/// The tables of a new configuration that let plugins use the stand-in. `signing_key` is base64.
-pub(crate) fn grants(signing_key: &str) -> String {
+/// Slack's own rate, and what the plugins that write to it keep to: more would be refused.
+pub(crate) const RATE: &str = "rate = \"1/s\"\n";
+
+/// The tables of a new configuration that let plugins use a stand-in. `signing_key` is base64.
+pub(crate) fn grants(stand_in: SocketAddr, signing_key: &str) -> String {
+    let origin = &format!("http://{stand_in}");
     let database = format!("config.database_id = \"{}\"\n", notion::DATABASE);
-    // Slack's own rate: more would only be refused.
-    let in_slack = format!("config.channel = \"{}\"\nrate = \"1/s\"\n", slack::CHANNEL);
+    let in_slack = format!("config.channel = \"{}\"\n{RATE}", slack::CHANNEL);
     let of_orders = "triggers = [{ source = \"generic\", kind = \"order.*\" }]\n";
     let worded = "config.text = \"Order {/order/id} of {/customer/name}: {/order/total}\"\n";
     let in_discord = format!(
-        "{of_orders}{worded}config.channel_id = \"{}\"\nrate = \"1/s\"\n",
+        "{of_orders}{worded}config.channel_id = \"{}\"\n{RATE}",
         discord::CHANNEL
     );
     let by_mail = format!(
@@ -97,53 +100,61 @@ pub(crate) fn grants(signing_key: &str) -> String {
     );
     let relayed = format!(
         "triggers = [{{ source = \"generic\", kind = \"**\" }}]\n\
-         http.target = {{ origin = \"{}\", private = true }}\n\
+         http.target = {{ origin = \"{origin}\", private = true }}\n\
          secrets.FORWARD_SECRET = \"whsec_{signing_key}\"\n\
-         config.path = \"/sink/orders\"\n",
-        origin()
+         config.path = \"/sink/orders\"\n"
     );
     let slack_token = ("slack", "SLACK_TOKEN", slack::TOKEN);
     [
         NOTE.to_owned(),
         table(
+            origin,
             "stripe-invoice-notion",
             ("notion", "NOTION_TOKEN", notion::TOKEN),
             &database,
         ),
-        table("stripe-checkout", slack_token, &in_slack),
-        table("shopify-order", slack_token, &in_slack),
+        table(origin, "stripe-checkout", slack_token, &in_slack),
+        table(origin, "shopify-order", slack_token, &in_slack),
         table(
+            origin,
             "slack-notify",
             slack_token,
             &format!("{of_orders}{worded}{in_slack}"),
         ),
         table(
+            origin,
             "github-to-slack",
             slack_token,
             &format!("{NO_PUSHES}{in_slack}"),
         ),
         table(
+            origin,
             "discord-notify",
             ("discord", "DISCORD_TOKEN", discord::TOKEN),
             &in_discord,
         ),
-        table("email", ("mail", "MAIL_TOKEN", mail::TOKEN), &by_mail),
+        table(
+            origin,
+            "email",
+            ("mail", "MAIL_TOKEN", mail::TOKEN),
+            &by_mail,
+        ),
         format!("\n[plugins.forward]\n{relayed}"),
     ]
     .concat()
 }
 
 /// A plugin's table: an endpoint with its secret and that one's value, and what else it needs.
-fn table(plugin: &str, (endpoint, secret, value): (&str, &str, &str), more: &str) -> String {
-    let origin = origin();
+fn table(
+    origin: &str,
+    plugin: &str,
+    (endpoint, secret, value): (&str, &str, &str),
+    more: &str,
+) -> String {
     format!(
         "\n[plugins.{plugin}]\n\
          http.{endpoint} = {{ origin = \"{origin}\", secrets = [\"{secret}\"], private = true }}\n\
          secrets.{secret} = \"{value}\"\n\
          {more}"
     )
-}
-
-fn origin() -> String {
-    format!("http://{ADDRESS}")
 }
