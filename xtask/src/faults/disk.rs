@@ -11,9 +11,9 @@ use crate::host::{Host, acked_count};
 use crate::sender::Sender;
 
 const BODY_BYTES: usize = 8_192;
-const REFUSAL_TRIES: u32 = 200;
-/// The server's limit may leave room for so much.
-const REFUSAL_TRIES_POSTGRES: u32 = 6_000;
+/// The limit may leave room for so much: of a log that is shorter than the database, or of
+/// what the server has set aside.
+const REFUSAL_TRIES: u32 = 6_000;
 
 pub(super) fn play(stage: &mut Stage<'_>) -> Result<()> {
     let mut host = stage.host()?;
@@ -30,13 +30,11 @@ fn fill_under_load(stage: &mut Stage<'_>, host: &mut Host) -> Result<bool> {
         fill(stage, host)?;
         let mut sender = Sender::new(host, &stage.acked())?;
         let delivery = sender.sign(&sample_push(1, BODY_BYTES)?);
-        let tries = match &stage.cluster {
-            None => REFUSAL_TRIES,
-            Some(_) => REFUSAL_TRIES_POSTGRES,
-        };
-        let refused = find_refused(stage, &mut sender, &delivery, tries)?;
+        let refused = find_refused(stage, &mut sender, &delivery)?;
         println!("the disk is full, and deliveries are refused");
-        if stage.cluster.is_some() {
+        if stage.cluster.is_none() {
+            host.wait_until_ready(false, WITHIN)?;
+        } else {
             let states = host.wait_until_drained(PLUGIN, acked_count(&stage.acked()), WITHIN)?;
             println!("runs have ended all the same ({states})");
         }
@@ -50,12 +48,11 @@ fn fill_under_load(stage: &mut Stage<'_>, host: &mut Host) -> Result<bool> {
     Ok(is_filled)
 }
 
-fn fill(stage: &Stage<'_>, host: &mut Host) -> Result<()> {
-    if let Some(cluster) = &stage.cluster {
-        return cluster.fill_disk(stage.database_name());
+fn fill(stage: &Stage<'_>, host: &Host) -> Result<()> {
+    match &stage.cluster {
+        Some(cluster) => cluster.fill_disk(stage.database_name()),
+        None => host.limit_files(Some(host.largest_file_bytes()?)),
     }
-    host.limit_files(Some(host.largest_file_bytes()?))?;
-    host.wait_until_ready(false, WITHIN)
 }
 
 fn free(stage: &Stage<'_>, host: &Host) -> Result<()> {
@@ -66,18 +63,13 @@ fn free(stage: &Stage<'_>, host: &Host) -> Result<()> {
 }
 
 /// Before the answer is a refusal, the host waits for a while whether the disk has room again.
-fn find_refused(
-    stage: &mut Stage<'_>,
-    sender: &mut Sender,
-    delivery: &Delivery,
-    tries: u32,
-) -> Result<String> {
-    for _ in 0..tries {
+fn find_refused(stage: &mut Stage<'_>, sender: &mut Sender, delivery: &Delivery) -> Result<String> {
+    for _ in 0..REFUSAL_TRIES {
         let id = sender.take_id();
         if sender.is_refused(delivery, &id)? {
             return Ok(id);
         }
         stage.expect(1);
     }
-    bail!("with a full disk, none of {tries} deliveries was refused");
+    bail!("with a full disk, none of {REFUSAL_TRIES} deliveries was refused");
 }
