@@ -202,13 +202,13 @@ impl PluginHost {
         work: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
-        // The slot goes with the guest: whoever stops waiting does not free it.
+        // The slot goes with the guest, which may end later than who waits for it.
         let guest = async move {
             let done = work.await;
             drop(slot);
             done
         };
-        self.guests.as_ref()?.spawn(guest).await.ok()
+        engine::run_on(self.guests.as_ref()?, guest).await
     }
 }
 

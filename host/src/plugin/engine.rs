@@ -6,6 +6,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
 use wasmtime::{
     Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy,
     PoolingAllocationConfig,
@@ -153,10 +155,7 @@ pub(super) fn start_ticker(engine: &Engine) -> Result<(), EngineError> {
 }
 
 /// Threads that guests run on, at a priority that is lower by so much than the host's.
-pub(super) fn guest_runtime(
-    name: &str,
-    niceness: i32,
-) -> Result<tokio::runtime::Runtime, EngineError> {
+pub(super) fn guest_runtime(name: &str, niceness: i32) -> Result<Runtime, EngineError> {
     let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
@@ -165,6 +164,18 @@ pub(super) fn guest_runtime(
         .enable_time()
         .build()?;
     Ok(runtime)
+}
+
+/// Runs a guest on such threads for as long as somebody waits for it: who stops waiting stops
+/// the guest, where it next waits or has used up a tick, and what it asks of others is hung up.
+/// None if its thread panicked.
+pub(super) async fn run_on<T: Send + 'static>(
+    threads: &Runtime,
+    guest: impl Future<Output = T> + Send + 'static,
+) -> Option<T> {
+    let mut running = JoinSet::new();
+    running.spawn_on(guest, threads.handle());
+    running.join_next().await?.ok()
 }
 
 /// Threads that compile, which take all cores for as long as a component likes: at a priority

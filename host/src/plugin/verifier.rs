@@ -19,7 +19,7 @@ use crate::run::{LogLevel, Outcome};
 
 use super::bindings::verifier::exports::hookbay::plugin::verification as wit;
 use super::bindings::verifier::{Verifier as Bindings, VerifierPre};
-use super::engine::{self, EngineError, guest_runtime};
+use super::engine::{self, EngineError, guest_runtime, run_on};
 use super::imports::Gate;
 use super::journal::Seed;
 use super::limits::{
@@ -187,7 +187,7 @@ impl Verifiers {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
-        self.threads.as_ref()?.spawn(work).await.ok()
+        run_on(self.threads.as_ref()?, work).await
     }
 
     /// A place for one request; none if there is none in time.

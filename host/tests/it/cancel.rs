@@ -1,6 +1,8 @@
 //! Ending single runs by hand, and pausing plugins.
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::{Host, eventually, outcomes};
 
@@ -74,6 +76,54 @@ async fn a_running_run_is_ended_with_its_guest() {
         (&after["state"], outcomes(&after)),
         (&json!("cancelled"), vec!["cancelled"])
     );
+}
+
+/// What is asked next on a connection; empty if nobody is there any more.
+async fn asked(connection: &mut TcpStream) -> String {
+    let mut bytes = vec![0; 4096];
+    let n = connection.read(&mut bytes).await.unwrap_or(0);
+    String::from_utf8_lossy(&bytes[..n]).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_whose_run_is_ended_asks_for_nothing_more() {
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+    let shop = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", shop.local_addr().unwrap());
+    let config = format!(
+        r#"
+        [sources.caller]
+        provider = "none"
+
+        [plugins.caller]
+        retry = {{ attempts = 1 }}
+        limits = {{ wall = "60s" }}
+        concurrency = 1
+        http.shop = {{ origin = "{origin}", private = true }}
+        "#
+    );
+    let host = Host::start(&config, &["caller"]).await;
+    let call = async |times: u32| {
+        let call = json!({ "endpoint": "shop", "path": "/pay", "times": times });
+        let sent = host.send("caller", &[], call.to_string()).await;
+        sent.event()
+    };
+    let event = call(2).await;
+    let (mut first, _) = shop.accept().await.unwrap();
+    assert!(asked(&mut first).await.starts_with("POST /pay "));
+    let run = host.run_in(&event, &["running"]).await;
+    assert_eq!(cancel(&host, &run).await.0, 202);
+
+    // Its place is free: the next one asks, and gets its answer.
+    let next = call(1).await;
+    let (mut second, _) = shop.accept().await.unwrap();
+    assert!(asked(&mut second).await.starts_with("POST /pay "));
+    second.write_all(ANSWER).await.unwrap();
+    assert_eq!(host.finished(&next).await["state"], "succeeded");
+
+    // Nobody takes the first answer any more, and goes on to the second call with it.
+    let _is_hung_up = first.write_all(ANSWER).await;
+    assert_eq!(asked(&mut first).await, "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
