@@ -109,6 +109,16 @@ impl Cluster {
         Ok(())
     }
 
+    /// Removes a database, whoever is connected to it.
+    pub(crate) fn drop_database(&self, name: &str) -> Result<()> {
+        let name = name.replace('"', "\"\"");
+        self.psql(
+            FIRST_DATABASE,
+            &format!("drop database \"{name}\" with (force)"),
+        )?;
+        Ok(())
+    }
+
     /// Runs one statement, or several in one transaction, as the superuser. Gives the rows
     /// as lines, their columns separated by `|`.
     pub(crate) fn psql(&self, database: &str, sql: &str) -> Result<String> {

@@ -145,6 +145,10 @@ impl<'a> Stage<'a> {
 
     /// Removes everything.
     pub(super) fn clear(self) -> Result<()> {
+        if let Some(cluster) = &self.cluster {
+            // What of it still waits to be written would come in the way of the next.
+            cluster.drop_database(&self.database_name)?;
+        }
         let folder = self.folder();
         fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))
     }
