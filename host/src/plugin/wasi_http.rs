@@ -202,11 +202,14 @@ fn method(method: Method) -> String {
 }
 
 impl Timeouts {
-    /// One for the whole request: all its parts together, if one of them is set.
+    /// One for the whole request, if there is one for its answer: what may pass before the
+    /// answer and within it. To connect in time says nothing of how long that takes.
     fn whole(&self) -> Option<Duration> {
-        let parts = [self.connect, self.first_byte, self.between_bytes];
-        let nanoseconds = parts.into_iter().flatten().reduce(u64::saturating_add);
-        nanoseconds.map(Duration::from_nanos)
+        let first_byte = self.first_byte?;
+        let others = [self.connect, self.between_bytes];
+        let nanoseconds = others.into_iter().flatten();
+        let nanoseconds = nanoseconds.fold(first_byte, u64::saturating_add);
+        Some(Duration::from_nanos(nanoseconds))
     }
 }
 
@@ -219,6 +222,35 @@ impl From<FetchError> for ErrorCode {
             FetchError::TooLarge(_) => Self::HttpResponseBodySize(None),
             FetchError::Timeout(_) => Self::HttpResponseTimeout,
             FetchError::Unavailable(_) => Self::DestinationUnavailable,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, Timeouts};
+
+    #[test]
+    fn what_is_not_about_the_answer_does_not_limit_it() {
+        let (some, most) = (Some(2_000_000_000), Some(u64::MAX));
+        for (connect, first_byte, between_bytes, expected_s) in [
+            (None, None, None, None),
+            (some, None, None, None),
+            (None, None, some, None),
+            (None, some, None, Some(2)),
+            (some, some, some, Some(6)),
+            (most, some, None, Some(u64::MAX / 1_000_000_000)),
+        ] {
+            let timeouts = Timeouts {
+                connect,
+                first_byte,
+                between_bytes,
+            };
+            let whole_s = timeouts.whole().as_ref().map(Duration::as_secs);
+            assert_eq!(
+                whole_s, expected_s,
+                "{connect:?} {first_byte:?} {between_bytes:?}"
+            );
         }
     }
 }
