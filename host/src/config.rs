@@ -165,8 +165,6 @@ impl Config {
     /// Reads the whole tree; what has a problem has its default instead, which
     /// is never used because the problem is noted.
     fn read(root: toml::Table, origin: &Origin, reading: &Reading<'_>) -> Self {
-        let token = origin.environment.get("HOOKBAY_ADMIN_TOKEN");
-        let token = token.filter(|token| !token.is_empty());
         let mut table = Table::new(String::new(), root, reading);
         let maxima = plugin::read_maxima(table.table("limits"));
         let retention = retention::read(table.table("retention"));
@@ -205,7 +203,7 @@ impl Config {
             maxima,
             admin_insecure: table.boolean("admin_insecure").unwrap_or(false),
             metrics_open: table.boolean("metrics_open").unwrap_or(false),
-            admin_token: token.map(Secret::new),
+            admin_token: admin_token(&origin.environment, &table),
             alerts: alerts::read(table.table("alerts")),
             otlp: otlp::read(table.table("otlp")),
             encryption: encryption::read(table.table("encryption")),
@@ -266,6 +264,19 @@ impl ConfigError {
             problems: vec![problem],
         }
     }
+}
+
+/// The admin token of the environment, without the line end of the file that it came from.
+fn admin_token(environment: &Environment, table: &Table<'_>) -> Option<Secret> {
+    const NAME: &str = "HOOKBAY_ADMIN_TOKEN";
+    let token = environment.get(NAME)?.trim();
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        table.problem(
+            NAME,
+            "holds more than letters, digits and signs of ASCII, which no request can carry",
+        );
+    }
+    (!token.is_empty()).then(|| Secret::new(token))
 }
 
 fn trusted_keys(table: &mut Table<'_>) -> TrustedKeys {

@@ -275,3 +275,24 @@ fn secrets_do_not_print() {
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 }
+
+#[test]
+fn the_admin_token_is_one_that_a_request_can_carry() {
+    let told = |token: &str| read("", &[("HOOKBAY_ADMIN_TOKEN", token)]);
+    for (token, expected) in [
+        ("abc", Some("abc")),
+        (" abc\n", Some("abc")),
+        ("", None),
+        ("\n", None),
+    ] {
+        let config = told(token).unwrap();
+        let kept = config.admin_token.as_ref().map(|kept| kept.expose());
+        assert_eq!(kept, expected.map(str::as_bytes), "{token:?}");
+    }
+    for token in ["a b", "a\nb", "schl\u{fc}ssel"] {
+        let error = told(token).unwrap_err();
+        assert_eq!(error.problems.len(), 1);
+        assert!(error.problems[0].starts_with("HOOKBAY_ADMIN_TOKEN: holds more than"));
+        assert!(!error.to_string().contains(token));
+    }
+}
