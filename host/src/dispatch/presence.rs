@@ -169,8 +169,8 @@ impl Presence {
             );
             return Ok(());
         }
-        let digest = Digest::of(&content.bytes);
-        if let Err(error) = self.host.check_signature(content) {
+        let digest = content.digest;
+        if let Err(error) = self.host.check_signature(content).await {
             self.refused(file, Some(digest), &error.into()).await;
             return Ok(());
         }

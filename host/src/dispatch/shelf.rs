@@ -47,7 +47,7 @@ impl Shelf {
         let file = self.file(digest);
         let read = tokio::task::spawn_blocking(move || PluginFile::read(&file)).await;
         let kept = read.ok()?.ok()?;
-        (Digest::of(&kept.bytes) == digest).then_some(kept)
+        (kept.digest == digest).then_some(kept)
     }
 
     fn file(&self, digest: Digest) -> PathBuf {

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::FILE_BYTES_MAX;
+use super::{Digest, FILE_BYTES_MAX};
 
 /// What is put behind a file's name to name its signature.
 const SIGNATURE_SUFFIX: &str = ".sig";
@@ -16,11 +16,21 @@ const SIGNATURE_BYTES_MAX: u64 = 1 << 10;
 pub struct PluginFile {
     /// The component.
     pub bytes: Arc<[u8]>,
+    /// What names the component.
+    pub digest: Digest,
     /// Its signature's text, if there is any.
     pub signature: Option<Arc<[u8]>>,
 }
 
 impl PluginFile {
+    fn new(bytes: Vec<u8>, signature: Option<Arc<[u8]>>) -> Self {
+        Self {
+            digest: Digest::of(&bytes),
+            bytes: bytes.into(),
+            signature,
+        }
+    }
+
     /// Reads a file and the signature beside it; of what is too long to be one of them,
     /// only the start, which no host takes.
     ///
@@ -38,10 +48,7 @@ impl PluginFile {
         let file = std::fs::File::open(path)?;
         // It may grow while it is read.
         file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-        Ok(Self {
-            bytes: bytes.into(),
-            signature: signature.ok(),
-        })
+        Ok(Self::new(bytes, signature.ok()))
     }
 
     /// Where the signature of a plugin's file stands: `NAME.wasm.sig`.
@@ -55,9 +62,6 @@ impl PluginFile {
 impl From<Vec<u8>> for PluginFile {
     /// A file without a signature.
     fn from(bytes: Vec<u8>) -> Self {
-        Self {
-            bytes: bytes.into(),
-            signature: None,
-        }
+        Self::new(bytes, None)
     }
 }

@@ -122,6 +122,7 @@ fn place(
     let PluginFile {
         bytes: component,
         signature,
+        digest: _,
     } = PluginFile::read(file).map_err(|error| failed("read", file, &error))?;
     trusted
         .check(&component, signature.as_deref())
