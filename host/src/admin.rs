@@ -49,7 +49,7 @@ mod stream;
 mod tokens;
 
 pub use access::Access;
-pub(crate) use access::Caller;
+pub(crate) use access::{Caller, while_good};
 pub(crate) use backup::SHA256_HEADER as BACKUP_SHA256;
 pub use stream::Streams;
 

@@ -2,7 +2,8 @@
 //! route asks of them is in `guard`.
 //!
 //! Named tokens are few and kept in memory for [`FRESH`]: one that is revoked stops
-//! within that time on every host, at once on the one that revoked it.
+//! within that time on every host, at once on the one that revoked it. Answers that are
+//! under way stop with it: `lasting`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,9 +17,11 @@ use crate::config::Secret;
 use crate::store::{Scope, Store, StoreError, TokenRow};
 
 mod guard;
+mod lasting;
 
 pub(super) use guard::authenticate;
 pub(crate) use guard::{Remote, Routes, Target, administers, operates, reads, reveals};
+pub(crate) use lasting::while_good;
 
 /// What every named token begins with, so that scanners for secrets know it.
 const TOKEN_PREFIX: &str = "hookbay_";
@@ -45,6 +48,8 @@ struct Inner {
 struct Known {
     tokens: Arc<[TokenRow]>,
     read: Option<Instant>,
+    /// How often they have changed: what was begun to be read before a change is old.
+    changes: u64,
 }
 
 /// Who asks, once a token was shown.
@@ -136,7 +141,9 @@ impl Access {
 
     /// Forgets what was read of the tokens: one of them has changed.
     pub(super) fn changed(&self) {
-        self.known().read = None;
+        let mut known = self.known();
+        known.read = None;
+        known.changes += 1;
     }
 
     fn caller(&self, token: &str, scope: Scope, mark: &str) -> Caller {
@@ -149,18 +156,21 @@ impl Access {
     }
 
     async fn tokens(&self) -> Result<Arc<[TokenRow]>, StoreError> {
-        {
+        let changes = {
             let known = self.known();
             if known.read.is_some_and(|read| read.elapsed() < FRESH) {
                 return Ok(Arc::clone(&known.tokens));
             }
-        }
-        // What is revoked while they are read does not count as read.
+            known.changes
+        };
+        // What is revoked elsewhere while they are read does not count as read.
         let began = Instant::now();
         let tokens: Arc<[TokenRow]> = self.0.store.tokens().await?.into();
         let mut known = self.known();
-        known.tokens = Arc::clone(&tokens);
-        known.read = Some(began);
+        if known.changes == changes {
+            known.tokens = Arc::clone(&tokens);
+            known.read = Some(began);
+        }
         Ok(tokens)
     }
 
@@ -178,6 +188,14 @@ impl Access {
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Caller {
+    /// Whether the token is good still; not, if the store knows and does not answer.
+    pub(super) async fn is_good(&self) -> bool {
+        let again = self.access.again(&self.token, &self.mark).await;
+        again.is_ok_and(|caller| caller.is_some())
     }
 }
 

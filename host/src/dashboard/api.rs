@@ -1,5 +1,8 @@
 //! The dashboard as a client of the admin API in its own process.
 
+use std::future::ready;
+use std::sync::Arc;
+
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -7,6 +10,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tower_service::Service as _;
 use url::form_urlencoded;
+
+use crate::admin::while_good;
 
 use super::failure::{Failure, Problem};
 use super::frame::Visit;
@@ -60,7 +65,12 @@ impl Visit {
     ) -> Result<Response<Body>, Failure> {
         let mut request = self.request(Method::GET, path, Body::empty())?;
         request.headers_mut().extend(header);
-        self.send(request).await
+        let response = self.send(request).await?;
+        let (desk, session) = (Arc::clone(&self.desk), self.session.clone());
+        Ok(while_good(response, move || {
+            let now = desk.dashboard.clock.now();
+            ready(desk.sessions.is_good(&session, now))
+        }))
     }
 
     /// `POST /api/v1/{path}` with JSON.

@@ -123,12 +123,18 @@ impl Sessions {
         let nonce = fields.next()?.to_owned();
         let mark = fields.next()?.to_owned();
         let token = fields.next()?.to_owned();
-        (now < expires && !self.has_ended(&nonce)).then(|| Session {
+        let session = Session {
             nonce,
             who: (!token.is_empty()).then_some(Who { token, mark }),
             began,
             expires,
-        })
+        };
+        self.is_good(&session, now).then_some(session)
+    }
+
+    /// Whether its time is not over, and nobody has signed out of it.
+    pub(super) fn is_good(&self, session: &Session, now: Timestamp) -> bool {
+        now < session.expires && !self.has_ended(&session.nonce)
     }
 
     /// What each form of a session carries.

@@ -60,6 +60,13 @@ impl<'a> Browser<'a> {
         browser
     }
 
+    /// Its cookies, as it sends them.
+    fn kept(&self) -> String {
+        let one = |(name, value): &(String, String)| format!("{name}={value}");
+        let kept: Vec<String> = self.cookies.iter().map(one).collect();
+        kept.join("; ")
+    }
+
     async fn get(&mut self, path: &str) -> Answer {
         self.ask(Method::GET, path, &[], "").await
     }
@@ -79,12 +86,7 @@ impl<'a> Browser<'a> {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
-        let kept: Vec<String> = self
-            .cookies
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        let kept = kept.join("; ");
+        let kept = self.kept();
         let mut all = vec![("content-type", "application/x-www-form-urlencoded")];
         if !kept.is_empty() {
             all.push(("cookie", &kept));

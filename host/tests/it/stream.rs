@@ -26,21 +26,28 @@ pub(crate) struct Follower {
 }
 
 /// What a stream says.
-struct Said {
-    name: String,
+pub(crate) struct Said {
+    pub(crate) name: String,
     data: String,
 }
 
 impl Follower {
     /// Follows from a place, or from now on.
     pub(crate) async fn begin(host: &Host, query: &str, after: Option<&str>) -> Self {
+        let authorization = ("authorization", format!("Bearer {TOKEN}"));
+        let after = after.map(|after| ("last-event-id", after.to_owned()));
+        let headers: Vec<(&str, String)> = [authorization].into_iter().chain(after).collect();
+        Self::at(host, &format!("/api/v1/stream{query}"), &headers).await
+    }
+
+    /// Follows what an address of the host gives.
+    pub(crate) async fn at(host: &Host, path: &str, headers: &[(&str, String)]) -> Self {
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]);
-        let url = format!("http://{}/api/v1/stream{query}", host.admin);
-        let request = client.build().unwrap().get(url).bearer_auth(TOKEN);
-        let request = match after {
-            Some(after) => request.header("last-event-id", after),
-            None => request,
-        };
+        let url = format!("http://{}{path}", host.admin);
+        let mut request = client.build().unwrap().get(url);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -54,7 +61,7 @@ impl Follower {
     }
 
     /// The next message; none at the end.
-    async fn next(&mut self) -> Option<Said> {
+    pub(crate) async fn next(&mut self) -> Option<Said> {
         loop {
             if let Some((message, rest)) = self.read.split_once("\n\n") {
                 let mut said = Said {

@@ -22,7 +22,7 @@ use crate::admin::{Admin, AdminError};
 use crate::http::Problem;
 use crate::store::{NewChange, Scope};
 
-use super::Caller;
+use super::{Caller, while_good};
 
 /// Whoever reads metrics that are open to everybody.
 const ANYBODY: &str = "anybody";
@@ -140,6 +140,7 @@ pub(in crate::admin) async fn authenticate(
         },
         (None, None) => None,
     };
+    let shown = caller.clone();
     let is_open = admin.metrics_open && request.uri().path() == "/metrics";
     let anybody = || is_open.then(|| admin.access.caller(ANYBODY, Scope::Read, ""));
     let Some(caller) = caller.or_else(anybody) else {
@@ -151,7 +152,14 @@ pub(in crate::admin) async fn authenticate(
         let remote = Remote(admin.sources.remote(peer, request.headers()));
         request.extensions_mut().insert(remote);
     }
-    next.run(request).await
+    let response = next.run(request).await;
+    let Some(shown) = shown else {
+        return response;
+    };
+    while_good(response, move || {
+        let shown = shown.clone();
+        async move { shown.is_good().await }
+    })
 }
 
 fn bearer(request: &Request) -> Option<&[u8]> {

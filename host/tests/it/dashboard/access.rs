@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Browser, form_token, new_token};
 use crate::harness::{Host, TOKEN};
+use crate::stream::Follower;
 
 const CONFIG: &str = "[sources.noop]\nprovider = \"none\"\n";
 
@@ -173,4 +174,50 @@ async fn the_audit_log_has_who_a_trusted_proxy_speaks_for() {
     // Nobody else is believed.
     let host = Host::start("", &[]).await;
     assert_eq!(rescan(&host, &forwarded).await, "127.0.0.1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_the_token_it_was_asked_with() {
+    let host = Host::start(CONFIG, &[]).await;
+    let text = new_token(&host, "screen", "read").await;
+    let mut browser = Browser::signed_in(&host, &text).await;
+    browser.get("/").await;
+    let bearer = ("authorization", format!("Bearer {text}"));
+    let cookie = ("cookie", browser.kept());
+    let mut followers = [
+        Follower::at(&host, "/api/v1/stream", &[bearer]).await,
+        Follower::at(&host, "/stream", &[cookie]).await,
+    ];
+    let mut other = Follower::begin(&host, "", None).await;
+    let told = host.send("noop", &[], "{}").await.event();
+    for follower in followers.iter_mut().chain([&mut other]) {
+        while follower.event().await["id"] != told.as_str() {}
+    }
+    let path = "/api/v1/tokens/screen";
+    assert_eq!(host.ask(Method::DELETE, path, "").await.status, 204);
+    assert_all_end(&host, &mut followers).await;
+    other.event().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stream_of_a_page_ends_when_its_browser_signs_out() {
+    let host = Host::start(CONFIG, &[]).await;
+    let mut browser = Browser::signed_in(&host, TOKEN).await;
+    let page = browser.get("/").await;
+    let cookie = ("cookie", browser.kept());
+    let mut follower = Follower::at(&host, "/stream", &[cookie]).await;
+    let told = host.send("noop", &[], "{}").await.event();
+    while follower.event().await["id"] != told.as_str() {}
+    browser.submit(&page, "/logout", &[]).await;
+    assert_all_end(&host, &mut [follower]).await;
+}
+
+/// That none of these is given an event any more.
+async fn assert_all_end(host: &Host, followers: &mut [Follower]) {
+    host.send("noop", &[], "{}").await.event();
+    for follower in followers {
+        while let Some(said) = follower.next().await {
+            assert_ne!(said.name, "event");
+        }
+    }
 }
