@@ -301,7 +301,8 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Result<Response<Body>, Admi
         *states.entry(entry.state().as_str()).or_default() += 1;
     }
     let states: Vec<(&'static str, i64)> = states.into_iter().collect();
-    let text = admin.metrics.text(&depths, &states);
+    let oldest_snapshot = admin.store.oldest_snapshot().await?;
+    let text = admin.metrics.text(&depths, oldest_snapshot, &states);
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
 }

@@ -80,6 +80,7 @@ pub struct Metrics {
     bill: Bill,
     queue_depth: Family<DepthLabels, Gauge>,
     queue_oldest: Family<PluginLabel, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    oldest_snapshot: Gauge<f64, std::sync::atomic::AtomicU64>,
     plugins: Family<StateLabel, Gauge>,
     plugin_loads: Family<ResultLabel, Counter>,
     egress: Family<EgressLabels, Counter>,
@@ -128,6 +129,7 @@ impl Metrics {
             bill: Bill::new(),
             queue_depth: Family::default(),
             queue_oldest: Family::default(),
+            oldest_snapshot: Gauge::default(),
             plugins: Family::default(),
             plugin_loads: Family::default(),
             egress: Family::default(),
@@ -188,6 +190,12 @@ impl Metrics {
             "Age of the next run",
             Unit::Seconds,
             self.queue_oldest.clone(),
+        );
+        registry.register_with_unit(
+            "oldest_snapshot",
+            "Age of the oldest open transaction that keeps removed rows",
+            Unit::Seconds,
+            self.oldest_snapshot.clone(),
         );
         registry.register("plugins", "Plugins by state", self.plugins.clone());
         registry.register(
@@ -306,8 +314,14 @@ impl Metrics {
         self.egress.get_or_create(&labels).inc();
     }
 
-    /// The text of `/metrics`, with the queue and the plugins as they are now.
-    pub fn text(&self, depths: &[Depth], plugins: &[(&'static str, i64)]) -> String {
+    /// The text of `/metrics`, with the queue, the database and the plugins as they are now.
+    pub fn text(
+        &self,
+        depths: &[Depth],
+        oldest_snapshot: Duration,
+        plugins: &[(&'static str, i64)],
+    ) -> String {
+        self.oldest_snapshot.set(oldest_snapshot.as_secs_f64());
         self.queue_depth.clear();
         self.queue_oldest.clear();
         self.plugins.clear();

@@ -1,4 +1,6 @@
-//! How much room the store takes, and the removal of whole days on Postgres.
+//! How much room the store takes and what keeps it, and the removal of whole days on Postgres.
+
+use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection, Row as _};
 
@@ -114,6 +116,29 @@ impl Store {
             },
             Engine::Postgres(_) => Ok(0),
         }
+    }
+
+    /// For how long the oldest transaction of anybody has been open that keeps removed rows of
+    /// this database from going, as far as this host's role may see; zero on SQLite, where
+    /// [`Store::log_bytes`] grows instead.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn oldest_snapshot(&self) -> Result<Duration, StoreError> {
+        let Engine::Postgres(_) = &self.0.engine else {
+            return Ok(Duration::ZERO);
+        };
+        let oldest = sql(
+            "select cast(extract(epoch from clock_timestamp() - min(began)) * 1000 as bigint) as ms from \
+             (select xact_start as began from pg_stat_activity where backend_xmin is not null \
+             and backend_type = 'client backend' and datname = current_database() \
+             and pid <> pg_backend_pid() \
+             union all select prepared from pg_prepared_xacts where database = current_database()) s \
+             having min(began) is not null",
+        );
+        let row = self.readers().fetch_optional(oldest).await?;
+        let ms = row.map_or(Ok(0), |row| row.int("ms"))?;
+        Ok(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
     }
 
     /// Bytes in use. Above `exact_above` it is looked at more closely, which takes

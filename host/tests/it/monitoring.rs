@@ -7,8 +7,10 @@ use std::process::Command;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::Executor;
 
-use crate::harness::{Host, push_body};
+use crate::database::Engine;
+use crate::harness::{Host, eventually, push_body};
 
 const CONFIG: &str = r#"
 [sources.github]
@@ -92,6 +94,33 @@ async fn every_metric_that_docs_name_is_there() {
     ] {
         assert!(text.contains(line), "`{line}` is not in:\n{text}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_keeps_removed_rows_shows_its_age() {
+    let host = Host::start(CONFIG, &[]).await;
+    let age_s = async || {
+        let text = host.ask(Method::GET, "/metrics", "").await.text();
+        let mut lines = text.lines();
+        let told = lines.find_map(|line| line.strip_prefix("hookbay_oldest_snapshot_seconds "));
+        told.expect("it is told").parse::<f64>().unwrap()
+    };
+    if Engine::of_hosts() == Engine::Sqlite {
+        assert!(age_s().await == 0.0, "there is nothing of the kind");
+        return;
+    }
+    let mut reader = host.folder.database.connect().await;
+    let begins = "begin isolation level repeatable read; select 1";
+    reader.execute(begins).await.unwrap();
+    eventually("the reader's age shows", async || {
+        (age_s().await > 0.2).then_some(())
+    })
+    .await;
+    reader.execute("rollback").await.unwrap();
+    eventually("the reader is gone", async || {
+        (age_s().await < 0.2).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
