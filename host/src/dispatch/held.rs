@@ -50,13 +50,17 @@ impl Loop {
         let known = self.under_way.values().map(|attempt| attempt.fence);
         let known = known.chain(self.lanes.unstarted());
         let known: HashSet<Fence> = known.chain(self.to_release.iter().copied()).collect();
-        let held = if self.is_unsure {
-            store.held().await
-        } else {
+        let ask = async {
+            if self.is_unsure {
+                return store.held().await;
+            }
             let runs: Vec<RunId> = known.iter().map(|fence| fence.run).collect();
             store.held_of(runs).await
         };
-        let Ok(held) = held else { return };
+        // The loop is to hear at once that its lease is over.
+        let Some(Ok(held)) = self.dispatcher.lease.during(ask).await else {
+            return;
+        };
         self.is_unsure = false;
         let held: HashSet<Fence> = held.into_iter().collect();
         // An end that was just recorded looks the same: only what is still there at the
@@ -74,11 +78,14 @@ impl Loop {
         if self.to_release.is_empty() {
             return;
         }
-        match self.dispatcher.store.release(self.to_release.clone()).await {
-            Ok(()) => self.to_release.clear(),
-            Err(error) => {
+        let release = self.dispatcher.store.release(self.to_release.clone());
+        match self.dispatcher.lease.during(release).await {
+            Some(Ok(())) => self.to_release.clear(),
+            Some(Err(error)) => {
                 tracing::error!(%error, "claimed runs cannot be given back; trying again")
             }
+            // As in `compare`.
+            None => {}
         }
     }
 

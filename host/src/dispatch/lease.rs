@@ -87,6 +87,23 @@ impl LeaseHolds {
     }
 }
 
+impl LeaseHolds {
+    /// Waits for something no longer than the lease holds; none, if that ended first.
+    pub(super) async fn during<T>(&self, what: impl Future<Output = T>) -> Option<T> {
+        let mut lease = self.clone();
+        let over = async {
+            while lease.holds() {
+                lease.changed().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            done = what => Some(done),
+            () = over => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Duration, Instant, Lease};
@@ -105,6 +122,20 @@ mod tests {
         assert!(began.elapsed() >= LENGTH * 4 / 5);
         lease.renewed(Instant::now());
         assert!(holds.changed().await);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_waited_for_longer_than_the_lease_holds() {
+        let (lease, holds) = Lease::new(LENGTH, true);
+        let began = Instant::now().checked_sub(LENGTH * 3 / 5).unwrap();
+        lease.renewed(began);
+        assert_eq!(holds.during(async { 7 }).await, Some(7));
+        assert_eq!(holds.during(std::future::pending::<()>()).await, None);
+        assert!(!holds.holds());
+        // What is done is done, though it ended in the meantime.
+        assert_eq!(holds.during(async { 7 }).await, Some(7));
+        let (_alone, holds) = Lease::new(LENGTH, false);
+        assert_eq!(holds.during(async { 7 }).await, Some(7));
     }
 
     #[test]

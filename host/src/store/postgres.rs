@@ -6,6 +6,7 @@
 
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _};
@@ -34,6 +35,8 @@ pub use wake::{Wake, WakeListener};
 
 /// The oldest server that is known to work (`server_version_num`).
 const VERSION_MIN: i32 = 140_000;
+/// How much longer than the server lets a statement take its answer is waited for.
+const SERVER_FIRST: Duration = Duration::from_secs(5);
 /// What every session of ours is like. Plans are pinned to indexes: each statement
 /// of the hot path touches few rows of tables that may be huge, and a plan made
 /// while they were small must not scan them later. A transaction whose host was
@@ -121,6 +124,7 @@ pub(super) async fn open(
             bounded.clone(),
             connections.max(1),
             patience,
+            settings.pool.statement_timeout + SERVER_FIRST,
             settings.is_pooled,
             clock.clone(),
         )

@@ -56,7 +56,6 @@ impl Store {
         let Engine::Postgres(engine) = &self.0.engine else {
             return Ok(0);
         };
-        let mut connection = engine.sessions.own_connection().await?;
         let is_over = |one: &Partition| {
             let end_ms = (one.day + 1) * DAY_MS;
             match one.parent {
@@ -64,15 +63,20 @@ impl Store {
                 Parent::History | Parent::Attempts => end_ms <= history.millis(),
             }
         };
-        let mut removed = 0;
-        for partition in partitions::list(&mut connection).await? {
-            if is_over(&partition) {
-                let is_pooled = engine.sessions.is_pooled();
-                let gone = partitions::remove(&mut connection, &partition, is_pooled).await?;
-                removed += usize::from(gone);
+        let sessions = &engine.sessions;
+        let remove = async {
+            let mut connection = sessions.own_connection().await?;
+            let mut removed = 0;
+            for partition in partitions::list(&mut connection).await? {
+                if is_over(&partition) {
+                    let is_pooled = sessions.is_pooled();
+                    let gone = partitions::remove(&mut connection, &partition, is_pooled).await?;
+                    removed += usize::from(gone);
+                }
             }
-        }
-        Ok(removed)
+            Ok(removed)
+        };
+        sessions.long(remove).await
     }
 
     /// Removes the oldest whole day that is over and can go; whether there was one.
@@ -85,21 +89,25 @@ impl Store {
             return Ok(false);
         };
         let today = self.now().millis().div_euclid(DAY_MS);
-        let mut connection = engine.sessions.own_connection().await?;
-        let is_pooled = engine.sessions.is_pooled();
-        let mut gone_day = None;
-        for partition in partitions::list(&mut connection).await? {
-            // What finished on a day goes with the events of that day.
-            if partition.day >= today || gone_day.is_some_and(|gone| gone != partition.day) {
-                break;
+        let sessions = &engine.sessions;
+        let remove = async {
+            let mut connection = sessions.own_connection().await?;
+            let is_pooled = sessions.is_pooled();
+            let mut gone_day = None;
+            for partition in partitions::list(&mut connection).await? {
+                // What finished on a day goes with the events of that day.
+                if partition.day >= today || gone_day.is_some_and(|gone| gone != partition.day) {
+                    break;
+                }
+                if partitions::remove(&mut connection, &partition, is_pooled).await?
+                    && partition.bytes > 0
+                {
+                    gone_day = Some(partition.day);
+                }
             }
-            if partitions::remove(&mut connection, &partition, is_pooled).await?
-                && partition.bytes > 0
-            {
-                gone_day = Some(partition.day);
-            }
-        }
-        Ok(gone_day.is_some())
+            Ok(gone_day.is_some())
+        };
+        sessions.long(remove).await
     }
 
     /// Bytes of SQLite's log; none on Postgres. It is short unless somebody who reads for
@@ -157,8 +165,12 @@ impl Store {
                 row.map_or(Ok(0), |row| row.int("bytes"))?
             }
             Engine::Postgres(engine) => {
-                let mut connection = engine.sessions.own_connection().await?;
-                bytes_in_tables(&mut connection, exact_above).await?
+                let sessions = &engine.sessions;
+                let measure = async {
+                    let mut connection = sessions.own_connection().await?;
+                    bytes_in_tables(&mut connection, exact_above).await
+                };
+                sessions.long(measure).await?
             }
         };
         Ok(u64::try_from(used).unwrap_or(0))

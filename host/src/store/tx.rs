@@ -1,6 +1,7 @@
 //! Transactions that cannot leak, and connections that read.
 
 use sqlx::{Executor as _, SqliteConnection, SqlitePool};
+use tokio::time::timeout;
 
 use crate::clock::Timestamp;
 
@@ -88,7 +89,11 @@ impl Tx {
 
     /// Rolls back, so that the connection can be used again.
     pub(super) async fn roll_back(mut self) {
-        if !self.is_single && self.command("rollback").await.is_err() {
+        let is_cut_off = match &self.connection {
+            Some(Connection::Postgres(lent)) => lent.is_cut_off(),
+            Some(Connection::Sqlite(_)) | None => false,
+        };
+        if is_cut_off || !self.is_single && self.command("rollback").await.is_err() {
             return;
         }
         if let Some(Connection::Postgres(lent)) = self.connection.take() {
@@ -108,7 +113,8 @@ impl Tx {
         match self.connection()? {
             Connection::Sqlite(connection) => connection.execute(text).await.map(drop)?,
             Connection::Postgres(lent) => {
-                let done = lent.connection().execute(text).await;
+                let within = lent.answer_within();
+                let done = timeout(within, lent.connection().execute(text)).await;
                 lent.noted(done)?;
             }
         }
@@ -125,8 +131,8 @@ impl Tx {
                 .await?
                 .rows_affected(),
             Connection::Postgres(lent) => {
-                let query = statement.for_postgres(is_pooled);
-                let done = query.execute(lent.connection()).await;
+                let (query, within) = (statement.for_postgres(is_pooled), lent.answer_within());
+                let done = timeout(within, query.execute(lent.connection())).await;
                 lent.noted(done)?.rows_affected()
             }
         })
@@ -143,8 +149,8 @@ impl Tx {
                 rows.into_iter().map(Row::Sqlite).collect()
             }
             Connection::Postgres(lent) => {
-                let query = statement.for_postgres(is_pooled);
-                let rows = query.fetch_all(lent.connection()).await;
+                let (query, within) = (statement.for_postgres(is_pooled), lent.answer_within());
+                let rows = timeout(within, query.fetch_all(lent.connection())).await;
                 lent.noted(rows)?.into_iter().map(Row::Postgres).collect()
             }
         })

@@ -31,7 +31,7 @@ async fn on_postgres() -> Option<Host> {
 }
 
 /// Waits until every stored event has its one run, and that has succeeded and counted once.
-async fn all_is_done(host: &Host, acknowledged: &BTreeSet<String>) {
+pub(crate) async fn all_is_done(host: &Host, acknowledged: &BTreeSet<String>) {
     let stored = eventually("every stored event's run has succeeded", async || {
         let events = host.items("events?limit=1000").await;
         let done = host.items("runs?limit=1000&state=succeeded").await;

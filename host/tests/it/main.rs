@@ -68,6 +68,7 @@ mod search;
 mod secrecy;
 mod signed;
 mod signing;
+mod silent;
 mod slow;
 mod sources;
 mod store;

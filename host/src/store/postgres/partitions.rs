@@ -185,6 +185,10 @@ pub(in super::super) async fn remove(
     match try_remove(connection, partition, is_pooled).await {
         Err(StoreError::Database(sqlx::Error::Database(error))) if is_for_later(&*error) => {
             tracing::debug!(partition = partition.name(), %error, "a day is removed later");
+            if is_pooled {
+                // What was refused is open still.
+                connection.execute("rollback").await?;
+            }
             Ok(false)
         }
         done => done,

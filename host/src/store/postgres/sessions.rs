@@ -13,6 +13,8 @@ use futures_util::future::BoxFuture;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use crate::clock::Clock;
 
@@ -24,6 +26,10 @@ use super::partitions;
 const TRIES: u32 = 5;
 /// An unused connection is closed after this: a firewall may have forgotten it.
 const IDLE_MAX: Duration = Duration::from_mins(5);
+/// How many times longer than a statement work on days and their files may take.
+const LONG: u32 = 10;
+/// What is said of a server that says nothing.
+const SILENT: &str = "the database was silent for too long";
 
 /// Where transactions come from.
 #[derive(Clone)]
@@ -36,6 +42,8 @@ struct Inner {
     connections: u32,
     idle: Mutex<VecDeque<(PgConnection, Instant)>>,
     patience: Duration,
+    /// How long a statement may go without an answer.
+    answer_within: Duration,
     is_pooled: bool,
     clock: Clock,
 }
@@ -45,6 +53,8 @@ struct Inner {
 pub(in super::super) struct Lent {
     connection: PgConnection,
     sessions: Sessions,
+    /// Nothing more can be asked of it.
+    is_cut_off: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -58,17 +68,38 @@ impl Lent {
         let Self {
             connection,
             sessions,
+            is_cut_off,
             _permit,
         } = self;
-        sessions.idle().push_back((connection, Instant::now()));
+        if !is_cut_off {
+            sessions.idle().push_back((connection, Instant::now()));
+        }
     }
 
-    /// Takes note of what a statement failed with, if it did.
+    /// How long a statement may go without an answer: a server that is there ends it by
+    /// itself before that, and a way that has gone silent never says so.
+    pub(in super::super) fn answer_within(&self) -> Duration {
+        self.sessions.0.answer_within
+    }
+
+    /// Whether nothing more can be asked of it.
+    pub(in super::super) fn is_cut_off(&self) -> bool {
+        self.is_cut_off
+    }
+
+    /// Takes note of what a statement failed with, if it did, or that nothing was heard in
+    /// time.
     pub(in super::super) fn noted<T>(
-        &self,
-        done: Result<T, sqlx::Error>,
+        &mut self,
+        done: Result<Result<T, sqlx::Error>, Elapsed>,
     ) -> Result<T, sqlx::Error> {
+        let done = done.unwrap_or_else(|_| {
+            let silent = format!("nothing was heard for {:?}", self.answer_within());
+            let error = std::io::Error::new(std::io::ErrorKind::TimedOut, silent);
+            Err(sqlx::Error::Io(error))
+        });
         if done.as_ref().is_err_and(is_cut_off) {
+            self.is_cut_off = true;
             // What happened to this connection has happened to the others.
             self.sessions.idle().clear();
         }
@@ -90,11 +121,13 @@ pub(in super::super) fn is_cut_off(error: &sqlx::Error) -> bool {
 }
 
 impl Sessions {
-    /// At most so many connections, made when they are needed.
+    /// At most so many connections, made when they are needed; one is waited for as long as
+    /// `patience`, an answer `answer_within`.
     pub(super) fn new(
         options: PgConnectOptions,
         connections: u32,
         patience: Duration,
+        answer_within: Duration,
         is_pooled: bool,
         clock: Clock,
     ) -> Self {
@@ -104,6 +137,7 @@ impl Sessions {
             connections,
             idle: Mutex::default(),
             patience,
+            answer_within,
             is_pooled,
             clock,
         }))
@@ -186,7 +220,9 @@ impl Sessions {
     /// Makes the partitions of the days to come.
     pub(in super::super) async fn prepare_partitions(&self) -> Result<(), StoreError> {
         let mut lent = self.lend().await?;
-        partitions::prepare(lent.connection(), self.0.clock.now()).await?;
+        let (within, now) = (lent.answer_within(), self.0.clock.now());
+        let prepared = timeout(within, partitions::prepare(lent.connection(), now)).await;
+        prepared.map_err(|_| StoreError::Unavailable(SILENT))??;
         lent.give_back();
         Ok(())
     }
@@ -194,6 +230,16 @@ impl Sessions {
     /// A connection of its own, whose settings may be changed: it is closed after use.
     pub(in super::super) async fn own_connection(&self) -> Result<PgConnection, StoreError> {
         Ok(self.0.options.connect().await?)
+    }
+
+    /// Waits for long work on such a connection, unless nothing is heard of its end for very
+    /// long: what it was doing is then for the next time.
+    pub(in super::super) async fn long<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let done = timeout(self.0.answer_within * LONG, work).await;
+        done.map_err(|_| StoreError::Unavailable(SILENT))?
     }
 
     /// A connection, kept or new.
@@ -215,14 +261,13 @@ impl Sessions {
             Ok(Lent {
                 connection,
                 sessions: self.clone(),
+                is_cut_off: false,
                 _permit: permit,
             })
         };
-        tokio::time::timeout(self.0.patience, lend)
-            .await
-            .map_err(|_| {
-                StoreError::Unavailable("no connection to the database was free in time")
-            })?
+        timeout(self.0.patience, lend).await.map_err(|_| {
+            StoreError::Unavailable("no connection to the database was free in time")
+        })?
     }
 
     /// Waits until every connection is back and closes them.

@@ -1,7 +1,11 @@
 //! What hosts tell each other: that runs were stored, that the registry changed.
 //! Hints over LISTEN and NOTIFY; whoever misses one looks by itself.
 
+use std::time::Duration;
+
+use sqlx::Executor as _;
 use sqlx::postgres::{PgListener, PgPoolOptions};
+use tokio::time::timeout;
 
 use crate::config::PostgresUrl;
 use crate::run::PluginId;
@@ -12,6 +16,8 @@ use super::options;
 
 const CHANNEL: &str = "hookbay";
 const REGISTRY: &str = "registry";
+/// After so long without a word it is asked whether there could be one.
+const QUIET_MAX: Duration = Duration::from_secs(30);
 
 /// Something that another host said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +50,13 @@ impl WakeListener {
     /// # Errors
     /// [`StoreError`] while the database does not answer.
     pub async fn next(&mut self) -> Result<Wake, StoreError> {
-        let Some(said) = self.0.try_recv().await? else {
+        let said = loop {
+            match timeout(QUIET_MAX, self.0.try_recv()).await {
+                Ok(said) => break said?,
+                Err(_) => self.ask().await?,
+            }
+        };
+        let Some(said) = said else {
             return Ok(Wake::Anything);
         };
         if said.payload() == REGISTRY {
@@ -52,6 +64,13 @@ impl WakeListener {
         }
         let plugins = said.payload().split(',').filter_map(|id| id.parse().ok());
         Ok(Wake::Runs(plugins.map(PluginId).collect()))
+    }
+
+    /// Whether anything can be heard at all: a way that has gone silent never says so.
+    async fn ask(&mut self) -> Result<(), StoreError> {
+        let asked = timeout(QUIET_MAX, self.0.execute("select 1")).await;
+        asked.map_err(|_| StoreError::Unavailable("it does not answer who listens"))??;
+        Ok(())
     }
 }
 
