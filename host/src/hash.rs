@@ -5,7 +5,7 @@
 //! would not use (other case, other padding, one byte too few) is then no signature.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 use sha1::Sha1;
@@ -40,6 +40,8 @@ pub enum Encoding {
     Base64,
     /// Base64 for addresses, without padding (RFC 4648 section 5).
     Base64Url,
+    /// The same with padding.
+    Base64UrlPadded,
 }
 
 /// Whether two proofs are the same, in a time that tells nothing but their lengths.
@@ -117,6 +119,7 @@ impl Encoding {
             Self::HexAny => "hexadecimal",
             Self::Base64 => "base64",
             Self::Base64Url => "base64 for addresses",
+            Self::Base64UrlPadded => "padded base64 for addresses",
         }
     }
 
@@ -127,6 +130,7 @@ impl Encoding {
             Self::HexUpper => hex::encode_upper(bytes),
             Self::Base64 => STANDARD.encode(bytes),
             Self::Base64Url => URL_SAFE_NO_PAD.encode(bytes),
+            Self::Base64UrlPadded => URL_SAFE.encode(bytes),
         }
     }
 
@@ -136,6 +140,7 @@ impl Encoding {
             Self::Hex | Self::HexUpper | Self::HexAny => hex::decode(text).ok()?,
             Self::Base64 => STANDARD.decode(text).ok()?,
             Self::Base64Url => URL_SAFE_NO_PAD.decode(text).ok()?,
+            Self::Base64UrlPadded => URL_SAFE.decode(text).ok()?,
         };
         self.is_written(text, &bytes).then_some(bytes)
     }
@@ -145,7 +150,7 @@ impl Encoding {
         let expected = self.encode(bytes);
         match self {
             Self::HexAny => is_same(expected.as_bytes(), text.to_ascii_lowercase().as_bytes()),
-            Self::Hex | Self::HexUpper | Self::Base64 | Self::Base64Url => {
+            Self::Hex | Self::HexUpper | Self::Base64 | Self::Base64Url | Self::Base64UrlPadded => {
                 is_same(expected.as_bytes(), text.as_bytes())
             }
         }
@@ -158,7 +163,7 @@ mod tests {
 
     #[test]
     fn only_the_senders_spelling_counts() {
-        use Encoding::{Base64, Base64Url, Hex, HexAny, HexUpper};
+        use Encoding::{Base64, Base64Url, Base64UrlPadded, Hex, HexAny, HexUpper};
         for (encoding, text, is_right) in [
             (Hex, "00ff", true),
             (Hex, "00FF", false),
@@ -173,6 +178,8 @@ mod tests {
             (Base64, "AP8=\n", false),
             (Base64Url, "AP8", true),
             (Base64Url, "AP8=", false),
+            (Base64UrlPadded, "AP8=", true),
+            (Base64UrlPadded, "AP8", false),
         ] {
             assert_eq!(encoding.is_written(text, &[0, 255]), is_right, "{text}");
             assert_eq!(

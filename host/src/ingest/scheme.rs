@@ -139,7 +139,9 @@ pub enum SchemeError {
     #[error("`{0}` is not an algorithm: use `sha1`, `sha256`, `sha384`, `sha512` or `md5`")]
     Hash(String),
     /// The encoding is not known.
-    #[error("`{0}` is not an encoding: use `hex`, `hex-upper`, `hex-any`, `base64` or `base64url`")]
+    #[error(
+        "`{0}` is not an encoding: use `hex`, `hex-upper`, `hex-any`, `base64`, `base64url` or `base64url-padded`"
+    )]
     Encoding(String),
     /// The template has a part that is not known.
     #[error(
@@ -274,6 +276,7 @@ impl FromStr for Encoding {
             "hex-any" => Ok(Self::HexAny),
             "base64" => Ok(Self::Base64),
             "base64url" => Ok(Self::Base64Url),
+            "base64url-padded" => Ok(Self::Base64UrlPadded),
             other => Err(SchemeError::Encoding(other.to_owned())),
         }
     }

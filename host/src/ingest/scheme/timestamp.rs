@@ -44,7 +44,7 @@ pub enum TimestampFormat {
     Seconds,
     /// Milliseconds since 1970.
     Milliseconds,
-    /// RFC 3339, with any offset and any number of decimals.
+    /// RFC 3339, with any offset and any number of decimals; without an offset it is UTC.
     Rfc3339,
     /// The date of HTTP headers (RFC 9110 section 5.6.7).
     HttpDate,
@@ -96,7 +96,8 @@ impl TimestampFormat {
             Self::Seconds => number()?.checked_mul(1000).map(Timestamp::from_millis),
             Self::Milliseconds => number().map(Timestamp::from_millis),
             Self::Rfc3339 => {
-                let instant: jiff::Timestamp = text.parse().ok()?;
+                let instant = text.parse().or_else(|_| format!("{text}Z").parse());
+                let instant: jiff::Timestamp = instant.ok()?;
                 Some(Timestamp::from_millis(instant.as_millisecond()))
             }
             Self::HttpDate => {
@@ -205,7 +206,10 @@ mod tests {
                 "2023-07-19T10:11:12.634234626Z",
                 at(1_689_761_472_634),
             ),
+            (Rfc3339, "2024-03-27T15:42:29.551", at(1_711_554_149_551)),
             (Rfc3339, "2023-07-19", None),
+            (Rfc3339, "2023-07-19T10:11:12ZZ", None),
+            (Rfc3339, "", None),
             (
                 HttpDate,
                 "Tue, 14 Nov 2023 22:13:20 GMT",
