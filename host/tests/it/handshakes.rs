@@ -10,6 +10,7 @@ use crate::http::{Answer, Client};
 use crate::signing::{Headers, hmac_sha256, with};
 
 mod fetched;
+mod later;
 mod learnt;
 
 const SOURCES: &str = r#"

@@ -65,8 +65,8 @@ fn catalogue() -> String {
             place(&provider.id),
             answers(provider),
         ];
-        // A bar ends a cell, in code too.
-        let cells = columns.map(|cell| cell.replace('|', "\\|"));
+        // A bar ends a cell, in code too, and so does a line.
+        let cells = columns.map(|cell| cell.replace('|', "\\|").replace('\n', "\\n"));
         writeln!(table, "| {} |", cells.join(" | ")).unwrap();
         let published = entry.addresses.map(|addresses| {
             let doc = addresses.doc;
