@@ -23,7 +23,7 @@ use crate::http::Problem;
 use crate::ingest::{Door, Release, Sources};
 use crate::metrics::{Depth, Metrics};
 use crate::plugin::Rescan;
-use crate::store::{Store, StoreError};
+use crate::store::{DamagedRequest, Store, StoreError};
 
 use access::{Routes, administers, operates, reads, reveals};
 
@@ -108,6 +108,12 @@ pub(crate) enum AdminError {
     Unknown { what: &'static str, id: String },
     #[error("{0}")]
     Invalid(String),
+    #[error("{what} `{id}` cannot be read any more: {problem}")]
+    Damaged {
+        what: &'static str,
+        id: String,
+        problem: DamagedRequest,
+    },
     #[error("{0}")]
     NotNow(String),
     #[error("it is refused still: {}{}", .0.message, hint(.0))]
@@ -332,12 +338,26 @@ impl AdminError {
             id: id.to_string(),
         }
     }
+
+    /// An error of reading one thing, which is named where that is what is damaged.
+    fn reading(what: &'static str, id: impl ToString) -> impl FnOnce(StoreError) -> Self {
+        move |error| match error {
+            StoreError::Damaged(problem) => Self::Damaged {
+                what,
+                id: id.to_string(),
+                problem,
+            },
+            error => Self::Store(error),
+        }
+    }
 }
 
 impl IntoResponse for AdminError {
     fn into_response(self) -> Response<Body> {
         let (status, title) = match &self {
             Self::Unknown { .. } => (StatusCode::NOT_FOUND, "not found"),
+            // Not 503: whoever comes again is answered the same.
+            Self::Damaged { .. } => (StatusCode::GONE, "damaged"),
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "bad request"),
             Self::NotNow(_) => (StatusCode::CONFLICT, "not possible now"),
             Self::TooMany(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many"),
@@ -345,6 +365,7 @@ impl IntoResponse for AdminError {
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body too large"),
             Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported media type"),
             Self::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
+            Self::Store(StoreError::Damaged(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "damaged"),
             Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         };
         let problem = Problem::new(status, title);
@@ -355,12 +376,12 @@ impl IntoResponse for AdminError {
                 .with(reason)
                 .into_response();
         }
-        if let Self::Failed(error) = &self {
-            tracing::error!(%error, "the admin API cannot do what it was asked");
+        if let Self::Failed(_) | Self::Damaged { .. } = &self {
+            tracing::error!(error = %self, "the admin API cannot do what it was asked");
         }
         if let Self::Store(error) = &self {
             tracing::error!(%error, "the admin API cannot answer");
-            if let StoreError::MissingKey(_) = error {
+            if let StoreError::MissingKey(_) | StoreError::Damaged(_) = error {
                 return problem.detail(error.to_string()).into_response();
             }
             return problem

@@ -166,7 +166,7 @@ pub(super) fn filter(parameters: &mut Parameters) -> Result<EventFilter, AdminEr
 #[utoipa::path(
     get, path = "/api/v1/events/{id}", tag = "events", summary = "Shows one event with its headers and runs",
     params(("id" = String, Path, description = "The event's id")),
-    responses((status = 200, description = "The event", body = EventDetail)),
+    responses((status = 200, description = "The event", body = EventDetail), (status = 410, description = "It is damaged", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
@@ -197,7 +197,7 @@ pub(super) async fn show(
 #[utoipa::path(
     get, path = "/api/v1/events/{id}/body", tag = "events", summary = "Gives the exact bytes of the body",
     params(("id" = String, Path, description = "The event's id")),
-    responses((status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream")),
+    responses((status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream"), (status = 410, description = "It is damaged", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn body(
     State(admin): State<Arc<Admin>>,
@@ -219,7 +219,7 @@ pub(super) async fn body(
     post, path = "/api/v1/events/{id}/replay", tag = "events", summary = "Starts new runs of a stored event",
     params(("id" = String, Path, description = "The event's id")),
     request_body(content = Option<Replay>),
-    responses((status = 202, description = "The new runs", body = ReplayedJson), (status = 409, description = "No trigger matches", body = Problem, content_type = "application/problem+json")),
+    responses((status = 202, description = "The new runs", body = ReplayedJson), (status = 409, description = "No trigger matches", body = Problem, content_type = "application/problem+json"), (status = 410, description = "It is damaged", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn replay(
     State(admin): State<Arc<Admin>>,
@@ -327,7 +327,9 @@ pub(super) fn any_plugin_id(board: &Board, name: &str) -> Result<PluginId, Admin
 async fn stored(admin: &Admin, id: &str) -> Result<(EventRow, Arc<Event>), AdminError> {
     let unknown = || AdminError::unknown("event", id);
     let parsed: EventId = id.parse().map_err(|_| unknown())?;
-    admin.store.event(parsed).await?.ok_or_else(unknown)
+    let found = admin.store.event(parsed).await;
+    let found = found.map_err(AdminError::reading("event", id))?;
+    found.ok_or_else(unknown)
 }
 
 type Counts = BTreeMap<EventId, BTreeMap<&'static str, i64>>;

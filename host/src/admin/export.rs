@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
 use crate::event::{Event, EventId};
-use crate::store::{EventFilter, EventRow};
+use crate::store::{DamagedRequest, EventFilter, EventRow, StoreError};
 
 use super::events::{EventAbout, EventQuery, about, filter};
 use super::page::Parameters;
@@ -29,6 +29,10 @@ const PAGE: usize = 200;
 #[derive(Serialize, ToSchema)]
 #[schema(as = ExportedEvent)]
 pub(super) struct LineJson {
+    /// Why the event comes without headers and body: what is stored of it is damaged. It
+    /// stands first, so that such a line is told by how it begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damaged: Option<String>,
     #[serde(flatten)]
     about: EventAbout,
     headers: Vec<(String, String)>,
@@ -94,13 +98,20 @@ impl Export {
                 self.read().await?;
                 continue;
             };
-            let stored = self.admin.store.event(row.id).await;
-            // One that was removed meanwhile is not there to be given.
-            if let Some((row, event)) = stored.map_err(failed)? {
-                let mut line = serde_json::to_vec(&line(row, &event)).map_err(failed)?;
-                line.push(b'\n');
-                return Ok(Some(line.into()));
-            }
+            let line = match self.admin.store.event(row.id).await {
+                Ok(Some((row, event))) => line(row, &event),
+                // One that was removed meanwhile is not there to be given.
+                Ok(None) => continue,
+                // It keeps nobody from those behind it.
+                Err(StoreError::Damaged(problem)) => {
+                    tracing::error!(event.id = %row.id, error = %problem, "an event is damaged, and exported without its request");
+                    damaged(row, &problem)
+                }
+                Err(error) => return Err(failed(error)),
+            };
+            let mut line = serde_json::to_vec(&line).map_err(failed)?;
+            line.push(b'\n');
+            return Ok(Some(line.into()));
         }
     }
 
@@ -129,9 +140,20 @@ fn line(row: EventRow, event: &Event) -> LineJson {
         Err(_) => (None, Some(STANDARD.encode(&event.body))),
     };
     LineJson {
+        damaged: None,
         headers: event.headers.visible().map(header).collect(),
         about: about(row),
         body,
         body_base64,
+    }
+}
+
+fn damaged(row: EventRow, problem: &DamagedRequest) -> LineJson {
+    LineJson {
+        damaged: Some(problem.to_string()),
+        headers: Vec::new(),
+        about: about(row),
+        body: None,
+        body_base64: None,
     }
 }

@@ -28,6 +28,9 @@ use super::{Admin, AdminError};
 /// What the audit log has beside a release that nothing proves.
 const FORCED: &str = ", forced: without proof";
 
+/// What an error calls one.
+const WHAT: &str = "request in quarantine";
+
 /// A request in a list.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = QuarantinedRequest)]
@@ -159,7 +162,11 @@ pub(crate) async fn release_one(
     id: &str,
     is_forced: bool,
 ) -> Result<ReleasedJson, AdminError> {
-    let released = admin.release.release(parsed(id)?, is_forced).await?;
+    let released = admin.release.release(parsed(id)?, is_forced).await;
+    let released = released.map_err(|error| match error {
+        ReleaseError::Store(error) => AdminError::reading(WHAT, id)(error),
+        error => error.into(),
+    })?;
     let (event_id, event_ids) = match released.events.as_slice() {
         [one] => (Some(*one), Vec::new()),
         _ => (None, released.events),
@@ -210,7 +217,7 @@ fn filter(parameters: &mut Parameters) -> Result<QuarantineFilter, AdminError> {
     get, path = "/api/v1/quarantine/{id}", tag = "quarantine",
     summary = "Shows one refused request and what keeps it now",
     params(("id" = String, Path, description = "The request's id")),
-    responses((status = 200, description = "The request", body = QuarantineDetail)),
+    responses((status = 200, description = "The request", body = QuarantineDetail), (status = 410, description = "It is damaged", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
@@ -224,7 +231,7 @@ pub(super) async fn show(
     get, path = "/api/v1/quarantine/{id}/body", tag = "quarantine",
     summary = "Gives the exact bytes, but for a credential among them",
     params(("id" = String, Path, description = "The request's id")),
-    responses((status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream"), (status = 409, description = "A credential cannot be taken out", body = Problem, content_type = "application/problem+json")),
+    responses((status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream"), (status = 409, description = "A credential cannot be taken out", body = Problem, content_type = "application/problem+json"), (status = 410, description = "It is damaged", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn body(
     State(admin): State<Arc<Admin>>,
@@ -257,7 +264,7 @@ pub(super) async fn body(
     summary = "Verifies a refused request again and makes it its events",
     params(("id" = String, Path, description = "The request's id")),
     request_body(content = Option<Wish>),
-    responses((status = 202, description = "It is these events now", body = ReleasedJson), (status = 200, description = "It had come before", body = ReleasedJson), (status = 409, description = "Not now", body = Problem, content_type = "application/problem+json"), (status = 422, description = "It is refused still", body = Problem, content_type = "application/problem+json")),
+    responses((status = 202, description = "It is these events now", body = ReleasedJson), (status = 200, description = "It had come before", body = ReleasedJson), (status = 409, description = "Not now", body = Problem, content_type = "application/problem+json"), (status = 410, description = "It is damaged", body = Problem, content_type = "application/problem+json"), (status = 422, description = "It is refused still", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn release(
     State(admin): State<Arc<Admin>>,
@@ -312,13 +319,14 @@ fn parsed(id: &str) -> Result<EventId, AdminError> {
 }
 
 fn unknown(id: impl ToString) -> AdminError {
-    AdminError::unknown("request in quarantine", id)
+    AdminError::unknown(WHAT, id)
 }
 
 /// The request with this id; a text that is no id names none.
 async fn found(admin: &Admin, id: &str) -> Result<(QuarantinedRow, RawRequest), AdminError> {
     let parsed = parsed(id)?;
-    let found = admin.store.quarantined_request(parsed).await?;
+    let found = admin.store.quarantined_request(parsed).await;
+    let found = found.map_err(AdminError::reading(WHAT, id))?;
     found.ok_or_else(|| unknown(id))
 }
 

@@ -7,8 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -71,6 +71,8 @@ struct Listener {
     to: Url,
     args: Args,
     cursor: Cursor,
+    /// Events that were left out, since they are damaged.
+    n_damaged: u64,
     stop: CancellationToken,
 }
 
@@ -125,6 +127,7 @@ pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), Co
         to,
         args,
         cursor,
+        n_damaged: 0,
         stop,
     };
     let ended = listener.listen().await;
@@ -163,7 +166,7 @@ impl Listener {
         loop {
             let began = self.cursor.position().map(str::to_owned);
             match self.follow().await {
-                Ended::Stopped => return Ok(()),
+                Ended::Stopped => return self.verdict(),
                 Ended::Fatal(error) => return Err(error),
                 Ended::Broken(why) => complain(&format!(
                     "the stream broke ({}); going on from where it was",
@@ -174,8 +177,18 @@ impl Listener {
                 pause = AGAIN_FIRST;
             }
             if !self.waited(&mut pause).await {
-                return Ok(());
+                return self.verdict();
             }
+        }
+    }
+
+    /// What is to be said at the end.
+    fn verdict(&self) -> Result<(), CommandError> {
+        match self.n_damaged {
+            0 => Ok(()),
+            n => Err(CommandError::Failed(format!(
+                "{n} of the events are damaged and were left out"
+            ))),
         }
     }
 
@@ -241,21 +254,11 @@ impl Listener {
     }
 
     /// Sends an event on until it is taken.
-    async fn send_on(&self, id: &str) -> Result<(), Ended> {
-        let path = ["events", id];
-        let event: Event = match self.client.get_json(&path, &[]).await {
-            Ok(event) => event,
-            Err(ClientError::Problem { status, .. }) if status.as_u16() == 404 => {
-                complain(&format!(
-                    "event {} is not kept any more",
-                    text::harmless(id)
-                ));
-                return Ok(());
-            }
-            Err(error) => return Err(ended(error)),
+    async fn send_on(&mut self, id: &str) -> Result<(), Ended> {
+        let (event, body) = match self.fetch(id).await {
+            Ok(fetched) => fetched,
+            Err(error) => return self.left_out(id, error),
         };
-        let body = self.client.get_whole(&["events", id, "body"]).await;
-        let body = body.map_err(ended)?;
         let headers = headers(&event);
         let mut pause = AGAIN_FIRST;
         loop {
@@ -284,6 +287,26 @@ impl Listener {
                 return Err(Ended::Stopped);
             }
         }
+    }
+
+    async fn fetch(&self, id: &str) -> Result<(Event, Vec<u8>), ClientError> {
+        let event = self.client.get_json(&["events", id], &[]).await?;
+        let body = self.client.get_whole(&["events", id, "body"]).await?;
+        Ok((event, body))
+    }
+
+    /// Goes on behind an event that cannot be had, now or later: it keeps nobody from others.
+    fn left_out(&mut self, id: &str, error: ClientError) -> Result<(), Ended> {
+        let why = match error.status() {
+            Some(StatusCode::NOT_FOUND) => "it is not kept any more".to_owned(),
+            Some(StatusCode::GONE) => {
+                self.n_damaged += 1;
+                text::harmless(&error.to_string())
+            }
+            _ => return Err(ended(error)),
+        };
+        complain(&format!("event {} is left out: {why}", text::harmless(id)));
+        Ok(())
     }
 
     fn say(&self, event: &Event, outcome: &Result<u16, String>, took: Duration) -> Reader {

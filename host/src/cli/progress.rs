@@ -41,6 +41,13 @@ impl Progress {
         }
     }
 
+    /// Takes the line away until more is done, so that something else can be said.
+    pub(crate) fn hide(&mut self) {
+        if self.shown.take().is_some() {
+            say("\r\x1b[K");
+        }
+    }
+
     fn line(&self) -> String {
         let done = readable_size(self.done);
         match self.total.filter(|total| *total > 0) {
@@ -56,9 +63,7 @@ impl Progress {
 impl Drop for Progress {
     /// Takes the line away: what comes of it is said elsewhere.
     fn drop(&mut self) {
-        if self.shown.is_some() {
-            say("\r\x1b[K");
-        }
+        self.hide();
     }
 }
 

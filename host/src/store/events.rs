@@ -9,7 +9,7 @@ use crate::run::{NewRun, PluginId, RunId, RunState};
 
 use super::filter::EventFilter;
 use super::order;
-use super::request::is_damage;
+use super::request::of_reading;
 use super::retention;
 use super::rows::{Kind, ManyRows};
 use super::sql::{Builder, Row, sql};
@@ -118,8 +118,13 @@ impl Store {
     /// One event with its request, and why it started no run.
     ///
     /// # Errors
-    /// [`StoreError`] if the database does not answer or the request is damaged.
+    /// [`StoreError::Damaged`] if the request cannot be read, which no later try will
+    /// change; any other if the database does not answer.
     pub async fn event(&self, id: EventId) -> Result<Option<(EventRow, Arc<Event>)>, StoreError> {
+        self.read_event(id).await.map_err(of_reading)
+    }
+
+    async fn read_event(&self, id: EventId) -> Result<Option<(EventRow, Arc<Event>)>, StoreError> {
         let one = sql(format!(
             "select {COLUMNS}, encoding, header_bytes, request from events where id = $1"
         ));
@@ -139,12 +144,8 @@ impl Store {
     /// [`StoreError::Damaged`] if it is gone or cannot be read, which no later try
     /// will change; any other if the database does not answer.
     pub async fn event_of_run(&self, id: EventId) -> Result<Arc<Event>, StoreError> {
-        let mut events = match self.load_events(&[id], i64::MAX).await {
-            Err(StoreError::Database(error)) if is_damage(&error) => {
-                return Err(super::DamagedRequest::new(&error.to_string()).into());
-            }
-            loaded => loaded?,
-        };
+        let events = self.load_events(&[id], i64::MAX).await;
+        let mut events = events.map_err(of_reading)?;
         events.remove(&id).ok_or(StoreError::EventGone)
     }
 

@@ -5,6 +5,8 @@ use bytes::Bytes;
 
 use crate::event::Headers;
 
+use super::StoreError;
+
 /// Requests below this size are kept as they are.
 const COMPRESS_FROM: usize = 512;
 
@@ -103,9 +105,19 @@ fn parse(mut block: &[u8]) -> Result<Headers, DamagedRequest> {
     Ok(Headers::new(pairs))
 }
 
+/// An error of reading one request: as damage, where no later try will change it.
+pub(super) fn of_reading(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Database(error) if is_damage(&error) => {
+            DamagedRequest(error.to_string()).into()
+        }
+        error => error,
+    }
+}
+
 /// Whether the file itself is damaged (SQLITE_CORRUPT, SQLITE_NOTADB), or holds what
 /// nobody wrote there: no later try will change that.
-pub(super) fn is_damage(error: &sqlx::Error) -> bool {
+fn is_damage(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,
         sqlx::Error::Database(error) => matches!(error.code().as_deref(), Some("11" | "26")),

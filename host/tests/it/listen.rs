@@ -2,6 +2,7 @@
 //! repeats nothing that was acknowledged.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -20,6 +21,8 @@ use crate::database::Engine;
 use crate::harness::{Folder, Host, eventually};
 use crate::program;
 
+mod left_out;
+
 const CONFIG: &str = r#"
 [sources.a]
 provider = "none"
@@ -28,6 +31,9 @@ kind_header = "x-kind"
 [sources.b]
 provider = "none"
 "#;
+
+/// Where what it says on stderr is kept.
+const SAID: &str = "said";
 
 /// What the local address was sent.
 #[derive(Default)]
@@ -156,13 +162,39 @@ struct Listening(Child);
 
 impl Listening {
     fn start(folder: &Folder, host: SocketAddr, local: &Local, more: &[&str]) -> Self {
+        let mut errors = File::options();
+        let errors = errors.create(true).append(true);
+        let errors = errors.open(folder.path().join(SAID)).unwrap();
         let mut command = command(folder, host, local, more);
         let started = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null());
+            .stderr(errors);
         Self(started.spawn().unwrap())
     }
+
+    /// As Ctrl-C does.
+    fn interrupt(&self) {
+        let id = i32::try_from(self.0.id()).unwrap();
+        let id = rustix::process::Pid::from_raw(id).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    }
+
+    /// Its exit code, once it has ended by itself.
+    async fn ended(&mut self) -> Option<i32> {
+        let ended = eventually("it ends", async || self.0.try_wait().unwrap());
+        ended.await.code()
+    }
+}
+
+/// Waits until it has said something on stderr.
+async fn says(folder: &Folder, what: &str) {
+    let file = folder.path().join(SAID);
+    eventually(&format!("it says `{what}`"), async || {
+        let said = std::fs::read_to_string(&file).unwrap_or_default();
+        said.contains(what).then_some(())
+    })
+    .await;
 }
 
 impl Drop for Listening {

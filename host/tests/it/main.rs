@@ -24,6 +24,7 @@ mod concurrency;
 mod configuration;
 mod conventions;
 mod cut_off;
+mod damaged;
 mod dashboard;
 mod database;
 mod dedup;

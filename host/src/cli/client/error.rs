@@ -76,6 +76,23 @@ pub(crate) enum ClientError {
     },
 }
 
+impl ClientError {
+    /// The status of a refusal that explains itself.
+    pub(crate) fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Problem { status, .. } => Some(*status),
+            Self::Address { .. }
+            | Self::Token { .. }
+            | Self::Setup(_)
+            | Self::Unreachable { .. }
+            | Self::Interrupted { .. }
+            | Self::Unauthorized { .. }
+            | Self::Refused { .. }
+            | Self::NotJson { .. } => None,
+        }
+    }
+}
+
 fn explain(title: &str, detail: &str) -> String {
     if detail.is_empty() {
         title.to_owned()
