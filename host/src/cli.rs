@@ -209,6 +209,14 @@ fn explain(usage: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2))
 }
 
+/// The folder that a file is in.
+fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
 /// Writes to stderr; where that is closed there is nobody left to tell.
 fn complain(text: &str) {
     drop(writeln!(std::io::stderr().lock(), "{}", text.trim_end()));

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::client::{AdminArgs, AdminClient};
 use super::progress::Progress;
 use super::table::{print, print_json};
-use super::{CommandError, text};
+use super::{CommandError, folder_of, text};
 use crate::config::units::readable_size;
 
 #[derive(Debug, clap::Args)]
@@ -131,12 +131,5 @@ impl Drop for Draft {
             // Nobody can do more about it than who sees it there.
             drop(std::fs::remove_file(&self.path));
         }
-    }
-}
-
-fn folder_of(file: &Path) -> &Path {
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
     }
 }

@@ -365,6 +365,15 @@ async fn what_cannot_work_is_said_at_once() {
         code == Some(2) && error.contains("http://host/path"),
         "{error}"
     );
+    let place = home.path().join("place");
+    std::fs::create_dir_all(&place).unwrap();
+    std::fs::write(place.join("cursor"), "\n").unwrap();
+    let (code, error) = said(command(&home, host.admin, &local, &[])).await;
+    assert!(
+        code == Some(1) && error.contains("place/cursor`: it is empty"),
+        "{error}"
+    );
+    std::fs::remove_file(place.join("cursor")).unwrap();
     let _first = Listening::start(&home, host.admin, &local, &[]);
     follows(&home).await;
     let (code, error) = said(command(&home, host.admin, &local, &[])).await;

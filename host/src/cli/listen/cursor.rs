@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::cli::folder_of;
+
 /// The file, held against others.
 #[derive(Debug)]
 pub(super) struct Cursor {
@@ -17,11 +19,9 @@ impl Cursor {
     /// Takes the file; it need not be there yet.
     ///
     /// # Errors
-    /// Another process has it, or it cannot be read or written.
+    /// Another process has it, it cannot be read or written, or it says nothing.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
+        fs::create_dir_all(folder_of(path))?;
         let lock = File::options()
             .create(true)
             .truncate(false)
@@ -36,7 +36,14 @@ impl Cursor {
             Err(fs::TryLockError::Error(error)) => return Err(error),
         }
         let position = match fs::read_to_string(path) {
-            Ok(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+            // To begin anew would leave out whatever came since.
+            Ok(text) if text.trim().is_empty() => {
+                let problem = "it is empty, so that it does not say where to go on; write the place \
+                               into it, `0` for everything that is stored, or remove it to begin \
+                               with what comes from now on";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+            }
+            Ok(text) => Some(text.trim().to_owned()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
@@ -60,8 +67,10 @@ impl Cursor {
         let draft = beside(&self.path, ".tmp");
         let mut file = File::create(&draft)?;
         writeln!(file, "{position}")?;
-        drop(file);
+        // What has its name is on the disk: a machine that stops leaves the old or the new.
+        file.sync_all()?;
         fs::rename(&draft, &self.path)?;
+        File::open(folder_of(&self.path))?.sync_all()?;
         self.position = Some(position);
         Ok(())
     }
