@@ -12,7 +12,6 @@ use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio_util::sync::CancellationToken;
 
 use super::client::{AdminArgs, AdminClient, ClientError, http_builder, http_url, root_cause};
 use super::table::{Reader, print};
@@ -20,9 +19,11 @@ use super::{CommandError, complain, text};
 
 mod cursor;
 mod messages;
+mod stop;
 
 use cursor::Cursor;
 use messages::{Message, Messages};
+use stop::Stop;
 
 /// The host says something at least every 15 s.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
@@ -73,7 +74,7 @@ struct Listener {
     cursor: Cursor,
     /// Events that were left out, since they are damaged.
     n_damaged: u64,
-    stop: CancellationToken,
+    stop: Stop,
 }
 
 /// Why a stream ended.
@@ -110,8 +111,6 @@ pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), Co
     let local = http_builder(&to).build().map_err(|error| {
         CommandError::Failed(format!("cannot speak HTTP: {}", root_cause(&error)))
     })?;
-    let stop = CancellationToken::new();
-    let stopping = tokio::spawn(stopped(stop.clone()));
     let from = match cursor.position() {
         Some(position) => format!("from {position} on"),
         None => "from now on".to_owned(),
@@ -128,18 +127,9 @@ pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), Co
         args,
         cursor,
         n_damaged: 0,
-        stop,
+        stop: Stop::on_ctrl_c(),
     };
-    let ended = listener.listen().await;
-    stopping.abort();
-    ended
-}
-
-async fn stopped(stop: CancellationToken) {
-    // Where signals cannot be had, the process ends by them.
-    if tokio::signal::ctrl_c().await.is_ok() {
-        stop.cancel();
-    }
+    listener.listen().await
 }
 
 /// One file for each stream and address, so that several go on by themselves.
@@ -196,7 +186,7 @@ impl Listener {
     async fn waited(&self, pause: &mut Duration) -> bool {
         tokio::select! {
             () = tokio::time::sleep(*pause) => {}
-            () = self.stop.cancelled() => return false,
+            () = self.stop.soon() => return false,
         }
         *pause = (*pause * 2).min(AGAIN_MAX);
         true
@@ -211,7 +201,11 @@ impl Listener {
         let opened = self
             .client
             .open_stream(&["stream"], &parameters, self.cursor.position());
-        let mut stream = match opened.await {
+        let opened = tokio::select! {
+            opened = opened => opened,
+            () = self.stop.soon() => return Ended::Stopped,
+        };
+        let mut stream = match opened {
             Ok(stream) => stream,
             Err(error) => return ended(error),
         };
@@ -221,10 +215,13 @@ impl Listener {
                 if let Err(ended) = self.heard(message).await {
                     return ended;
                 }
+                if self.stop.is_wanted() {
+                    return Ended::Stopped;
+                }
             }
             let piece = tokio::select! {
                 piece = tokio::time::timeout(SILENCE_MAX, self.client.next_chunk(&mut stream)) => piece,
-                () = self.stop.cancelled() => return Ended::Stopped,
+                () = self.stop.soon() => return Ended::Stopped,
             };
             match piece {
                 Ok(Ok(Some(piece))) if messages.take(piece.as_ref()) => {}
@@ -255,7 +252,11 @@ impl Listener {
 
     /// Sends an event on until it is taken.
     async fn send_on(&mut self, id: &str) -> Result<(), Ended> {
-        let (event, body) = match self.fetch(id).await {
+        let fetched = tokio::select! {
+            fetched = self.fetch(id) => fetched,
+            () = self.stop.soon() => return Err(Ended::Stopped),
+        };
+        let (event, body) = match fetched {
             Ok(fetched) => fetched,
             Err(error) => return self.left_out(id, error),
         };
@@ -264,11 +265,11 @@ impl Listener {
         loop {
             let began = Instant::now();
             let request = self.local.post(self.to.clone());
-            let sent = request
-                .headers(headers.clone())
-                .body(body.clone())
-                .send()
-                .await;
+            let request = request.headers(headers.clone()).body(body.clone());
+            let sent = tokio::select! {
+                sent = request.send() => sent,
+                () = self.stop.at_once() => return Err(Ended::Stopped),
+            };
             let (outcome, is_taken) = match sent {
                 Ok(answer) => {
                     let status = answer.status();

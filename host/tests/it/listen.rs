@@ -15,12 +15,14 @@ use axum::routing::post;
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::database::Engine;
 use crate::harness::{Folder, Host, eventually};
 use crate::program;
 
+mod ctrl_c;
 mod left_out;
 
 const CONFIG: &str = r#"
@@ -48,21 +50,25 @@ struct Seen {
 struct Local {
     address: SocketAddr,
     seen: Arc<Mutex<Seen>>,
+    /// Whether its answers are held back.
+    held: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
 impl Local {
     async fn start() -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
+        let (held, is_held) = watch::channel(false);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let routes = Router::new()
             .route("/hooks", post(take))
-            .with_state(Arc::clone(&seen));
+            .with_state((Arc::clone(&seen), is_held));
         let task = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         Self {
             address,
             seen,
+            held,
             task,
         }
     }
@@ -78,7 +84,17 @@ impl Drop for Local {
     }
 }
 
-async fn take(State(seen): State<Arc<Mutex<Seen>>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn take(
+    State((seen, mut is_held)): State<(Arc<Mutex<Seen>>, watch::Receiver<bool>)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
+    let status = see(&seen, headers, &body);
+    is_held.wait_for(|is_held| !is_held).await.unwrap();
+    status
+}
+
+fn see(seen: &Mutex<Seen>, headers: HeaderMap, body: &[u8]) -> StatusCode {
     let mut seen = seen.lock().unwrap();
     if seen.refuses > 0 {
         seen.refuses -= 1;
@@ -185,6 +201,12 @@ impl Listening {
         let ended = eventually("it ends", async || self.0.try_wait().unwrap());
         ended.await.code()
     }
+}
+
+/// A place before everything that is stored.
+fn begin_at_first(home: &Folder) {
+    std::fs::create_dir(home.path().join("place")).unwrap();
+    std::fs::write(home.path().join("place/cursor"), "0\n").unwrap();
 }
 
 /// Waits until it has said something on stderr.

@@ -1,15 +1,18 @@
 //! `hookbay listen` and events that cannot be had: it says so, and goes on with the next.
 
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse as _;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
 use crate::database::Engine;
 use crate::harness::{Folder, Host, eventually};
 
-use super::{CONFIG, Listening, Local, says};
-
-/// A place before everything that is stored.
-fn begin_at_first(home: &Folder) {
-    std::fs::create_dir(home.path().join("place")).unwrap();
-    std::fs::write(home.path().join("place/cursor"), "0\n").unwrap();
-}
+use super::{CONFIG, Listening, Local, begin_at_first, says};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_event_is_named_and_keeps_nobody_from_others() {
@@ -32,4 +35,51 @@ async fn a_damaged_event_is_named_and_keeps_nobody_from_others() {
     // Who asked for all of them learns that they are not all there.
     assert_eq!(listening.ended().await, Some(1));
     says(&home, "1 of the events are damaged").await;
+}
+
+/// Stands in for a host that removes an event between its head and its body, and then has
+/// one more: on a host that moment is too short to meet.
+async fn host_that_forgets() -> (SocketAddr, JoinHandle<()>) {
+    let event = |id: &str| {
+        format!("{{\"id\": \"{id}\", \"source\": \"a\", \"kind\": \"k\", \"headers\": []}}")
+    };
+    let message = |n: u32, id: &str| format!("event: event\nid: {n}\ndata: {}\n\n", event(id));
+    let stream = [message(1, "gone"), message(2, "kept")].concat();
+    let gone =
+        "{\"title\": \"not found\", \"status\": 404, \"detail\": \"there is no event `gone`\"}";
+    let (gone_head, kept_head) = (event("gone"), event("kept"));
+    let routes = Router::new()
+        .route("/api/v1/stream", get(async || stream))
+        .route("/api/v1/events/gone", get(async || gone_head))
+        .route(
+            "/api/v1/events/gone/body",
+            get(async move || {
+                let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+                (StatusCode::NOT_FOUND, kind, gone).into_response()
+            }),
+        )
+        .route("/api/v1/events/kept", get(async || kept_head))
+        .route("/api/v1/events/kept/body", get(async || "kept"));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    (address, task)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_removed_between_head_and_body_is_left_out() {
+    let (host, task) = host_that_forgets().await;
+    let home = Folder::on(Engine::Sqlite, "", &[]).await;
+    let local = Local::start().await;
+    let mut listening = Listening::start(&home, host, &local, &[]);
+    eventually("what is behind it arrives", async || {
+        (local.count() >= 1).then_some(())
+    })
+    .await;
+    says(&home, "event gone is left out: it is not kept any more").await;
+    assert_eq!(local.seen.lock().unwrap().bodies["kept"][0], b"kept");
+    listening.interrupt();
+    // Nothing is wrong with that.
+    assert_eq!(listening.ended().await, Some(0));
+    task.abort();
 }
