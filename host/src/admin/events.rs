@@ -241,6 +241,8 @@ pub(super) async fn replay(
     }
     let plugins: Vec<PluginId> = new.iter().map(|run| run.plugin).collect();
     let runs = admin.store.replay(event.id, new).await?;
+    // It may have been removed since it was read.
+    let runs = runs.ok_or_else(|| AdminError::unknown("event", event.id))?;
     admin.wakeup.ring_everywhere(&plugins);
     let mut items = Vec::with_capacity(runs.len());
     for run in runs {

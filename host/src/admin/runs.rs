@@ -48,6 +48,9 @@ pub(super) struct RunJson {
 pub(super) struct RunDetail {
     #[serde(flatten)]
     run: RunJson,
+    /// It is dead, and the runs of its ordering key wait behind it until it is retried or
+    /// cancelled.
+    blocks_key: bool,
     attempts: Vec<AttemptJson>,
 }
 
@@ -247,9 +250,11 @@ async fn detail(admin: &Admin, id: RunId) -> Result<RunDetail, AdminError> {
     let run = run.ok_or_else(|| AdminError::unknown("run", id))?;
     let attempts = admin.store.attempts(id).await?;
     let versions = admin.store.versions(run.plugin).await?;
+    let blocks_key = run.state == RunState::Dead && admin.store.blocks_its_key(id).await?;
     let json = |attempt| attempt_json(attempt, &versions);
     Ok(RunDetail {
         attempts: attempts.into_iter().map(json).collect(),
+        blocks_key,
         run: run_json(&board, run),
     })
 }

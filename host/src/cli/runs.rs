@@ -89,6 +89,10 @@ pub(crate) struct RetryArgs {
     admin: AdminArgs,
 }
 
+/// What is said of a dead run that blocks its ordering key.
+const BLOCKS_KEY: &str =
+    "the runs of its ordering key wait behind it until it is retried or cancelled";
+
 /// A run as the API shows it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -104,6 +108,7 @@ pub(crate) struct Run {
     created_at: Option<String>,
     next_attempt_at: Option<String>,
     finished_at: Option<String>,
+    blocks_key: bool,
     outcome: Option<String>,
     summary: Option<String>,
     data: Value,
@@ -265,6 +270,7 @@ fn summary(run: &Run, screen: &Screen) -> String {
         ("summary", run.summary.clone()),
         ("data", said(&run.data)),
         ("error", said(&run.error)),
+        ("note", run.blocks_key.then(|| BLOCKS_KEY.to_owned())),
     ])
 }
 

@@ -49,6 +49,8 @@ pub(super) struct Run {
     pub(super) data: Option<Box<RawValue>>,
     pub(super) error: Option<Problem>,
     #[serde(default)]
+    pub(super) blocks_key: bool,
+    #[serde(default)]
     pub(super) attempts: Vec<Attempt>,
 }
 
@@ -234,10 +236,20 @@ impl Run {
     }
 
     fn can_cancel(&self) -> bool {
-        matches!(
+        let is_live = matches!(
             self.state.as_str(),
             "ready" | "running" | "waiting" | "blocked"
-        )
+        );
+        is_live || self.blocks_key
+    }
+
+    /// What is asked before it is cancelled.
+    fn question(&self) -> String {
+        let what = match self.blocks_key {
+            true => "The runs behind it on its ordering key go on without it.",
+            false => "What it has done outside stays done.",
+        };
+        format!("Cancel run {}? {what}", self.id)
     }
 }
 

@@ -214,7 +214,7 @@ impl Store {
         &self,
         event: EventId,
         runs: Vec<NewRun>,
-    ) -> Result<Vec<RunId>, StoreError> {
+    ) -> Result<Option<Vec<RunId>>, StoreError> {
         let statements = Arc::clone(&self.0.statements);
         self.write(move |tx| {
             let (statements, runs) = (Arc::clone(&statements), runs.clone());
@@ -222,13 +222,13 @@ impl Store {
                 let keys = runs.iter().filter_map(|run| Some((run.plugin, run.order?)));
                 order::lock(tx, keys, std::iter::empty()).await?;
                 if !retention::hold(tx, event.as_bytes()).await? {
-                    return Ok(Vec::new());
+                    return Ok(None);
                 }
                 let mut ids = Vec::with_capacity(runs.len());
                 for run in runs {
                     ids.push(statements.start_run(tx, event, run).await?);
                 }
-                Ok(ids)
+                Ok(Some(ids))
             })
         })
         .await

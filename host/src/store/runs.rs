@@ -138,6 +138,19 @@ impl Store {
         rows.iter().map(RunRow::read).collect()
     }
 
+    /// Whether a run is dead and blocks its ordering key.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn blocks_its_key(&self, run: RunId) -> Result<bool, StoreError> {
+        let block = sql(
+            "select b.run_id from history h join order_blocks b on b.plugin_id = h.plugin_id \
+             and b.order_key = h.order_key and b.run_id = h.run_id where h.run_id = $1",
+        );
+        let block = self.readers().fetch_optional(block.bind(run.0)).await?;
+        Ok(block.is_some())
+    }
+
     /// Between which ids the runs of a period lie: ids grow with the time at which runs are
     /// stored, but for what overlapping transactions took.
     async fn ids_of_period(&self, filter: &RunFilter) -> Result<(i64, i64), StoreError> {

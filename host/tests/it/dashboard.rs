@@ -10,6 +10,7 @@ use crate::http::Answer;
 mod access;
 mod hiding;
 mod pages;
+mod steering;
 
 const CONFIG: &str = r#"
 [sources.misbehave]

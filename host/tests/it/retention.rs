@@ -294,7 +294,7 @@ async fn a_run_whose_event_is_gone_is_not_started(engine: Engine) {
     assert!(bench.events().await.is_empty());
     assert_eq!(bench.store.retry(run).await.unwrap(), Retried::EventGone);
     let replayed = bench.store.replay(event, bench.unordered()).await.unwrap();
-    assert_eq!(replayed, []);
+    assert_eq!(replayed, None);
     let states: Vec<RunState> = bench.runs().await.iter().map(|run| run.state).collect();
     assert_eq!(states, [RunState::Dead]);
 }

@@ -139,6 +139,7 @@ pub(super) async fn a_replay_goes_last(bench: Bench) {
         order: Some(OrderKey::of("a")),
     };
     let replayed = bench.store.replay(event, vec![again]).await.unwrap();
+    let replayed = replayed.unwrap();
     assert!(replayed[0] > runs[2]);
     for expected in [runs[1], runs[2], replayed[0]] {
         assert_eq!(run_next(&bench, plugin).await, expected);

@@ -1,0 +1,70 @@
+//! What pages offer, and what they do not.
+
+use serde_json::{Value, json};
+
+use super::Browser;
+use crate::harness::{Host, TOKEN};
+
+const CONFIG: &str = r#"
+[sources.misbehave]
+provider = "none"
+
+[plugins.misbehave]
+triggers = [{ source = "misbehave", kind = "**", ordering_key = "/order" }]
+retry = { attempts = 1 }
+on_dead = "block"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_search_finds_is_not_offered_in_bulk() {
+    let host = Host::start("", &[]).await;
+    let mut browser = Browser::signed_in(&host, TOKEN).await;
+    let bulk = "href=\"/events/replay";
+    let listed = browser.get("/events?source=a").await.text();
+    assert!(listed.contains(bulk), "{listed}");
+    let found = browser.get("/events?source=a&q=needle").await.text();
+    assert!(!found.contains(bulk), "{found}");
+    assert!(found.contains("is replayed one by one"), "{found}");
+    assert!(found.contains("href=\"/events?source=a\""), "{found}");
+    // Nor by the page's own address: without the search it would take more.
+    let button = "action=\"/events/replay\"";
+    let asked = browser.get("/events/replay?source=a").await.text();
+    assert!(asked.contains(button), "{asked}");
+    let asked = browser.get("/events/replay?source=a&q=needle").await.text();
+    assert!(!asked.contains(button), "{asked}");
+    assert!(asked.contains("cannot be replayed in bulk"), "{asked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_run_that_blocks_its_key_is_cancelled_by_its_button() {
+    let host = Host::start(CONFIG, &["misbehave"]).await;
+    let free = host.told(&json!({ "do": "permanent" })).await;
+    let blocks = host.told(&json!({ "do": "permanent", "order": 1 })).await;
+    let behind = host.tell(&json!({ "do": "ok", "order": 1 })).await;
+    let id = |run: &Value| run["id"].as_str().unwrap().to_owned();
+    assert_eq!(
+        host.run_in(&behind, &["blocked"]).await["blocks_key"],
+        false
+    );
+    let mut browser = Browser::signed_in(&host, TOKEN).await;
+    for (run, is_offered) in [(&free, false), (&blocks, true)] {
+        let id = id(run);
+        let run = host.get(&format!("runs/{id}")).await;
+        assert_eq!(
+            (&run["state"], &run["blocks_key"]),
+            (&json!("dead"), &json!(is_offered))
+        );
+        let page = browser.get(&format!("/runs/{id}")).await.text();
+        let button = format!("action=\"/runs/{id}/cancel\"");
+        assert_eq!(page.contains(&button), is_offered, "{page}");
+        assert_eq!(page.contains("wait behind it until"), is_offered, "{page}");
+    }
+    let address = format!("/runs/{}", id(&blocks));
+    let page = browser.get(&address).await;
+    browser
+        .submit(&page, &format!("{address}/cancel"), &[])
+        .await;
+    assert_eq!(host.finished(&behind).await["state"], "succeeded");
+    let page = browser.get(&address).await.text();
+    assert!(!page.contains("wait behind it until"), "{page}");
+}
