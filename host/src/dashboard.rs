@@ -99,7 +99,10 @@ pub(crate) fn routes(dashboard: Dashboard) -> Router {
         .route("/runs/{id}/retry", post(runs::retry))
         .route("/runs/{id}/cancel", post(runs::cancel))
         .route("/plugins", get(plugins::list))
-        .route("/plugins/rescan", post(plugins::rescan))
+        .route(
+            "/plugins/rescan",
+            get(plugins::show_rescan).post(plugins::rescan),
+        )
         .route("/plugins/{name}", get(plugins::show))
         .route("/plugins/{name}/kv", get(kv::list))
         .route("/plugins/{name}/{action}", post(plugins::act))

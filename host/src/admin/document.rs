@@ -65,6 +65,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
         stream::show,
         plugins::list,
         plugins::show,
+        plugins::show_rescan,
         plugins::kv::list,
         plugins::rescan,
         plugins::pause,

@@ -142,6 +142,17 @@ pub(super) async fn show(
     shown(&admin, &name).await
 }
 
+/// `GET plugins/rescan`: the plugin of this name, since the address is no other's.
+#[utoipa::path(
+    get, path = "/api/v1/plugins/rescan", tag = "plugins", summary = "Shows the plugin that is called `rescan`",
+    responses((status = 200, description = "The plugin", body = PluginJson), (status = 404, description = "There is none of this name", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn show_rescan(
+    State(admin): State<Arc<Admin>>,
+) -> Result<Json<PluginJson>, AdminError> {
+    shown(&admin, "rescan").await
+}
+
 /// A plugin with its versions.
 async fn shown(admin: &Admin, name: &str) -> Result<Json<PluginJson>, AdminError> {
     let board = admin.board.load_full();

@@ -163,8 +163,17 @@ pub(super) async fn show(
     visit: Visit,
     Path(name): Path<String>,
 ) -> Result<Response<Body>, Failure> {
-    let path = format!("plugins/{}", segment(&name));
-    let of_it = [("plugin", Some(name.as_str())), ("limit", Some("10"))];
+    shown(&visit, &name).await
+}
+
+/// `GET /plugins/rescan`: the plugin of this name.
+pub(super) async fn show_rescan(visit: Visit) -> Result<Response<Body>, Failure> {
+    shown(&visit, "rescan").await
+}
+
+async fn shown(visit: &Visit, name: &str) -> Result<Response<Body>, Failure> {
+    let path = format!("plugins/{}", segment(name));
+    let of_it = [("plugin", Some(name)), ("limit", Some("10"))];
     let runs = with_query("runs", &of_it);
     let (plugin, runs) = tokio::join!(visit.get::<Plugin>(&path), visit.get::<Items<Run>>(&runs));
     let plugin = plugin?;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Browser;
+use crate::components;
 use crate::harness::{Host, TOKEN};
 
 const CONFIG: &str = r#"
@@ -67,4 +68,23 @@ async fn a_dead_run_that_blocks_its_key_is_cancelled_by_its_button() {
     assert_eq!(host.finished(&behind).await["state"], "succeeded");
     let page = browser.get(&address).await.text();
     assert!(!page.contains("wait behind it until"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_may_be_called_as_an_address_beside_it() {
+    let host = Host::start("", &[]).await;
+    let mut browser = Browser::signed_in(&host, TOKEN).await;
+    assert_eq!(browser.get("/plugins/rescan").await.status, 404);
+    host.install(&components::named("noop"), "rescan.wasm")
+        .await;
+    assert_eq!(host.get("plugins/rescan").await["name"], "rescan");
+    let page = browser.get("/plugins/rescan").await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    assert!(page.text().contains("action=\"/plugins/rescan/pause\""));
+    assert_eq!(host.post("plugins/rescan/pause").await.status, 204);
+    assert_eq!(host.get("plugins/rescan").await["state"], "paused");
+    // The button that looks at all of them is there still.
+    let answer = browser.submit(&page, "/plugins/rescan", &[]).await;
+    assert_eq!(answer.status, 303);
+    host.rescan().await;
 }
