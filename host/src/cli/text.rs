@@ -136,7 +136,8 @@ pub(crate) fn moment(text: &str) -> Result<Moment, String> {
 /// # Errors
 /// The text is none.
 pub(crate) fn age_of(text: &str) -> Result<Duration, String> {
-    age(text).ok_or_else(|| "expected an age such as 15m, 2h, 90d".to_owned())
+    let days = AGE_S_MAX / 86_400;
+    age(text).ok_or_else(|| format!("expected an age such as 15m, 2h, 90d, at most {days}d"))
 }
 
 fn age(text: &str) -> Option<Duration> {

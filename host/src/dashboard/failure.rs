@@ -59,6 +59,16 @@ struct FailurePage {
 }
 
 impl Problem {
+    /// What was asked for makes no sense.
+    pub(super) fn bad(detail: String) -> Self {
+        Self {
+            title: "bad request".to_owned(),
+            status: StatusCode::BAD_REQUEST.as_u16(),
+            detail,
+            request_id: String::new(),
+        }
+    }
+
     /// There is nothing of this name.
     pub(super) fn not_found(detail: String) -> Self {
         Self {

@@ -1,6 +1,7 @@
 //! Tokens beside the host's own: who has which, making one, and taking one away. The text of
 //! one stands in the answer to the button that makes it, and nowhere else.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use askama::Template;
@@ -12,9 +13,10 @@ use serde_json::json;
 
 use super::api::{Items, segment};
 use super::events::told;
-use super::failure::Failure;
+use super::failure::{Failure, Problem};
 use super::form::Form;
 use super::frame::{self, Frame, Visit};
+use crate::clock::Timestamp;
 
 /// How long a token may be good: days, and how that is called. None is for good.
 const TIMES: [(&str, &str); 5] = [
@@ -24,6 +26,8 @@ const TIMES: [(&str, &str); 5] = [
     ("90", "90 days"),
     ("365", "a year"),
 ];
+/// The days that can be asked for.
+const DAYS: RangeInclusive<u64> = 1..=3650;
 /// What a token may do, and how that is told.
 const SCOPES: [(&str, &str); 3] = [
     (
@@ -77,16 +81,15 @@ pub(super) async fn create(form: Form) -> Result<Response<Body>, Failure> {
     let visit = &form.visit;
     let [name, scope, days] =
         ["name", "scope", "days"].map(|name| form.field(name).unwrap_or_default());
-    let days_given = days
-        .parse::<u64>()
-        .ok()
-        .filter(|days| (1..=3650).contains(days));
-    let expires = days_given.map(|days| visit.now.plus(Duration::from_hours(24 * days)));
-    let mut wanted = json!({ "name": name, "scope": scope });
-    if let Some(expires) = expires {
-        wanted["expires_at"] = expires.to_string().into();
-    }
-    match visit.post::<Made>("tokens", &wanted).await {
+    let made = match expiry(days, visit.now) {
+        Ok(expires) => {
+            let expires = expires.map(|expires| expires.to_string());
+            let wanted = json!({ "name": name, "scope": scope, "expires_at": expires });
+            visit.post::<Made>("tokens", &wanted).await
+        }
+        Err(problem) => Err(Failure::Refused(problem)),
+    };
+    match made {
         Ok(made) => {
             let page = TokensPage {
                 made: Some(made),
@@ -107,6 +110,22 @@ pub(super) async fn create(form: Form) -> Result<Response<Body>, Failure> {
         }
         Err(failure) => Err(failure),
     }
+}
+
+/// When a token ends; none without days. What is no number of days is no wish for one that
+/// never ends.
+fn expiry(days: &str, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
+    if days.is_empty() {
+        return Ok(None);
+    }
+    let whole = days.parse().ok().filter(|days| DAYS.contains(days));
+    let whole = whole.ok_or_else(|| {
+        let (first, last) = (DAYS.start(), DAYS.end());
+        let detail =
+            format!("`{days}` is not how many days a token can be good: {first} to {last}");
+        Problem::bad(detail)
+    })?;
+    Ok(Some(now.plus(Duration::from_hours(24 * whole))))
 }
 
 /// `POST /tokens/{name}/revoke`.
@@ -150,9 +169,9 @@ impl Token {
     }
 
     /// Whether its time is over.
-    fn is_over(&self, now: &crate::clock::Timestamp) -> bool {
+    fn is_over(&self, now: &Timestamp) -> bool {
         let expires = self.expires_at.as_deref();
-        let expires = expires.and_then(crate::clock::Timestamp::parse);
+        let expires = expires.and_then(Timestamp::parse);
         expires.is_some_and(|expires| expires <= *now)
     }
 }

@@ -71,6 +71,30 @@ async fn a_dead_run_that_blocks_its_key_is_cancelled_by_its_button() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_never_good_for_ever_by_mistake() {
+    let host = Host::start("", &[]).await;
+    let mut browser = Browser::signed_in(&host, TOKEN).await;
+    let page = browser.get("/tokens").await;
+    for days in ["0", "3651", "-1", "9O", "1.5", "99999999999999999999"] {
+        let fields = [("name", "ci"), ("scope", "read"), ("days", days)];
+        let answer = browser.submit(&page, "/tokens", &fields).await;
+        let text = answer.text();
+        assert_eq!(answer.status, 400, "{days}: {text}");
+        let told = format!("`{days}` is not how many days a token can be good: 1 to 3650");
+        assert!(text.contains(&told), "{text}");
+    }
+    assert!(host.items("tokens").await.is_empty());
+    for (name, days, ends) in [("for-good", "", false), ("long", "3650", true)] {
+        let fields = [("name", name), ("scope", "read"), ("days", days)];
+        let answer = browser.submit(&page, "/tokens", &fields).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let tokens = host.items("tokens").await;
+        let made = tokens.iter().find(|token| token["name"] == name).unwrap();
+        assert_eq!(made["expires_at"].is_string(), ends, "{made}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_may_be_called_as_an_address_beside_it() {
     let host = Host::start("", &[]).await;
     let mut browser = Browser::signed_in(&host, TOKEN).await;
