@@ -5,6 +5,7 @@
 //! within that time on every host, at once on the one that revoked it. Answers that are
 //! under way stop with it: `lasting`.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use subtle::ConstantTimeEq;
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::Secret;
-use crate::store::{Scope, Store, StoreError, TokenRow};
+use crate::store::{NewChange, Scope, Store, StoreError, TokenRow};
 
 mod guard;
 mod lasting;
@@ -27,6 +28,8 @@ pub(crate) use lasting::while_good;
 const TOKEN_PREFIX: &str = "hookbay_";
 /// What the token that the host itself has is called.
 pub(crate) const BOOTSTRAP: &str = "bootstrap";
+/// What signing in to the dashboard is called in the audit log.
+const SIGN_IN: &str = "dashboard.sign_in";
 /// How long what was read of the tokens counts.
 const FRESH: Duration = Duration::from_secs(2);
 /// Between two notes that a token was used.
@@ -125,6 +128,24 @@ impl Access {
         };
         self.note_use(token, now).await;
         Ok(Some(self.caller(&token.name, token.scope, marked)))
+    }
+
+    /// Notes in the audit log that somebody signed in to the dashboard. What cannot be noted
+    /// keeps nobody out, who may have come to see why.
+    pub(crate) async fn note_sign_in(&self, caller: &Caller, remote: Option<IpAddr>) {
+        let remote_addr = remote.map(|remote| remote.to_string());
+        let token = caller.token.to_string();
+        tracing::info!(token, remote_addr, "somebody signed in to the dashboard");
+        let change = NewChange {
+            token: token.clone(),
+            action: SIGN_IN,
+            target: None,
+            remote_addr,
+            status: Some(200),
+        };
+        if let Err(error) = self.0.store.begin_change(change).await {
+            tracing::error!(%error, token, "the audit log does not have that somebody signed in");
+        }
     }
 
     /// A key for one purpose, the same on every host with this token of its own.

@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::Extension;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::{Response, StatusCode};
 
 use super::failure::Failure;
@@ -38,8 +39,14 @@ pub(super) async fn sign_in(OpenForm(form): OpenForm) -> Result<Response<Body>, 
     let given = form.field("token").unwrap_or_default().trim();
     let known = visit.desk.dashboard.access.identify(given.as_bytes()).await;
     let known = known.map_err(|error| Failure::Away(error.to_string()))?;
+    let remote = visit.peer.map(|ConnectInfo(peer)| peer.ip());
     let Some(caller) = known else {
-        tracing::warn!("somebody tried to sign in to the dashboard with a wrong token");
+        // In the log alone: no stranger fills the audit log.
+        let remote = remote.map(tracing::field::display);
+        tracing::warn!(
+            remote_addr = remote,
+            "somebody tried to sign in to the dashboard with a wrong token"
+        );
         let page = LoginPage {
             frame: visit.frame("", "Sign in"),
             next: next.to_owned(),
@@ -47,6 +54,12 @@ pub(super) async fn sign_in(OpenForm(form): OpenForm) -> Result<Response<Body>, 
         };
         return frame::html(StatusCode::UNAUTHORIZED, &page);
     };
+    visit
+        .desk
+        .dashboard
+        .access
+        .note_sign_in(&caller, remote)
+        .await;
     // A new one: what was known before signing in is worth nothing after.
     let who = Who {
         token: caller.token.to_string(),

@@ -112,3 +112,26 @@ async fn a_plugin_may_be_called_as_an_address_beside_it() {
     assert_eq!(answer.status, 303);
     host.rescan().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_signs_in_is_in_the_audit_log_and_who_fails_to_does_not_fill_it() {
+    let host = Host::start("", &[]).await;
+    let mut stranger = Browser::new(&host);
+    let page = stranger.get("/login").await;
+    for _ in 0..3 {
+        let answer = stranger.submit(&page, "/login", &[("token", "no")]).await;
+        assert_eq!(answer.status, 401);
+    }
+    assert!(host.items("audit").await.is_empty());
+    let text = super::new_token(&host, "on-call", "read").await;
+    Browser::signed_in(&host, &text).await;
+    Browser::signed_in(&host, TOKEN).await;
+    let noted = host.items("audit?action=dashboard.sign_in").await;
+    let of = |change: &Value| (change["token"].clone(), change["remote_addr"].clone());
+    let noted: Vec<_> = noted.iter().map(of).collect();
+    let from = json!("127.0.0.1");
+    assert_eq!(
+        noted,
+        [(json!("bootstrap"), from.clone()), (json!("on-call"), from)]
+    );
+}
