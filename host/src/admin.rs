@@ -121,6 +121,8 @@ pub(crate) enum AdminError {
     #[error("{0}")]
     TooMany(String),
     #[error("{0}")]
+    Unavailable(String),
+    #[error("{0}")]
     TooLarge(String),
     #[error("the body must be JSON, and its `Content-Type` say so or nothing")]
     NotJson,
@@ -328,7 +330,7 @@ impl From<ControlError> for AdminError {
             ControlError::UnknownVersion(digest) => Self::unknown("version", digest),
             ControlError::NotNow(why) => Self::NotNow(why),
             ControlError::Store(error) => Self::Store(error),
-            ControlError::Stopping => Self::Store(StoreError::Unavailable("the host is stopping")),
+            ControlError::Stopping => Self::Unavailable("the host is stopping".to_owned()),
         }
     }
 }
@@ -363,6 +365,7 @@ impl IntoResponse for AdminError {
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "bad request"),
             Self::NotNow(_) => (StatusCode::CONFLICT, "not possible now"),
             Self::TooMany(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many"),
+            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "refused still"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body too large"),
             Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported media type"),
@@ -386,13 +389,17 @@ impl IntoResponse for AdminError {
             if let StoreError::MissingKey(_) | StoreError::Damaged(_) = error {
                 return problem.detail(error.to_string()).into_response();
             }
+            let detail = match error {
+                StoreError::Unavailable(_) => error.to_string(),
+                _ => "the database does not answer".to_owned(),
+            };
             return problem
-                .detail("the database does not answer".to_owned())
+                .detail(detail)
                 .retry_after(Duration::from_secs(5))
                 .into_response();
         }
         let problem = match &self {
-            Self::TooMany(_) => problem.retry_after(Duration::from_secs(5)),
+            Self::TooMany(_) | Self::Unavailable(_) => problem.retry_after(Duration::from_secs(5)),
             _ => problem,
         };
         problem.detail(self.to_string()).into_response()

@@ -363,12 +363,13 @@ impl From<ReleaseError> for AdminError {
             ReleaseError::Unknown(id) => unknown(id),
             ReleaseError::Refused(reason) => Self::Refused(reason.into()),
             ReleaseError::Store(error) => Self::Store(error),
-            ReleaseError::NoVerdict(_) => Self::TooMany(error.to_string()),
+            ReleaseError::NoVerdict(_) | ReleaseError::Stopping => {
+                Self::Unavailable(error.to_string())
+            }
             ReleaseError::NoSource(_)
             | ReleaseError::Question
             | ReleaseError::NotStored
-            | ReleaseError::Unconfirmed(_)
-            | ReleaseError::Stopping => Self::NotNow(error.to_string()),
+            | ReleaseError::Unconfirmed(_) => Self::NotNow(error.to_string()),
         }
     }
 }

@@ -235,7 +235,7 @@ impl From<InjectError> for AdminError {
         match error {
             InjectError::TooLarge(_) => Self::TooLarge(error.to_string()),
             InjectError::Wrong(problem) => Self::Invalid(problem),
-            InjectError::Unavailable(problem) => Self::TooMany(problem),
+            InjectError::Unavailable(problem) => Self::Unavailable(problem),
         }
     }
 }

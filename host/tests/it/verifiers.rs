@@ -331,3 +331,26 @@ async fn the_example_verifies_what_the_rfc_prints() {
     );
     assert_eq!(verdict("1618885000", body), "stale_timestamp");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_nobody_can_judge_says_that_and_of_nothing_that_it_is_too_many() {
+    let host = host().await;
+    assert_eq!(send(&host, "forged", "order").await.status, 401);
+    let refused = eventually("it is set aside", async || {
+        host.items("quarantine").await.pop()
+    })
+    .await;
+    std::fs::remove_file(host.folder.plugins_dir().join("misverify.wasm")).unwrap();
+    host.rescan().await;
+    let id = refused["id"].as_str().unwrap();
+    let answer = host.post(&format!("quarantine/{id}/release")).await;
+    let said = answer.json();
+    assert_eq!(
+        (answer.status, &said["title"]),
+        (503, &json!("unavailable")),
+        "{said}"
+    );
+    let detail = said["detail"].as_str().unwrap();
+    assert!(detail.starts_with("nobody can say now"), "{said}");
+    assert_ne!(answer.header("retry-after"), "");
+}
