@@ -78,6 +78,25 @@ impl KindPattern {
         }
     }
 
+    /// The one kind that fits, if it is no more than one.
+    pub fn exact(&self) -> Option<&str> {
+        let is_wild = |segment| matches!(segment, "*" | "**");
+        (!self.0.split('.').any(is_wild)).then_some(self.0.as_str())
+    }
+
+    /// What each kind that fits begins with, before a dot or its end; none if the first
+    /// segment may be any.
+    pub fn beginning(&self) -> Option<&str> {
+        let mut end = 0;
+        for segment in self.0.split('.') {
+            if matches!(segment, "*" | "**") {
+                break;
+            }
+            end += segment.len() + 1;
+        }
+        end.checked_sub(1).map(|end| &self.0[..end])
+    }
+
     /// The pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -366,6 +385,22 @@ mod tests {
         ] {
             let parsed: KindPattern = pattern.parse().unwrap();
             assert_eq!(parsed.matches(kind), expected, "{pattern} on {kind}");
+        }
+    }
+
+    #[test]
+    fn patterns_say_what_kinds_begin_with() {
+        for (pattern, exact, beginning) in [
+            ("push", Some("push"), Some("push")),
+            ("a.b*", Some("a.b*"), Some("a.b*")),
+            ("a.b.*", None, Some("a.b")),
+            ("a.*.c", None, Some("a")),
+            ("a.**", None, Some("a")),
+            ("*.opened", None, None),
+            ("**", None, None),
+        ] {
+            let parsed: KindPattern = pattern.parse().unwrap();
+            assert_eq!((parsed.exact(), parsed.beginning()), (exact, beginning));
         }
     }
 

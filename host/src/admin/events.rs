@@ -133,10 +133,12 @@ pub(super) async fn list(
         ..filter
     };
     parameters.finish()?;
-    let rows = admin.store.events(&filter).await?;
-    let items = events_json(&admin, rows).await?;
+    let page = admin.store.events(&filter).await?;
+    let looked_to = page.looked_to.filter(|_| !page.is_end);
+    let items = events_json(&admin, page.events).await?;
     let cursor = |event: &EventJson| event.about.id.to_string();
-    Ok(Page::new(items, limit, cursor).json().into_response())
+    let page = Page::new(items, limit, cursor).or_behind(looked_to.map(|id| id.to_string()));
+    Ok(page.json().into_response())
 }
 
 /// Rows as JSON, each with how many runs it has.

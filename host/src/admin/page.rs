@@ -63,6 +63,12 @@ impl<T: Serialize> Page<T> {
         Self { items, next_cursor }
     }
 
+    /// A page that ends where it was looked no further, if it is not full.
+    pub(super) fn or_behind(mut self, looked_to: Option<String>) -> Self {
+        self.next_cursor = self.next_cursor.or(looked_to);
+        self
+    }
+
     /// The page as an answer.
     pub(super) fn json(self) -> Json<Self> {
         Json(self)

@@ -4,7 +4,6 @@
 //! A search is in one of two places: among what the indexes give, or, behind that, in the
 //! bodies, where the cursor begins with `bodies.`. What a source hides is not found.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -30,8 +29,6 @@ const BYTES_MAX: usize = 8 << 20;
 const BODY_BYTES_MAX: i64 = 1 << 20;
 /// Events that are read at once.
 const PAGE: u32 = 200;
-/// Streams of a kind that fits, at most.
-const KINDS_MAX: usize = 100;
 /// What a cursor among bodies begins with.
 const BODIES: &str = "bodies.";
 
@@ -111,9 +108,7 @@ impl Search<'_> {
     /// What the indexes give, and then the first of the bodies.
     async fn index(&mut self, before: Option<EventId>) -> Result<Option<Place>, AdminError> {
         let store = &self.admin.store;
-        let streams = store.streams().await?;
-        let sources: BTreeSet<&String> = streams.iter().map(|(source, _)| source).collect();
-        let sources: Vec<String> = sources.into_iter().cloned().collect();
+        let sources = store.sources_of_events().await?;
         let mut ids: Vec<EventId> = self.q.parse().into_iter().collect();
         ids.extend(store.events_by_delivery(&sources, self.q).await?);
         ids.extend(store.events_by_value(indexed::cut(self.q), before).await?);
@@ -125,12 +120,8 @@ impl Search<'_> {
             limit: more,
             ..self.filter.clone()
         };
-        let q = self.q.to_lowercase();
-        let is_kind = |(_, kind): &&(String, String)| kind.to_lowercase().contains(&q);
-        let fitting = streams.iter().filter(is_kind).take(KINDS_MAX);
-        let fitting = fitting.filter(|stream| self.filter.takes_stream(stream));
-        let fitting: Vec<(String, String)> = fitting.cloned().collect();
-        rows.extend(store.events_of_streams(&fitting, &of_kind).await?);
+        let of_kind = store.events_by_kind(self.q, &of_kind).await?;
+        rows.extend(of_kind.unwrap_or_default());
         rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.id));
         rows.dedup_by_key(|row| row.id);
         let is_more = rows.len() > self.limit;

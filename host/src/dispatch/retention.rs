@@ -16,7 +16,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::event::EventId;
 use crate::run::RunId;
-use crate::store::{EventSlice, Store, StoreError, Stream};
+use crate::store::{EventSlice, Store, StoreError};
 
 use super::Wakeup;
 
@@ -104,8 +104,8 @@ pub struct Retention {
 
 #[derive(Default)]
 struct Positions {
-    /// By source and kind; none is all of them.
-    streams: HashMap<Option<Stream>, EventId>,
+    /// By source; none is all of them.
+    sources: HashMap<Option<String>, EventId>,
     oldest: Option<EventId>,
     history: Option<RunId>,
 }
@@ -247,10 +247,10 @@ impl Retention {
         if self.policy.shortest() == longest {
             return Ok(());
         }
-        for stream in self.store.streams().await? {
-            let kept = self.policy.of_source(&stream.0);
+        for source in self.store.sources_of_events().await? {
+            let kept = self.policy.of_source(&source);
             if kept < longest {
-                self.remove_events_of(Some(stream), now.minus(kept)).await?;
+                self.remove_events_of(Some(source), now.minus(kept)).await?;
             }
         }
         Ok(())
@@ -258,12 +258,12 @@ impl Retention {
 
     async fn remove_events_of(
         &mut self,
-        stream: Option<Stream>,
+        source: Option<String>,
         bound: Timestamp,
     ) -> Result<(), StoreError> {
-        let start = self.positions.streams.get(&stream).copied();
+        let start = self.positions.sources.get(&source).copied();
         let mut slice = EventSlice {
-            stream,
+            source,
             after: start.unwrap_or(EventId::lower_bound(Timestamp::default())),
             before: EventId::lower_bound(bound),
             bytes_max: u64::MAX,
@@ -276,7 +276,7 @@ impl Retention {
             slice.after = next;
             self.rest(began).await;
         }
-        self.positions.streams.insert(slice.stream, slice.after);
+        self.positions.sources.insert(slice.source, slice.after);
         Ok(())
     }
 
@@ -358,7 +358,7 @@ impl Retention {
     async fn remove_oldest(&mut self, now: Timestamp, excess: u64) -> Result<bool, StoreError> {
         let start = EventId::lower_bound(Timestamp::default());
         let mut slice = EventSlice {
-            stream: None,
+            source: None,
             after: self.positions.oldest.unwrap_or(start),
             before: EventId::lower_bound(now),
             bytes_max: excess,

@@ -1,4 +1,4 @@
-//! Reads events: one, a page, a body; and replays them.
+//! Reads events: one, a page (`pages`), a body; and replays them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,19 +7,20 @@ use crate::clock::Timestamp;
 use crate::event::{Event, EventId};
 use crate::run::{NewRun, PluginId, RunId, RunState};
 
-use super::filter::EventFilter;
 use super::order;
 use super::request::of_reading;
 use super::retention;
 use super::rows::{Kind, ManyRows};
-use super::sql::{Builder, Row, sql};
+use super::sql::{Row, sql};
 use super::tx::Tx;
 use super::{Store, StoreError};
 
 mod loaded;
+mod pages;
 mod streams;
 
 pub(super) use loaded::Loaded;
+pub use pages::EventPage;
 
 /// What an [`EventRow`] is read from.
 pub(super) const COLUMNS: &str = "id, source, provider, kind, received_ms, delivery_id, content_type, size_bytes, \
@@ -98,23 +99,6 @@ impl Statements {
 }
 
 impl Store {
-    /// One page of events, newest first.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database does not answer.
-    pub async fn events(&self, filter: &EventFilter) -> Result<Vec<EventRow>, StoreError> {
-        if filter.source.is_some() || filter.kind.is_some() {
-            let mut streams = self.streams().await?;
-            streams.retain(|stream| filter.takes_stream(stream));
-            return self.events_of_streams(&streams, filter).await;
-        }
-        let mut query = Builder::new(&format!("select {COLUMNS} from events where true"));
-        filter.bounds(&mut query);
-        query.push(" order by id desc limit ").bind(filter.limit);
-        let rows = self.readers().fetch_all(query.build()).await?;
-        rows.iter().map(EventRow::read).collect()
-    }
-
     /// One event with its request, and why it started no run.
     ///
     /// # Errors

@@ -4,8 +4,8 @@ use crate::clock::Timestamp;
 use crate::event::EventId;
 use crate::trigger::KindPattern;
 
+use super::bounds::Bounds;
 use super::events::EventRow;
-use super::sql::Builder;
 
 /// Which events to list.
 #[derive(Clone, Debug, Default)]
@@ -25,24 +25,19 @@ pub struct EventFilter {
 }
 
 impl EventFilter {
-    /// Adds from when to when, and behind what.
-    pub(super) fn bounds(&self, query: &mut Builder) {
+    /// From when to when, and behind what.
+    pub(super) fn bounds(&self) -> Bounds {
+        let mut bounds = Bounds::ALL;
         if let Some(since) = self.since {
-            let since = EventId::lower_bound(since).as_bytes().to_vec();
-            query.push(" and id >= ").bind(since);
+            bounds = bounds.from(EventId::lower_bound(since));
         }
         if let Some(until) = self.until {
-            let until = EventId::lower_bound(until).as_bytes().to_vec();
-            query.push(" and id < ").bind(until);
+            bounds = bounds.below(EventId::lower_bound(until));
         }
         if let Some(before) = self.before {
-            query.push(" and id < ").bind(before.as_bytes().to_vec());
+            bounds = bounds.below(before);
         }
-    }
-
-    /// Whether events of a source and kind may fit.
-    pub fn takes_stream(&self, (source, kind): &(String, String)) -> bool {
-        self.is_of(source, kind)
+        bounds
     }
 
     /// Whether an event fits, but for where the page before ended.
@@ -53,7 +48,8 @@ impl EventFilter {
             && until.is_none_or(|until| row.id < EventId::lower_bound(until))
     }
 
-    fn is_of(&self, source: &str, kind: &str) -> bool {
+    /// Whether events of a source and kind may fit.
+    pub(super) fn is_of(&self, source: &str, kind: &str) -> bool {
         let is_source = self.source.as_ref().is_none_or(|wanted| wanted == source);
         is_source && self.kind.as_ref().is_none_or(|wanted| wanted.matches(kind))
     }

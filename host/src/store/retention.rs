@@ -13,6 +13,7 @@ use crate::clock::Timestamp;
 use crate::event::EventId;
 use crate::run::RunId;
 
+use super::bounds::Bounds;
 use super::rows::{Kind, ManyRows};
 use super::sql::{Builder, Dialect, Row, sql};
 use super::tx::Tx;
@@ -28,14 +29,11 @@ const SLICE_ATTEMPTS: i64 = 500;
 /// What an event takes beside its request, with its places in indexes, about.
 pub(super) const EVENT_BYTES: i64 = 400;
 
-/// Events with the same source and kind.
-pub type Stream = (String, String);
-
 /// Which events a slice removes.
 #[derive(Clone, Debug)]
 pub struct EventSlice {
-    /// Of this source and kind; of all without it.
-    pub stream: Option<Stream>,
+    /// Of this source; of all without it.
+    pub source: Option<String>,
     /// After this one: where the slice before ended.
     pub after: EventId,
     /// Before this one.
@@ -163,17 +161,12 @@ impl Store {
     pub async fn remove_events(&self, slice: &EventSlice) -> Result<Removed<EventId>, StoreError> {
         let mut query = Builder::new(
             "select id, cast(length(request) as bigint) as bytes, cast(case when exists (select 1 from runs r \
-             where r.event_id = e.id) then 1 else 0 end as bigint) as is_live from events e where id > ",
+             where r.event_id = e.id) then 1 else 0 end as bigint) as is_live from events e where true",
         );
-        query.bind(slice.after.as_bytes().to_vec());
-        query
-            .push(" and id < ")
-            .bind(slice.before.as_bytes().to_vec());
-        if let Some((source, kind)) = &slice.stream {
-            query.push(" and source = ").bind(source.clone());
-            query.push(" and kind = ").bind(kind.clone());
-        }
-        query.push(" order by id limit ").bind(SLICE);
+        let dialect = self.run_readers().dialect();
+        let bounds = Bounds::ALL.above(slice.after).below(slice.before);
+        bounds.of_source(&mut query, dialect, slice.source.as_deref(), true);
+        query.push(" limit ").bind(SLICE);
         let rows = self.run_readers().fetch_all(query.build()).await?;
         let bytes_max = i64::try_from(slice.bytes_max).unwrap_or(i64::MAX);
         let mut looked = Looked::new(bytes_max.min(SLICE_BYTES));

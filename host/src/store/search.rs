@@ -85,6 +85,24 @@ impl Store {
         rows.iter().map(|row| row.event("event_id")).collect()
     }
 
+    /// The newest events with this in their kind, in capitals or not, that fit a filter;
+    /// none if such kinds are too many, or all are.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn events_by_kind(
+        &self,
+        text: &str,
+        filter: &EventFilter,
+    ) -> Result<Option<Vec<EventRow>>, StoreError> {
+        let text = text.to_lowercase();
+        let fits = |kind: &str| kind.to_lowercase().contains(&text);
+        let Some(streams) = self.streams(filter, fits).await? else {
+            return Ok(None);
+        };
+        self.newest_of_streams(&streams, filter).await.map(Some)
+    }
+
     /// Events by their ids, newest first; those that are gone are left out.
     ///
     /// # Errors
@@ -117,7 +135,7 @@ impl Store {
         ));
         query.bind(bytes_max);
         query.push(" then request end as request from events where true");
-        filter.bounds(&mut query);
+        filter.bounds().of_all(&mut query, "id");
         query.push(" order by id desc limit ").bind(filter.limit);
         let rows = self.readers().fetch_all(query.build()).await?;
         rows.iter()

@@ -14,9 +14,7 @@ use super::operations::{OwnOperation, Position, advance};
 use super::rows::{Kind, ManyRows};
 use super::sql::{Builder, Row};
 use super::tx::Tx;
-use super::{
-    EventFilter, EventRow, Retried, RunFilter, Store, StoreError, order, retention, steer,
-};
+use super::{Retried, RunFilter, Store, StoreError, order, retention, steer};
 
 /// A finished or waiting run that an operation may try again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,17 +23,6 @@ pub struct Retriable {
     pub run: RunId,
     plugin: PluginId,
     order: Option<OrderKey>,
-}
-
-/// What comes next of an operation over events.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventPage {
-    /// The events that fit, oldest first.
-    pub events: Vec<EventRow>,
-    /// The last one that was looked at; it may be gone since.
-    pub looked_to: Option<EventId>,
-    /// Whether there are no more now.
-    pub is_end: bool,
 }
 
 /// What comes next of an operation over runs.
@@ -100,66 +87,6 @@ impl Statements {
 }
 
 impl Store {
-    /// The next events that fit a filter, oldest first, behind one and up to another.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database does not answer.
-    pub async fn events_between(
-        &self,
-        filter: &EventFilter,
-        after: Option<EventId>,
-        until: EventId,
-        limit: usize,
-    ) -> Result<EventPage, StoreError> {
-        let mut ids = Vec::new();
-        if filter.source.is_none() && filter.kind.is_none() {
-            ids = self.ids_of(None, filter, after, until, limit).await?;
-        } else {
-            // What lies behind enough others of one stream need not be read of the next.
-            let mut last = until;
-            for stream in self.streams().await? {
-                if filter.takes_stream(&stream) {
-                    let stream = Some(&stream);
-                    ids.extend(self.ids_of(stream, filter, after, last, limit).await?);
-                    ids.sort_unstable();
-                    ids.truncate(limit);
-                    last = ids.get(limit - 1).copied().unwrap_or(until);
-                }
-            }
-        }
-        let mut events = self.events_of_ids(&ids).await?;
-        events.reverse();
-        Ok(EventPage {
-            events,
-            looked_to: ids.last().copied(),
-            is_end: ids.len() < limit,
-        })
-    }
-
-    /// The same of one source and kind, or of all; only their ids.
-    async fn ids_of(
-        &self,
-        stream: Option<&(String, String)>,
-        filter: &EventFilter,
-        after: Option<EventId>,
-        until: EventId,
-        limit: usize,
-    ) -> Result<Vec<EventId>, StoreError> {
-        let mut query = Builder::new("select id from events where true");
-        if let Some((source, kind)) = stream {
-            query.push(" and source = ").bind(source.clone());
-            query.push(" and kind = ").bind(kind.clone());
-        }
-        filter.bounds(&mut query);
-        if let Some(after) = after {
-            query.push(" and id > ").bind(after.as_bytes().to_vec());
-        }
-        query.push(" and id <= ").bind(until.as_bytes().to_vec());
-        query.push(" order by id limit ").bind(rows_of(limit));
-        let rows = self.readers().fetch_all(query.build()).await?;
-        rows.iter().map(|row| row.event("id")).collect()
-    }
-
     /// The next runs that may be tried again and fit a filter, which names their
     /// state, behind one and up to another; looks at so many.
     ///

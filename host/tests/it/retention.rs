@@ -176,7 +176,7 @@ impl Bench {
             limit: 100_000,
             ..EventFilter::default()
         };
-        let events = self.store.events(&filter).await.unwrap();
+        let events = self.store.events(&filter).await.unwrap().events;
         events.into_iter().rev().map(|event| event.id).collect()
     }
 

@@ -14,6 +14,7 @@ mod crowd;
 mod deliveries;
 mod ends;
 mod leases;
+mod lists;
 mod log;
 mod migrations;
 mod order;
@@ -103,6 +104,10 @@ conformance! {
         a_cancelled_run_lets_the_next_one_go,
         a_large_batch_keeps_the_order_of_its_events,
         events_with_two_keys_of_deduplication_are_in_order_too,
+    ]
+    lists: [
+        lists_are_whole_however_many_kinds_there_are,
+        a_page_looks_at_so_many_events_and_says_how_far,
     ]
     walk: [
         whatever_happens_is_as_the_model_says,

@@ -1,43 +1,41 @@
-//! Streams: the pairs of source and kind that events have. Lists by either look into each
-//! pair's newest, in index `events_by_stream`.
+//! Streams: the pairs of source and kind that events have. Each is one step in index
+//! `events_by_stream`, however many events it has, and each source one in
+//! `events_by_source`.
+//!
+//! Sources are named by operators, kinds by senders: of these, only so many are walked.
 
 use std::collections::BTreeMap;
 
 use crate::clock::Timestamp;
 use crate::event::EventId;
+use crate::store::bounds::{Bounds, order};
 use crate::store::filter::EventFilter;
-use crate::store::sql::{Builder, Dialect, sql};
+use crate::store::sql::{Builder, sql};
 use crate::store::{Store, StoreError};
+use crate::trigger::KindPattern;
 
-use super::EventRow;
+/// A source and a kind.
+pub(in super::super) type Stream = (String, String);
 
-/// Streams that one statement looks into. What it has found bounds the next one.
-const TOGETHER: usize = 16;
+/// Streams that are walked for one question.
+const STEPS: u32 = 500;
+/// Of these, so many may fit.
+const FITTING: usize = 128;
 
-/// Each pair is one step in the index, however many events it has.
-const WALK_SQLITE: &str = "with recursive step (source, kind) as ( \
-     select * from (select source, kind from events order by source, kind limit 1) \
-     union all select e.source, e.kind from step cross join events e on e.seq = coalesce( \
-     (select seq from events n where n.source = step.source and n.kind > step.kind \
-     order by n.kind limit 1), \
-     (select seq from events n where n.source > step.source order by n.source, n.kind limit 1))) ";
-const WALK_POSTGRES: &str = "with recursive step (source, kind) as ( \
-     (select source, kind from events order by source, kind limit 1) \
-     union all select n.source, n.kind from step cross join lateral \
-     (select source, kind from events e where (e.source, e.kind) > (step.source, step.kind) \
-     order by e.source, e.kind limit 1) n) ";
+const SOURCES: &str = "with recursive step (source) as ( \
+     select (select source from events order by source limit 1) \
+     union all select (select n.source from events n where n.source > step.source \
+     order by n.source limit 1) from step where step.source is not null) ";
 
 impl Store {
-    /// All pairs of source and kind that events have.
+    /// The sources that events have.
     ///
     /// # Errors
     /// [`StoreError`] if the database does not answer.
-    pub async fn streams(&self) -> Result<Vec<(String, String)>, StoreError> {
-        let text = format!("{}select source, kind from step", self.walk());
+    pub async fn sources_of_events(&self) -> Result<Vec<String>, StoreError> {
+        let text = format!("{SOURCES}select source from step where source is not null");
         let rows = self.readers().fetch_all(sql(text)).await?;
-        rows.iter()
-            .map(|row| Ok((row.text("source")?, row.text("kind")?)))
-            .collect()
+        rows.iter().map(|row| row.text("source")).collect()
     }
 
     /// When the newest event of each source was received.
@@ -45,79 +43,93 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the database does not answer.
     pub async fn last_events_at(&self) -> Result<BTreeMap<String, Timestamp>, StoreError> {
-        let text = format!(
-            "{}select (select id from events n where n.source = step.source and n.kind = step.kind \
-             order by n.id desc limit 1) as id from step",
-            self.walk()
-        );
-        let rows = self.readers().fetch_all(sql(text)).await?;
-        let ids = rows.iter().map(|row| row.event("id"));
-        let ids = ids.collect::<Result<Vec<_>, _>>()?;
-        let mut newest = BTreeMap::new();
-        for event in self.events_of_ids(&ids).await? {
-            // The newest of a source comes first.
-            newest.entry(event.source).or_insert(event.received_at);
-        }
-        Ok(newest)
-    }
-
-    /// The newest events of these streams, newest first, within the bounds of a filter.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the database does not answer.
-    pub async fn events_of_streams(
-        &self,
-        streams: &[(String, String)],
-        filter: &EventFilter,
-    ) -> Result<Vec<EventRow>, StoreError> {
-        let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
-        let mut ids: Vec<EventId> = Vec::new();
-        for some in streams.chunks(TOGETHER) {
-            // What is older than enough others need not be found.
-            let oldest = ids.last().copied().filter(|_| ids.len() >= limit);
-            ids.extend(self.newest_ids(some, filter, oldest).await?);
-            ids.sort_unstable_by(|one, other| other.cmp(one));
-            ids.truncate(limit);
-        }
-        self.events_of_ids(&ids).await
-    }
-
-    async fn newest_ids(
-        &self,
-        streams: &[(String, String)],
-        filter: &EventFilter,
-        after: Option<EventId>,
-    ) -> Result<Vec<EventId>, StoreError> {
         let dialect = self.readers().dialect();
-        let mut query = Builder::new("with wanted (source, kind) as (values ");
-        for (n, (source, kind)) in streams.iter().enumerate() {
-            query.push(if n == 0 { "(" } else { ", (" });
-            query.bind(source.clone()).push(", ").bind(kind.clone());
-            query.push(")");
-        }
-        query.push(match dialect {
-            Dialect::Sqlite => ") select e.id from wanted w cross join events e on e.id in (",
-            Dialect::Postgres => ") select e.id from wanted w cross join lateral (",
+        let mut query = Builder::new(SOURCES);
+        query.push("select (select id from events where true");
+        Bounds::ALL.of(&mut query, dialect, &["source"], |query| {
+            query.push("step.source");
         });
-        query.push("select id from events n where n.source = w.source and n.kind = w.kind");
-        filter.bounds(&mut query);
-        if let Some(after) = after {
-            query.push(" and id > ").bind(after.as_bytes().to_vec());
-        }
-        query.push(" order by n.id desc limit ").bind(filter.limit);
-        query.push(match dialect {
-            Dialect::Sqlite => ")",
-            Dialect::Postgres => ") e",
-        });
-        query.push(" order by e.id desc limit ").bind(filter.limit);
+        order(&mut query, dialect, &["source"], false);
+        query.push(" limit 1) as id from step where source is not null");
         let rows = self.readers().fetch_all(query.build()).await?;
-        rows.iter().map(|row| row.event("id")).collect()
+        let ids = rows.iter().map(|row| row.event("id"));
+        let ids = ids.collect::<Result<Vec<EventId>, _>>()?;
+        let newest = self.events_of_ids(&ids).await?.into_iter();
+        Ok(newest
+            .map(|event| (event.source, event.received_at))
+            .collect())
     }
 
-    fn walk(&self) -> &'static str {
-        match self.readers().dialect() {
-            Dialect::Sqlite => WALK_SQLITE,
-            Dialect::Postgres => WALK_POSTGRES,
+    /// The streams that fit a filter, and whose kind fits besides; none if they are too
+    /// many to look into each, or to be found among all others.
+    pub(in super::super) async fn streams(
+        &self,
+        filter: &EventFilter,
+        fits: impl Fn(&str) -> bool,
+    ) -> Result<Option<Vec<Stream>>, StoreError> {
+        let sources = match &filter.source {
+            Some(source) => vec![source.clone()],
+            None => self.sources_of_events().await?,
+        };
+        if sources.is_empty() {
+            return Ok(Some(Vec::new()));
         }
+        let mut streams = match filter.kind.as_ref().and_then(KindPattern::exact) {
+            Some(kind) => {
+                let of = |source| (source, kind.to_owned());
+                sources.into_iter().map(of).collect()
+            }
+            None => match self.walk(sources, filter.kind.as_ref()).await? {
+                Some(walked) => walked,
+                None => return Ok(None),
+            },
+        };
+        streams.retain(|(source, kind)| filter.is_of(source, kind) && fits(kind));
+        Ok(Some(streams).filter(|streams| streams.len() <= FITTING))
+    }
+
+    /// The streams of these sources whose kind begins as a pattern does; none if they are
+    /// too many.
+    async fn walk(
+        &self,
+        sources: Vec<String>,
+        pattern: Option<&KindPattern>,
+    ) -> Result<Option<Vec<Stream>>, StoreError> {
+        let beginning = pattern.and_then(KindPattern::beginning);
+        let mut query = Builder::new("with recursive wanted (source) as (values ");
+        for (n, source) in sources.into_iter().enumerate() {
+            query.push(if n == 0 { "(" } else { ", (" });
+            query.bind(source).push(")");
+        }
+        query.push("), step (source, kind) as (select w.source, (select n.kind from events n where n.source = w.source");
+        if let Some(beginning) = beginning {
+            query.push(" and n.kind >= ").bind(beginning.to_owned());
+        }
+        let end = |query: &mut Builder| {
+            if let Some(beginning) = beginning {
+                // The character behind the dot, with which the next segment begins.
+                query.push(" and n.kind < ").bind(format!("{beginning}/"));
+            }
+            query.push(" order by n.kind limit 1)");
+        };
+        end(&mut query);
+        query.push(
+            " from wanted w union all select step.source, (select n.kind from events n \
+             where n.source = step.source and n.kind > step.kind",
+        );
+        end(&mut query);
+        query.push(
+            " from step where step.kind is not null) \
+             select source, kind from step where kind is not null limit ",
+        );
+        query.bind(STEPS);
+        let rows = self.readers().fetch_all(query.build()).await?;
+        if rows.len() >= usize::try_from(STEPS).unwrap_or(usize::MAX) {
+            return Ok(None);
+        }
+        let streams = rows
+            .iter()
+            .map(|row| Ok::<_, StoreError>((row.text("source")?, row.text("kind")?)));
+        streams.collect::<Result<_, _>>().map(Some)
     }
 }

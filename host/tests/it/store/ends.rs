@@ -276,7 +276,7 @@ async fn followed(bench: &Bench) -> Vec<(String, Vec<RunState>)> {
         limit: 100,
         ..EventFilter::default()
     };
-    let events = bench.store.events(&filter).await.unwrap();
+    let events = bench.store.events(&filter).await.unwrap().events;
     let runs = bench.runs().await;
     let of = |id| runs.iter().filter(move |run| run.event == id);
     let mut followed: Vec<_> = events

@@ -102,7 +102,7 @@ async fn a_file_of_the_first_version_keeps_everything() {
         limit: 10,
         ..EventFilter::default()
     };
-    let events = bench.store.events(&filter).await.unwrap();
+    let events = bench.store.events(&filter).await.unwrap().events;
     assert_eq!(events.len(), 2);
     let (_, event) = bench.store.event(events[1].id).await.unwrap().unwrap();
     assert_eq!(event.body, "{}");

@@ -78,7 +78,7 @@ async fn prune(host: &Bench, over: Timestamp) -> [u64; 4] {
     let mut after = Some(EventId::lower_bound(Timestamp::from_millis(0)));
     while let Some(from) = after {
         let slice = EventSlice {
-            stream: None,
+            source: None,
             after: from,
             before: EventId::lower_bound(host.now()),
             bytes_max: u64::MAX,
