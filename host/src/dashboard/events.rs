@@ -72,6 +72,13 @@ struct ReplayPage {
     key: String,
 }
 
+impl EventsPage {
+    /// Whether it looks again by itself: not for what takes the host long to find.
+    fn is_live(&self) -> bool {
+        !self.list.newer && self.filter.value("q").is_empty()
+    }
+}
+
 /// `GET /events`.
 pub(super) async fn list(visit: Visit) -> Result<Response<Body>, Failure> {
     let filter = Filter::of(&visit, &FILTERS);

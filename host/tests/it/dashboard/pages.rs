@@ -22,6 +22,24 @@ kind_header = "x-kind"
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_looks_again_by_itself_and_a_search_does_not() {
+    let host = Host::start(CONFIG, &[]).await;
+    let mut browser = Browser::signed_in(&host, TOKEN).await;
+    for (path, is_live) in [
+        ("/events", true),
+        ("/events?source=orders&q=", true),
+        ("/events?q=needle", false),
+        ("/events?source=orders&q=needle", false),
+    ] {
+        let page = browser.get(path).await.text();
+        assert!(page.contains("id=\"events\""), "{path}");
+        for mark in ["data-live=", "data-live-state", "data-stream"] {
+            assert_eq!(page.contains(mark), is_live, "{path}: {mark}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_nothing_is_a_browser_gets_a_page_and_a_program_a_problem() {
     let host = Host::start(CONFIG, &["misbehave"]).await;
     let mut browser = Browser::signed_in(&host, TOKEN).await;
