@@ -51,6 +51,7 @@ mod tokens;
 pub use access::Access;
 pub(crate) use access::{Caller, while_good};
 pub(crate) use backup::SHA256_HEADER as BACKUP_SHA256;
+pub use search::Searches;
 pub use stream::Streams;
 
 use quarantine::ReasonJson;
@@ -97,6 +98,8 @@ pub struct Admin {
     pub door: Arc<Door>,
     /// Who follows the events.
     pub streams: Streams,
+    /// Who searches the events.
+    pub searches: Searches,
     /// The public address, for samples that operators send.
     pub public: Router,
 }

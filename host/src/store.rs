@@ -87,7 +87,7 @@ pub use request::DamagedRequest;
 pub use retention::{EventSlice, Removed};
 pub use rollups::{PluginMinute, PluginStep, QueueStep, SourceMinute, SourceStep, SourceSum};
 pub use runs::{AttemptRow, RunFilter, RunRow};
-pub use search::SearchedEvent;
+pub use search::{SearchedEvent, Sought, SoughtKinds};
 pub use settings::Settings;
 pub use slices::{Retriable, RetriablePage};
 pub use state::{KvItem, KvValue};
@@ -185,6 +185,7 @@ struct Statements {
     slices: slices::Statements,
     postgres: postgres::Statements,
     quarantine: quarantine::Statements,
+    search: search::Statements,
 }
 
 impl Statements {
@@ -205,6 +206,7 @@ impl Statements {
             slices: slices::Statements::new(),
             postgres: postgres::Statements::new(),
             quarantine: quarantine::Statements::new(),
+            search: search::Statements::new(),
         }
     }
 }

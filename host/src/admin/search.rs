@@ -2,21 +2,24 @@
 //! a bound, which the answer states.
 //!
 //! A search is in one of two places: among what the indexes give, or, behind that, in the
-//! bodies, where the cursor begins with `bodies.`. What a source hides is not found.
+//! bodies, where the cursor begins with `bodies.`. Where too many kinds fit, the indexes give
+//! none of them, and they are looked at with the bodies; the cursor has `kinds.` then. What a
+//! source hides is not found.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Json;
 use bytes::Bytes;
-use memchr::memmem;
 use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
 use crate::event::EventId;
 use crate::ingest::indexed;
 use crate::redact::redacted;
-use crate::store::{EventFilter, EventRow, SearchedEvent};
+use crate::store::{EventFilter, EventRow, SearchedEvent, Sought, SoughtKinds};
 
 use super::events::{EventJson, events_json};
 use super::{Admin, AdminError};
@@ -27,27 +30,58 @@ const BODIES_MAX: usize = 1000;
 const BYTES_MAX: usize = 8 << 20;
 /// Bodies that are longer are not looked into.
 const BODY_BYTES_MAX: i64 = 1 << 20;
-/// Events that are read at once.
+/// Events that are listed at once.
 const PAGE: u32 = 200;
+/// Such lists for one request.
+const PAGES_MAX: usize = 8;
+/// Of these, so many are in memory with their requests, of [`BODY_BYTES_MAX`] together.
+const SLICE: usize = 32;
+/// Searches that this host does at the same time.
+const AT_ONCE: usize = 2;
+/// Searches that wait for their turn.
+const WAITING: usize = 6;
 /// What a cursor among bodies begins with.
 const BODIES: &str = "bodies.";
+/// What stands in it if kinds are looked at with the bodies.
+const KINDS: &str = "kinds.";
 
 /// What was looked into.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Searched {
-    /// How many of the newest bodies were looked into for this page.
+    /// How many of the newest bodies that fit were looked into for this page.
     bodies: usize,
     /// How far back these go; older ones were not looked into.
     bodies_since: Option<Timestamp>,
-    /// Whether all that are stored were, behind this page's beginning.
+    /// Whether all that are stored were, behind this page's beginning; not, if one is too
+    /// long or damaged.
     is_complete: bool,
 }
 
+/// How many searches go on at the same time: each takes memory and a thread.
+pub struct Searches {
+    /// For those that go on and those that wait.
+    places: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+}
+
+/// One that goes on; held as long as anything is done for it.
+type Turn = Arc<[OwnedSemaphorePermit; 2]>;
+
+/// What was seen in an event.
+struct Look {
+    bytes: usize,
+    is_found: bool,
+    /// Whether nobody can say.
+    is_unread: bool,
+}
+
 /// Where a search goes on.
-#[derive(Clone, Copy)]
-enum Place {
-    Index(Option<EventId>),
-    Bodies(Option<EventId>),
+#[derive(Clone, Copy, Default)]
+struct Place {
+    before: Option<EventId>,
+    is_in_bodies: bool,
+    /// Whether the indexes give nothing by kind.
+    has_no_kinds: bool,
 }
 
 /// A page of what was found.
@@ -69,23 +103,31 @@ pub(super) async fn find(
     cursor: Option<&str>,
     limit: u32,
 ) -> Result<Json<FoundJson>, AdminError> {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let place = Place::read(cursor)?;
+    let turn = admin.searches.turn().await?;
+    let kinds = match place {
+        place if place.has_no_kinds => SoughtKinds::OneByOne,
+        place if place.is_in_bodies => SoughtKinds::Given,
+        _ => SoughtKinds::ByIndex,
+    };
+    let sought = admin.store.seek(q, indexed::cut(q), &filter, kinds).await?;
     let mut search = Search {
         admin,
-        q,
-        filter,
+        turn,
+        sought: Arc::new(sought),
+        filter: EventFilter { limit, ..filter },
         rows: Vec::new(),
-        limit,
+        is_unread: false,
         searched: Searched {
             bodies: 0,
             bodies_since: None,
             is_complete: false,
         },
     };
-    let next = match place {
-        Place::Index(before) => search.index(before).await?,
-        Place::Bodies(before) => search.bodies(before).await?,
+    let next = if place.is_in_bodies {
+        search.bodies(place).await?
+    } else {
+        search.index(place).await?
     };
     let (rows, searched) = (search.rows, search.searched);
     Ok(Json(FoundJson {
@@ -95,100 +137,140 @@ pub(super) async fn find(
     }))
 }
 
+impl Default for Searches {
+    fn default() -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(AT_ONCE + WAITING)),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+}
+
+impl Searches {
+    async fn turn(&self) -> Result<Turn, AdminError> {
+        let too_many = || {
+            AdminError::TooMany(format!(
+                "this host does {AT_ONCE} searches at a time, and {WAITING} others wait already"
+            ))
+        };
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let place = place.map_err(|_| too_many())?;
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        Ok(Arc::new([place, turn.map_err(|_| too_many())?]))
+    }
+}
+
 struct Search<'a> {
     admin: &'a Arc<Admin>,
-    q: &'a str,
+    turn: Turn,
+    sought: Arc<Sought>,
     filter: EventFilter,
     rows: Vec<EventRow>,
-    limit: usize,
+    /// Whether a body could not be looked into.
+    is_unread: bool,
     searched: Searched,
 }
 
 impl Search<'_> {
     /// What the indexes give, and then the first of the bodies.
-    async fn index(&mut self, before: Option<EventId>) -> Result<Option<Place>, AdminError> {
-        let store = &self.admin.store;
-        let sources = store.sources_of_events().await?;
-        let mut ids: Vec<EventId> = self.q.parse().into_iter().collect();
-        ids.extend(store.events_by_delivery(&sources, self.q).await?);
-        ids.extend(store.events_by_value(indexed::cut(self.q), before).await?);
-        let mut rows = store.events_of_ids(&ids).await?;
-        rows.retain(|row| self.filter.takes(row) && before.is_none_or(|before| row.id < before));
-        let more = u32::try_from(self.limit + 1).unwrap_or(u32::MAX);
-        let of_kind = EventFilter {
-            before,
-            limit: more,
+    async fn index(&mut self, place: Place) -> Result<Option<Place>, AdminError> {
+        let filter = EventFilter {
+            before: place.before,
             ..self.filter.clone()
         };
-        let of_kind = store.events_by_kind(self.q, &of_kind).await?;
-        rows.extend(of_kind.unwrap_or_default());
-        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.id));
-        rows.dedup_by_key(|row| row.id);
-        let is_more = rows.len() > self.limit;
-        rows.truncate(self.limit);
-        self.rows = rows;
-        if is_more {
-            return Ok(Some(Place::Index(self.rows.last().map(|row| row.id))));
+        let store = &self.admin.store;
+        let page = store.events_indexed(&self.sought, &filter).await?;
+        self.rows = page.events;
+        let has_no_kinds = !self.sought.has_kinds();
+        let next = Place {
+            before: page.looked_to.filter(|_| !page.is_end),
+            is_in_bodies: page.is_end,
+            has_no_kinds,
+        };
+        if page.is_end && !self.is_full() {
+            return self.bodies(next).await;
         }
-        if self.rows.len() == self.limit {
-            return Ok(Some(Place::Bodies(None)));
-        }
-        self.bodies(None).await
+        Ok(Some(next))
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows.len() >= usize::try_from(self.filter.limit).unwrap_or(usize::MAX)
     }
 
     /// The bodies, newest first, that the indexes have not given.
-    async fn bodies(&mut self, mut before: Option<EventId>) -> Result<Option<Place>, AdminError> {
+    async fn bodies(&mut self, mut place: Place) -> Result<Option<Place>, AdminError> {
         let mut bytes = 0;
-        loop {
+        for _ in 0..PAGES_MAX {
             let filter = EventFilter {
-                before,
+                before: place.before,
                 limit: PAGE,
                 ..self.filter.clone()
             };
-            let page = self
-                .admin
-                .store
-                .events_to_search(&filter, BODY_BYTES_MAX)
-                .await?;
-            let is_end = page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
-            for one in page {
-                if self.rows.len() >= self.limit
-                    || self.searched.bodies >= BODIES_MAX
-                    || bytes >= BYTES_MAX
-                {
-                    return Ok(Some(Place::Bodies(before)));
-                }
-                before = Some(one.event.id);
-                self.searched.bodies_since = Some(one.event.received_at);
-                self.searched.bodies += 1;
-                bytes += one.body.len();
-                if self.filter.takes(&one.event) && !self.is_indexed(&one) && self.is_in(&one) {
-                    self.rows.push(one.event);
+            let page = self.admin.store.events(&filter).await?;
+            let mut rest = &page.events[..];
+            while !rest.is_empty() {
+                let slice;
+                (slice, rest) = rest.split_at(slice_len(rest));
+                for (row, look) in self.look_into(slice).await? {
+                    if self.is_full() || self.searched.bodies >= BODIES_MAX || bytes >= BYTES_MAX {
+                        return Ok(Some(place));
+                    }
+                    place.before = Some(row.id);
+                    self.searched.bodies_since = Some(row.received_at);
+                    self.searched.bodies += 1;
+                    bytes += look.bytes;
+                    self.is_unread |= look.is_unread;
+                    if look.is_found {
+                        self.rows.push(row);
+                    }
                 }
             }
-            if is_end {
-                self.searched.is_complete = true;
+            if page.is_end {
+                self.searched.is_complete = !self.is_unread;
                 return Ok(None);
             }
+            place.before = page.looked_to;
         }
+        Ok(Some(place))
     }
 
-    /// Whether the indexes give it.
-    fn is_indexed(&self, one: &SearchedEvent) -> bool {
-        let values = one.indexed.as_deref();
-        let values = values.and_then(|text| serde_json::from_str::<Vec<String>>(text).ok());
-        let value = indexed::cut(self.q);
-        let event = &one.event;
-        event.delivery_id.as_deref() == Some(self.q)
-            || event.id.to_string() == self.q
-            || event.kind.to_lowercase().contains(&self.q.to_lowercase())
-            || values.is_some_and(|values| values.iter().any(|one| one == value))
+    /// Whether what is sought is in the bodies of these, of which memory has room.
+    async fn look_into(&self, slice: &[EventRow]) -> Result<Vec<(EventRow, Look)>, AdminError> {
+        let admin = Arc::clone(self.admin);
+        let (sought, turn) = (Arc::clone(&self.sought), Arc::clone(&self.turn));
+        let look = move |one: &SearchedEvent| {
+            // Who has hung up makes no room for another before this has ended.
+            let _turn = &turn;
+            let is_given = sought.is_given(one);
+            let is_beside = sought.is_beside(&one.event);
+            let is_in = |body| sought.is_in(&shown_body(&admin, &one.event.source, body));
+            let body = one.body.as_ref();
+            Look {
+                bytes: body.map_or(0, Bytes::len),
+                is_found: !is_given && (is_beside || body.is_some_and(is_in)),
+                is_unread: !is_given && !is_beside && body.is_none(),
+            }
+        };
+        let store = &self.admin.store;
+        let looks = store.look_into(slice, BODY_BYTES_MAX, look).await?;
+        let mut looks: HashMap<EventId, Look> = looks.into_iter().collect();
+        let rows = slice.iter();
+        let looked = rows.filter_map(|row| Some((row.clone(), looks.remove(&row.id)?)));
+        Ok(looked.collect())
     }
+}
 
-    fn is_in(&self, one: &SearchedEvent) -> bool {
-        let shown = shown_body(self.admin, &one.event.source, &one.body);
-        memmem::find(&shown, self.q.as_bytes()).is_some()
-    }
+/// How many of these are looked into at once: few, unless they are small.
+fn slice_len(rows: &[EventRow]) -> usize {
+    let mut bytes = 0;
+    let fits = |row: &&EventRow| {
+        let size = row.size_bytes;
+        // What is longer is not read.
+        bytes += if size > BODY_BYTES_MAX { 0 } else { size };
+        bytes <= BODY_BYTES_MAX
+    };
+    let fitting = rows.iter().take(SLICE).take_while(fits).count();
+    fitting.max(1)
 }
 
 /// A body as pages and searches may show it: without what its source hides.
@@ -205,26 +287,73 @@ pub(super) fn shown_body(admin: &Admin, source: &str, body: &Bytes) -> Bytes {
 
 impl Place {
     fn read(cursor: Option<&str>) -> Result<Self, AdminError> {
-        let Some(text) = cursor else {
-            return Ok(Self::Index(None));
+        let Some(mut rest) = cursor else {
+            return Ok(Self::default());
         };
-        let id = |text: &str| {
-            text.parse::<EventId>().map(Some).map_err(|error| {
+        let mut has = |prefix| {
+            let behind = rest.strip_prefix(prefix);
+            rest = behind.unwrap_or(rest);
+            behind.is_some()
+        };
+        let (is_in_bodies, has_no_kinds) = (has(BODIES), has(KINDS));
+        let before = match rest {
+            "" if is_in_bodies => None,
+            id => Some(id.parse().map_err(|error| {
                 AdminError::Invalid(format!("parameter `cursor` is wrong: {error}"))
-            })
+            })?),
         };
-        match text.strip_prefix(BODIES) {
-            Some("") => Ok(Self::Bodies(None)),
-            Some(before) => id(before).map(Self::Bodies),
-            None => id(text).map(Self::Index),
-        }
+        Ok(Self {
+            before,
+            is_in_bodies,
+            has_no_kinds,
+        })
     }
 
     fn text(self) -> String {
-        let id = |id: Option<EventId>| id.map(|id| id.to_string()).unwrap_or_default();
-        match self {
-            Self::Index(before) => id(before),
-            Self::Bodies(before) => format!("{BODIES}{}", id(before)),
+        let bodies = if self.is_in_bodies { BODIES } else { "" };
+        let kinds = if self.has_no_kinds { KINDS } else { "" };
+        let before = self.before.map(|id| id.to_string()).unwrap_or_default();
+        format!("{bodies}{kinds}{before}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BODY_BYTES_MAX, slice_len};
+    use crate::clock::Timestamp;
+    use crate::event::EventId;
+    use crate::store::EventRow;
+
+    fn row(size_bytes: i64) -> EventRow {
+        EventRow {
+            id: EventId::new(Timestamp::default()),
+            source: String::new(),
+            provider: String::new(),
+            kind: String::new(),
+            received_at: Timestamp::default(),
+            delivery_id: None,
+            content_type: None,
+            size_bytes,
+            is_handshake: false,
+            dedup_conflict: false,
+            no_run_reason: None,
+            is_forced: false,
+        }
+    }
+
+    #[test]
+    fn what_is_in_memory_at_once_is_bounded() {
+        let most = BODY_BYTES_MAX;
+        for (sizes, expected) in [
+            (vec![most], 1),
+            (vec![most, 1], 1),
+            (vec![most / 2, most / 2, 1], 2),
+            // Not read at all.
+            (vec![most + 1, most * 9, most], 3),
+            (vec![0; 1000], 32),
+        ] {
+            let rows: Vec<EventRow> = sizes.iter().map(|size| row(*size)).collect();
+            assert_eq!(slice_len(&rows), expected, "{sizes:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{Access, Admin, Streams};
+use crate::admin::{Access, Admin, Searches, Streams};
 use crate::config::Secret;
 use crate::dispatch::{Controls, Shelf};
 use crate::http::{Crowd, Patience, Public, Seen, admin_routes, headers, public_routes, serve};
@@ -149,6 +149,7 @@ impl Shared {
             backup_turn: Arc::default(),
             door,
             streams: Streams::new(stop),
+            searches: Searches::default(),
             public,
         }
     }

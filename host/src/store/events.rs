@@ -21,6 +21,7 @@ mod streams;
 
 pub(super) use loaded::Loaded;
 pub use pages::EventPage;
+pub(super) use streams::Stream;
 
 /// What an [`EventRow`] is read from.
 pub(super) const COLUMNS: &str = "id, source, provider, kind, received_ms, delivery_id, content_type, size_bytes, \

@@ -1,10 +1,11 @@
 //! `index`, `redact` and `q`: finding events by what is written in them, and not by what is
 //! hidden.
 
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::harness::{Folder, Host};
+use crate::harness::{Folder, Host, eventually};
 
 const CONFIG: &str = r#"
 [sources.orders]
@@ -16,6 +17,10 @@ redact = ["/card/number"]
 
 [sources.plain]
 provider = "none"
+
+[sources.returns]
+provider = "none"
+kind_header = "x-kind"
 "#;
 
 async fn send(host: &Host, source: &str, kind: &str, id: &str, body: &str) -> String {
@@ -86,6 +91,59 @@ async fn events_are_found_by_what_is_in_them() {
     assert_eq!(exact.text(), body);
 }
 
+/// All pages of a search, in their order.
+async fn all(host: &Host, search: &str) -> Vec<String> {
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = host.get(&format!("events?{search}{cursor}")).await;
+        seen.extend(ids(&page).into_iter().map(str::to_owned));
+        let Some(next) = page["next_cursor"].as_str() else {
+            assert_eq!(page["searched"]["is_complete"], true, "{page}");
+            return seen;
+        };
+        cursor = format!("&cursor={next}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kinds_are_found_however_many_others_fit() {
+    let host = Host::start(CONFIG, &[]).await;
+    let mut others = Vec::new();
+    for n in 0..150 {
+        let kind = format!("needle.made-up-{n}");
+        others.push(send(&host, "orders", &kind, "", "{}").await);
+    }
+    let one = send(&host, "returns", "a.needle", "", "{\"a\": \"needle\"}").await;
+    let narrowed = all(&host, "q=needle&source=returns").await;
+    assert_eq!(narrowed, [one.as_str()]);
+    let narrowed = all(&host, "q=NEEDLE&kind=a.*").await;
+    assert_eq!(narrowed, [one.as_str()]);
+    others.push(one);
+    for limit in [7, 40, 1000] {
+        let mut found = all(&host, &format!("q=needle&limit={limit}")).await;
+        found.sort_unstable();
+        others.sort_unstable();
+        assert_eq!(found, others, "by {limit}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_that_cannot_look_into_a_body_says_so() {
+    let host = Host::start(CONFIG, &[]).await;
+    let body = format!("{{\"filler\": \"{}\"}}", "x".repeat(1 << 20));
+    let long = send(&host, "orders", "long", "", &body).await;
+    let found = host.get("events?q=needle").await;
+    assert_eq!(found["searched"]["is_complete"], false);
+    assert_eq!(found["next_cursor"], Value::Null);
+    // Whatever is in its body, it is there or is not asked for.
+    for (search, expected) in [
+        ("q=long", vec![long.as_str()]),
+        ("q=needle&source=plain", vec![]),
+    ] {
+        assert_eq!(all(&host, search).await, expected, "{search}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_of_a_search_show_everything_once() {
     let host = Host::start(CONFIG, &[]).await;
@@ -135,11 +193,42 @@ async fn a_look_into_bodies_is_bounded_and_says_so() {
         ("events?q=", 400),
         ("events?q=a&cursor=bodies.x", 400),
         ("events?q=a&cursor=x", 400),
+        ("events?q=a&cursor=kinds.", 400),
+        ("events?q=a&cursor=kinds.bodies.", 400),
+        ("events?q=a&cursor=bodies.kinds.", 200),
         ("events?q=a&nothing=1", 400),
     ] {
         let answer = host.ask(Method::GET, &format!("/api/v1/{path}"), "").await;
         assert_eq!(answer.status, status, "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_searches_go_on_at_once_and_too_many_are_refused() {
+    let host = Host::start(CONFIG, &[]).await;
+    let body = format!("{{\"filler\": \"{}\"}}", "x".repeat(900_000));
+    for _ in 0..9 {
+        send(&host, "orders", "", "", &body).await;
+    }
+    let search = || host.ask(Method::GET, "/api/v1/events?q=needle", "");
+    let refused = eventually("a refusal among many searches", async || {
+        let answers = join_all((0..32).map(|_| search())).await;
+        let (found, refused): (Vec<_>, Vec<_>) =
+            answers.into_iter().partition(|answer| answer.status == 200);
+        // Two go on, and others wait for their turn.
+        assert!(found.len() >= 8, "only {} were answered", found.len());
+        refused.into_iter().next()
+    });
+    let refused = refused.await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(refused.headers.contains_key("retry-after"));
+    let text = refused.text();
+    assert!(
+        text.contains("does 2 searches at a time, and 6 others wait"),
+        "{text}"
+    );
+    // Later there is room again.
+    assert_eq!(search().await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,6 +22,7 @@ mod pruning;
 mod quota;
 mod rates;
 mod registry;
+mod search;
 mod state;
 mod versions;
 mod walk;
@@ -108,6 +109,10 @@ conformance! {
     lists: [
         lists_are_whole_however_many_kinds_there_are,
         a_page_looks_at_so_many_events_and_says_how_far,
+    ]
+    search: [
+        a_value_is_found_behind_any_number_of_others,
+        bodies_are_looked_into_where_nobody_waits,
     ]
     walk: [
         whatever_happens_is_as_the_model_says,
