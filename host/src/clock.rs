@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Serialize, Serializer};
 
+/// Most digits of Unix seconds: to the year 5138. With a minus one less, from 1653.
+const SECONDS_DIGITS_MAX: usize = 11;
+
 /// Milliseconds since 1970-01-01T00:00:00Z, as the store keeps them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
@@ -66,13 +69,22 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// Reads RFC 3339 (`2026-11-22T01:30:00Z`) or whole Unix seconds.
+    /// Reads RFC 3339 (`2026-11-22T01:30:00Z`) or whole Unix seconds, of as many digits as
+    /// RFC 3339 has years for.
     pub fn parse(text: &str) -> Option<Self> {
-        if let Ok(seconds) = text.parse::<i64>() {
-            return seconds.checked_mul(1000).map(Self);
+        let (digits, is_negative) = match text.strip_prefix('-') {
+            Some(digits) => (digits, true),
+            None => (text, false),
+        };
+        let seconds = number(digits.as_bytes()).filter(|_| {
+            let digits_max = SECONDS_DIGITS_MAX - usize::from(is_negative);
+            digits.len() <= digits_max
+        });
+        match seconds {
+            Some(seconds) if is_negative => Some(Self(-seconds * 1000)),
+            Some(seconds) => Some(Self(seconds * 1000)),
+            None => rfc_3339(text.as_bytes()),
         }
-        let instant: jiff::Timestamp = text.parse().ok()?;
-        Some(Self(instant.as_millisecond()))
     }
 }
 
@@ -153,6 +165,78 @@ impl fmt::Debug for Clock {
     }
 }
 
+/// A `date-time` (RFC 3339 section 5.6), nothing more and nothing less; what its offset takes
+/// out of the years that can be written is the first or the last of them.
+fn rfc_3339(text: &[u8]) -> Option<Timestamp> {
+    let (year, text) = field(text, 4)?;
+    let (month, text) = field(after(text, b"-")?, 2)?;
+    let (day, text) = field(after(text, b"-")?, 2)?;
+    let (hour, text) = field(after(text, b"Tt")?, 2)?;
+    let (minute, text) = field(after(text, b":")?, 2)?;
+    let (second, text) = field(after(text, b":")?, 2)?;
+    // A leap second may be in any minute: offsets move it.
+    if hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let date = jiff::civil::Date::new(
+        i16::try_from(year).ok()?,
+        i8::try_from(month).ok()?,
+        i8::try_from(day).ok()?,
+    );
+    let midnight = date.ok()?.duration_since(jiff::civil::date(1970, 1, 1));
+    let (fraction, text) = match after(text, b".") {
+        Some(text) => {
+            let end = text.iter().position(|byte| !byte.is_ascii_digit());
+            text.split_at_checked(end.filter(|end| *end > 0)?)?
+        }
+        None => (&[][..], text),
+    };
+    let thousandths = [100, 10, 1].into_iter().zip(fraction);
+    let fraction_ms: i64 = thousandths
+        .map(|(worth, digit)| worth * i64::from(digit - b'0'))
+        .sum();
+    let seconds = midnight.as_secs() + (hour * 60 + minute) * 60 + second.min(59);
+    let ms = (seconds - offset(text)? * 60) * 1000 + fraction_ms;
+    let first = -62_167_219_200_000;
+    let last = jiff::Timestamp::MAX.as_second() * 1000;
+    Some(Timestamp(ms.clamp(first, last)))
+}
+
+/// How many minutes before UTC a place is: `Z`, or `+02:00`.
+fn offset(text: &[u8]) -> Option<i64> {
+    if text.eq_ignore_ascii_case(b"Z") {
+        return Some(0);
+    }
+    let sign = match text.first()? {
+        b'+' => 1,
+        b'-' => -1,
+        _ => return None,
+    };
+    let (hours, text) = field(&text[1..], 2)?;
+    let (minutes, text) = field(after(text, b":")?, 2)?;
+    let is_offset = hours <= 23 && minutes <= 59 && text.is_empty();
+    is_offset.then_some(sign * (hours * 60 + minutes))
+}
+
+/// The number in the first `digits` bytes, and what is behind them.
+fn field(text: &[u8], digits: usize) -> Option<(i64, &[u8])> {
+    let (field, rest) = text.split_at_checked(digits)?;
+    Some((number(field)?, rest))
+}
+
+/// What is behind a byte that is one of these.
+fn after<'a>(text: &'a [u8], any: &[u8]) -> Option<&'a [u8]> {
+    let (first, rest) = text.split_first()?;
+    any.contains(first).then_some(rest)
+}
+
+/// A number of digits and nothing else.
+fn number(text: &[u8]) -> Option<i64> {
+    let is_number = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let text = std::str::from_utf8(text).ok().filter(|_| is_number)?;
+    text.parse().ok()
+}
+
 /// Whole milliseconds of a duration, at most `i64::MAX`.
 pub fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
@@ -176,7 +260,62 @@ mod tests {
             Timestamp::parse("1700000000"),
             Some(Timestamp::from_millis(1_700_000_000_000))
         );
-        assert_eq!(Timestamp::parse("yesterday"), None);
+    }
+
+    #[test]
+    fn takes_what_rfc_3339_has_and_no_other_way_to_write_a_time() {
+        for (text, time) in [
+            ("2026-11-22T01:30:00Z", "2026-11-22T01:30:00.000Z"),
+            ("2026-11-22t01:30:00z", "2026-11-22T01:30:00.000Z"),
+            ("2026-11-22T01:30:00+02:00", "2026-11-21T23:30:00.000Z"),
+            ("2026-11-22T01:30:00-23:59", "2026-11-23T01:29:00.000Z"),
+            ("2026-11-22T01:30:00-00:00", "2026-11-22T01:30:00.000Z"),
+            ("2026-11-22T01:30:00.5Z", "2026-11-22T01:30:00.500Z"),
+            (
+                "2026-11-22T01:30:00.1239999999999999Z",
+                "2026-11-22T01:30:00.123Z",
+            ),
+            ("1990-12-31T23:59:60Z", "1990-12-31T23:59:59.000Z"),
+            ("2024-02-29T00:00:00Z", "2024-02-29T00:00:00.000Z"),
+            ("0000-01-01T00:00:00+23:59", "0000-01-01T00:00:00.000Z"),
+            ("9999-12-31T23:59:59-23:59", "9999-12-30T22:00:00.000Z"),
+            ("0", "1970-01-01T00:00:00.000Z"),
+            ("-9999999999", "1653-02-10T06:13:21.000Z"),
+            ("99999999999", "5138-11-16T09:46:39.000Z"),
+        ] {
+            let read = Timestamp::parse(text).map(|time| time.to_string());
+            assert_eq!(read.as_deref(), Some(time), "{text}");
+        }
+        for text in [
+            "",
+            "-",
+            "+5",
+            "1.5",
+            " 5",
+            "-99999999999",
+            "999999999999",
+            "yesterday",
+            "2026-11-22",
+            "2026-11-22T01:30Z",
+            "2026-11-22T01:30:00",
+            "2026-11-22 01:30:00Z",
+            "2026-11-22T01:30:00.Z",
+            "2026-11-22T01:30:00,5Z",
+            "2026-11-22T01:30:00.5",
+            "2026-11-22T01:30:00+0200",
+            "2026-11-22T01:30:00+24:00",
+            "2026-11-22T01:30:00+02:60",
+            "2026-11-22T01:30:00Z[UTC]",
+            "2026-11-22T24:00:00Z",
+            "2026-11-22T01:60:00Z",
+            "2026-11-22T01:30:61Z",
+            "2026-02-29T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "+002026-11-22T01:30:00Z",
+            "2026-11-22T01:3é:00Z",
+        ] {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use crate::clock::Timestamp;
 use crate::name::{PluginName, SourceName};
@@ -146,7 +147,8 @@ impl FromStr for EventId {
     type Err = uuid::Error;
 
     fn from_str(text: &str) -> Result<Self, uuid::Error> {
-        Uuid::try_parse(text).map(Self)
+        // As it is shown; not without its dashes, nor in braces.
+        text.parse::<Hyphenated>().map(|id| Self(id.into_uuid()))
     }
 }
 
@@ -257,6 +259,11 @@ mod tests {
         let late = EventId::new(Timestamp::from_millis(1_000_001));
         assert!(early < late);
         assert_eq!(early.to_string().parse(), Ok(early));
+        assert_eq!(early.to_string().to_uppercase().parse(), Ok(early));
+        let undashed = early.to_string().replace('-', "");
+        for other in [&undashed, &format!("{{{early}}}"), ""] {
+            assert!(other.parse::<EventId>().is_err(), "{other}");
+        }
         assert_eq!(EventId::from_bytes(early.as_bytes()), Some(early));
         let bound = EventId::lower_bound(Timestamp::from_millis(1_000_001));
         assert!(early < bound && bound < late);

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Most digits of the number of a place.
+const PLACE_DIGITS_MAX: usize = 19;
+
 /// Why a text is not a duration or size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UnitError {
@@ -13,6 +16,15 @@ pub(crate) enum UnitError {
         "`{0}` is not a size: write a number and one of `B`, `KiB`, `MiB`, `GiB`, `TiB`, such as `64MiB`"
     )]
     Size(String),
+}
+
+/// Reads the number of a place in something long: 1 to 19 digits. One that no place can have
+/// is the highest.
+pub(crate) fn place(text: &str) -> Option<i64> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse::<u64>().ok();
+    let number = number.filter(|_| is_number && text.len() <= PLACE_DIGITS_MAX)?;
+    Some(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
 /// Reads a duration.
@@ -97,7 +109,7 @@ fn split(text: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Duration, duration, readable_duration, readable_size, size};
+    use super::{Duration, duration, place, readable_duration, readable_size, size};
 
     #[test]
     fn units_are_read() {
@@ -126,6 +138,23 @@ mod tests {
         assert_eq!(size("7 B"), Ok(7));
         for text in ["", "MiB", "5MB", "5"] {
             assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn places_are_read() {
+        for (text, number) in [
+            ("0", Some(0)),
+            ("0017", Some(17)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("9999999999999999999", Some(i64::MAX)),
+            ("10000000000000000000", None),
+            ("", None),
+            ("-1", None),
+            ("+1", None),
+            ("1.0", None),
+        ] {
+            assert_eq!(place(text), number, "{text}");
         }
     }
 

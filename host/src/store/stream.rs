@@ -8,6 +8,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::config::units;
 use crate::event::EventId;
 
 use super::events::{COLUMNS, EventRow};
@@ -128,11 +129,8 @@ impl FromStr for StreamPosition {
             Some((number, id)) => (number, Some(id)),
             None => (text, None),
         };
-        let number: i64 = number.parse().map_err(|_| wrong())?;
+        let number = units::place(number).ok_or_else(wrong)?;
         let id = id.map(|id| id.parse().map_err(|_| wrong())).transpose()?;
-        if number < 0 {
-            return Err(wrong());
-        }
         Ok(Self { number, id })
     }
 }
