@@ -9,16 +9,18 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
 use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::schema::{AdditionalProperties, Components, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Components, Content, OpenApi, Ref, RefOr};
+use utoipa::openapi::{Content, OpenApi, Ref, RefOr, Required, Schema};
 use utoipa::{Modify, OpenApi as _};
 
 use crate::http::Problem;
+use crate::trigger::KindPattern;
 
 use super::access::{Routes, reads};
 use super::{
     Admin, audit, backup, events, export, journals, operations, plugins, quarantine, runs, samples,
-    sources, stats, stream, tokens,
+    schema, sources, stats, stream, tokens,
 };
 
 /// Nothing but our own files, and nothing that stands in the page itself.
@@ -79,7 +81,16 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
         audit::list,
         backup::make,
     ),
-    components(schemas(Problem, export::LineJson)),
+    components(schemas(
+        Problem,
+        KindPattern,
+        export::LineJson,
+        schema::JsonTime,
+        schema::RetriedState,
+        schema::Time,
+        schema::StepLength,
+        schema::Window,
+    )),
     modifiers(&EveryOperation),
     security(("token" = []))
 )]
@@ -93,6 +104,13 @@ impl Modify for EveryOperation {
         let components = document.components.get_or_insert_with(Components::new);
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         components.add_security_scheme("token", SecurityScheme::Http(bearer));
+        // They are read one by one: others are refused by name.
+        for name in ["EventFilter", "RunFilter", "QuarantineFilter"] {
+            if let Some(RefOr::T(Schema::Object(filter))) = components.schemas.get_mut(name) {
+                filter.additional_properties =
+                    Some(Box::new(AdditionalProperties::FreeForm(false)));
+            }
+        }
         for item in document.paths.paths.values_mut() {
             let operations = [&mut item.get, &mut item.post, &mut item.delete];
             for operation in operations.into_iter().flatten() {
@@ -104,6 +122,13 @@ impl Modify for EveryOperation {
 
 /// Adds what any operation may be answered with.
 fn complete(operation: &mut Operation) {
+    // A header that is left out is not there; none is null.
+    for parameter in operation.parameters.iter_mut().flatten() {
+        let is_header = parameter.parameter_in == ParameterIn::Header;
+        if let (true, Some(RefOr::T(Schema::Object(text)))) = (is_header, &mut parameter.schema) {
+            text.schema_type = SchemaType::Type(Type::String);
+        }
+    }
     let is_path = |parameter: &Parameter| parameter.parameter_in == ParameterIn::Path;
     let has_path = operation.parameters.iter().flatten().any(is_path);
     let mut answers = vec![
@@ -118,9 +143,14 @@ fn complete(operation: &mut Operation) {
     if has_path {
         answers.push((404, "There is none of this name"));
     }
-    if operation.request_body.is_some() {
+    if let Some(body) = &mut operation.request_body {
         answers.push((413, "The body is too large"));
-        answers.push((415, "The body is not JSON"));
+        if body.content.contains_key("application/json") {
+            answers.push((415, "The body is not JSON"));
+        } else {
+            // No bytes are bytes too.
+            body.required = Some(Required::False);
+        }
     }
     for (status, description) in answers {
         let problem = Content::new(Some(Ref::from_schema_name("Problem")));
@@ -195,4 +225,23 @@ fn file(content_type: &'static str, text: impl Into<Body>) -> Response<Body> {
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::document;
+
+    #[test]
+    fn no_parameter_can_be_null() {
+        let document: Value = serde_json::to_value(document()).unwrap();
+        let items = document["paths"].as_object().unwrap().values();
+        let operations = items.flat_map(|item| item.as_object().unwrap().values());
+        let parameters = operations.filter_map(|operation| operation["parameters"].as_array());
+        for parameter in parameters.flatten() {
+            let schema = parameter["schema"].to_string();
+            assert!(!schema.contains("null"), "{}: {schema}", parameter["name"]);
+        }
+    }
 }

@@ -19,11 +19,13 @@ use crate::name::PluginName;
 use crate::plugin::Manifest;
 use crate::run::{PluginId, RunState};
 use crate::store::{Cancelled, Erased, EventFilter, EventRow, RunCounts, RunFilter};
+use crate::trigger::KindPattern;
 
 use super::page::{Page, Parameters};
 use super::problems::JsonBytes;
 use super::runs::{RunJson, runs_json};
-use super::search::{self, FoundJson};
+use super::schema::{JsonTime, Time};
+use super::search::{self, FoundJson, Place};
 use super::{Admin, AdminError};
 
 /// Most runs that are shown with one event.
@@ -72,34 +74,30 @@ pub(super) struct EventAbout {
 #[serde(deny_unknown_fields)]
 #[schema(as = Replay)]
 struct Replay {
+    #[schema(pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
     plugin: Option<String>,
 }
 
-/// What says which events are meant: what [`filter`] reads, for the document.
+/// Which events are meant, in a list and in bulk.
 #[derive(IntoParams, ToSchema)]
 #[into_params(parameter_in = Query)]
 #[schema(as = EventFilter)]
-#[allow(
-    dead_code,
-    reason = "it is never made: parameters are taken one by one"
-)]
 pub(super) struct EventQuery {
     /// Of this source
     #[param(min_length = 1)]
     #[schema(value_type = String, required = false, min_length = 1)]
     source: Option<String>,
     /// Of a kind that fits; `*` is one segment, `**` the rest
-    #[param(pattern = "^[a-z_]+([.][a-z_]+)*([.][*][*])?$")]
-    #[schema(value_type = String, required = false, pattern = "^[a-z_]+([.][a-z_]+)*([.][*][*])?$")]
-    kind: Option<String>,
+    #[schema(value_type = KindPattern, required = false)]
+    kind: Option<KindPattern>,
     /// Received at this time (RFC 3339, or Unix seconds) or later
-    #[param(format = DateTime)]
-    #[schema(value_type = String, required = false, format = DateTime)]
-    since: Option<String>,
+    #[param(value_type = Option<Time>)]
+    #[schema(value_type = JsonTime, required = false)]
+    since: Option<Timestamp>,
     /// Received before this time
-    #[param(format = DateTime)]
-    #[schema(value_type = String, required = false, format = DateTime)]
-    until: Option<String>,
+    #[param(value_type = Option<Time>)]
+    #[schema(value_type = JsonTime, required = false)]
+    until: Option<Timestamp>,
 }
 
 /// The runs that a replay began.
@@ -112,7 +110,7 @@ pub(super) struct ReplayedJson {
 /// `GET events`.
 #[utoipa::path(
     get, path = "/api/v1/events", tag = "events", summary = "Lists events, newest first",
-    params(EventQuery, ("q" = Option<String>, Query, min_length = 1, description = "Looks for this in ids, kinds and indexed values, then in the newest bodies"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", description = "Continues behind a page: its `next_cursor`")),
+    params(EventQuery, ("q" = Option<String>, Query, min_length = 1, description = "Looks for this in ids, kinds and indexed values, then in the newest bodies"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, pattern = "^((bodies[.])?(kinds[.])?[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|bodies[.](kinds[.])?)$", description = "Continues behind a page: its `next_cursor`")),
     responses((status = 200, description = "A page", body = FoundJson)),
 )]
 pub(super) async fn list(
@@ -120,19 +118,20 @@ pub(super) async fn list(
     mut parameters: Parameters,
 ) -> Result<Response<Body>, AdminError> {
     let limit = parameters.limit()?;
-    let filter = filter(&mut parameters)?;
-    if let Some(q) = parameters.take("q") {
-        let cursor = parameters.take("cursor");
-        parameters.finish()?;
-        let found = search::find(&admin, &q, filter, cursor.as_deref(), limit);
+    let filter = EventFilter::from(EventQuery::take(&mut parameters)?);
+    let place = parameters.parse::<Place>("cursor")?;
+    let q = parameters.take("q");
+    parameters.finish()?;
+    if let Some(q) = q {
+        let found = search::find(&admin, &q, filter, place, limit);
         return Ok(found.await?.into_response());
     }
+    // A search that goes on without what it sought is a list from there on.
     let filter = EventFilter {
-        before: parameters.parse("cursor")?,
+        before: place.and_then(|place| place.before),
         limit: limit + 1,
         ..filter
     };
-    parameters.finish()?;
     let page = admin.store.events(&filter).await?;
     let looked_to = page.looked_to.filter(|_| !page.is_end);
     let items = events_json(&admin, page.events).await?;
@@ -153,21 +152,10 @@ pub(super) async fn events_json(
     Ok(rows.into_iter().map(json).collect())
 }
 
-/// What says which events are meant, in a list and in bulk.
-pub(super) fn filter(parameters: &mut Parameters) -> Result<EventFilter, AdminError> {
-    Ok(EventFilter {
-        source: parameters.take("source"),
-        kind: parameters.parse("kind")?,
-        since: parameters.time("since")?,
-        until: parameters.time("until")?,
-        ..EventFilter::default()
-    })
-}
-
 /// `GET events/{id}`.
 #[utoipa::path(
     get, path = "/api/v1/events/{id}", tag = "events", summary = "Shows one event with its headers and runs",
-    params(("id" = String, Path, description = "The event's id")),
+    params(("id" = EventId, Path, description = "The event's id")),
     responses((status = 200, description = "The event", body = EventDetail), (status = 410, description = "It is damaged", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn show(
@@ -198,7 +186,7 @@ pub(super) async fn show(
 /// `GET events/{id}/body`: the exact bytes.
 #[utoipa::path(
     get, path = "/api/v1/events/{id}/body", tag = "events", summary = "Gives the exact bytes of the body",
-    params(("id" = String, Path, description = "The event's id")),
+    params(("id" = EventId, Path, description = "The event's id")),
     responses((status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream"), (status = 410, description = "It is damaged", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn body(
@@ -219,7 +207,7 @@ pub(super) async fn body(
 /// whose trigger matches now.
 #[utoipa::path(
     post, path = "/api/v1/events/{id}/replay", tag = "events", summary = "Starts new runs of a stored event",
-    params(("id" = String, Path, description = "The event's id")),
+    params(("id" = EventId, Path, description = "The event's id")),
     request_body(content = Option<Replay>),
     responses((status = 202, description = "The new runs", body = ReplayedJson), (status = 409, description = "No trigger matches", body = Problem, content_type = "application/problem+json"), (status = 410, description = "It is damaged", body = Problem, content_type = "application/problem+json")),
 )]
@@ -264,7 +252,7 @@ pub(super) async fn replay(
 #[utoipa::path(
     delete, path = "/api/v1/events/{id}", tag = "events",
     summary = "Erases an event with its runs",
-    params(("id" = String, Path, description = "The event's id"), ("cancel" = Option<bool>, Query, description = "Cancel runs that need it")),
+    params(("id" = EventId, Path, description = "The event's id"), ("cancel" = Option<bool>, Query, description = "Cancel runs that need it")),
     responses((status = 204, description = "It is gone"), (status = 409, description = "A run needs it", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn erase(
@@ -295,6 +283,29 @@ pub(super) async fn erase(
             Err(AdminError::NotNow(format!(
                 "runs need event `{id}` ({runs}); cancel them, or ask with `?cancel=true`"
             )))
+        }
+    }
+}
+
+impl EventQuery {
+    pub(super) fn take(parameters: &mut Parameters) -> Result<Self, AdminError> {
+        Ok(Self {
+            source: parameters.take("source"),
+            kind: parameters.parse("kind")?,
+            since: parameters.time("since")?,
+            until: parameters.time("until")?,
+        })
+    }
+}
+
+impl From<EventQuery> for EventFilter {
+    fn from(query: EventQuery) -> Self {
+        Self {
+            source: query.source,
+            kind: query.kind,
+            since: query.since,
+            until: query.until,
+            ..Self::default()
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::event::{Event, EventId};
 use crate::store::{DamagedRequest, EventFilter, EventRow, StoreError};
 
-use super::events::{EventAbout, EventQuery, about, filter};
+use super::events::{EventAbout, EventQuery, about};
 use super::page::Parameters;
 use super::{Admin, AdminError};
 
@@ -65,7 +65,7 @@ pub(super) async fn export(
     State(admin): State<Arc<Admin>>,
     mut parameters: Parameters,
 ) -> Result<Response<Body>, AdminError> {
-    let filter = filter(&mut parameters)?;
+    let filter = EventQuery::take(&mut parameters)?.into();
     parameters.finish()?;
     // What comes later is no part of it: an export has an end.
     let later = admin.clock.now().millis().saturating_add(1);

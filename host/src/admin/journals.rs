@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::http::Problem;
 use crate::plugin::{JournalFile, RecordedEnd, RecordedEvent, RecordedLine};
-use crate::run::LogLevel;
+use crate::run::{LogLevel, RunId};
 use crate::store::{AttemptRow, RunFilter, StoreError};
 
 use super::runs::{StoredLine, run_id};
@@ -28,7 +28,7 @@ pub(super) fn calls(journal: Option<&str>) -> Vec<Box<RawValue>> {
 /// `GET runs/{id}/attempts/{n}/journal`.
 #[utoipa::path(
     get, path = "/api/v1/runs/{id}/attempts/{n}/journal", tag = "runs", summary = "Gives the recorded host calls of an attempt",
-    params(("id" = String, Path, description = "The run's id"), ("n" = String, Path, description = "Which attempt, from 1")),
+    params(("id" = RunId, Path, description = "The run's id"), ("n" = u32, Path, minimum = 1, description = "Which attempt, from 1")),
     responses((status = 200, description = "The journal, as `hookbay plugin run --journal` takes it", body = serde_json::Value), (status = 409, description = "It kept none", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn show(

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
+use crate::config::units;
 use crate::http::Problem;
 use crate::run::RunState;
 use crate::store::{
@@ -16,10 +17,12 @@ use crate::store::{
 };
 
 use super::access::Target;
-use super::events::runnable_id;
+use super::events::{EventQuery, runnable_id};
 use super::page::{Page, Parameters};
 use super::problems::JsonBytes;
-use super::{Admin, AdminError, events, runs};
+use super::runs::RunQuery;
+use super::schema::RETRIED;
+use super::{Admin, AdminError};
 
 /// The longest idempotency key.
 const KEY_BYTES_MAX: usize = 255;
@@ -38,35 +41,28 @@ pub(super) struct OperationJson {
     error: Option<String>,
 }
 
-/// `POST events/replay`, `POST runs/retry`: a filter must be given, an empty one is
-/// everything.
-#[derive(Deserialize)]
+/// `POST events/replay`: a filter must be given, an empty one is everything.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Bulk {
+#[schema(as = ReplayWish)]
+pub(super) struct ReplayWish {
+    #[schema(value_type = EventQuery)]
     filter: serde_json::Map<String, serde_json::Value>,
+    #[schema(pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
     plugin: Option<String>,
     #[serde(default)]
     dry_run: bool,
 }
 
-/// What [`replay`] takes, for the document.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "it is never made: [`Bulk`] is what is read")]
-pub(super) struct ReplayWish {
-    filter: events::EventQuery,
-    #[schema(pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
-    plugin: Option<String>,
-    #[schema(value_type = bool, required = false)]
-    dry_run: Option<bool>,
-}
-
-/// What [`retry`] takes, for the document.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "it is never made: [`Bulk`] is what is read")]
+/// `POST runs/retry`: the same.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RetryWish)]
 pub(super) struct RetryWish {
-    filter: runs::RunQuery,
-    #[schema(value_type = bool, required = false)]
-    dry_run: Option<bool>,
+    #[schema(value_type = RunQuery)]
+    filter: serde_json::Map<String, serde_json::Value>,
+    #[serde(default)]
+    dry_run: bool,
 }
 
 /// The answer to both.
@@ -83,7 +79,7 @@ pub(super) type BegunAnswer = (StatusCode, Extension<Target>, Json<BegunJson>);
 /// event that fits, oldest first.
 #[utoipa::path(
     post, path = "/api/v1/events/replay", tag = "operations", summary = "Starts new runs of all events that fit",
-    params(("idempotency-key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[a-z0-9]+$", description = "The same key begins the same operation once")),
+    params(("idempotency-key" = Option<String>, Header, pattern = "^[!-~]([\\t -~]{0,253}[!-~])?$", description = "The same key begins the same operation once")),
     request_body(content = ReplayWish),
     responses((status = 202, description = "It has begun", body = BegunJson), (status = 404, description = "There is no such plugin", body = Problem, content_type = "application/problem+json"),(status = 409, description = "The key stands for another operation", body = Problem, content_type = "application/problem+json")),
 )]
@@ -92,24 +88,24 @@ pub(super) async fn replay(
     headers: HeaderMap,
     body: JsonBytes,
 ) -> Result<BegunAnswer, AdminError> {
-    let bulk: Bulk = body.object()?;
-    let mut parameters = Parameters::of_object(bulk.filter)?;
-    let filter = events::filter(&mut parameters)?;
+    let wish: ReplayWish = body.object()?;
+    let mut parameters = Parameters::of_object(wish.filter)?;
+    let filter = EventQuery::take(&mut parameters)?.into();
     parameters.finish()?;
-    let plugin = bulk.plugin.as_deref();
+    let plugin = wish.plugin.as_deref();
     let plugin = plugin.map(|name| runnable_id(&admin.board.load(), name));
     let request = Request::Replay {
         filter,
         plugin: plugin.transpose()?,
     };
-    begin(&admin, &headers, request, bulk.dry_run).await
+    begin(&admin, &headers, request, wish.dry_run).await
 }
 
 /// `POST runs/retry {filter, "dry_run"?}`: another attempt for every run that fits,
 /// of the dead ones if no state is named.
 #[utoipa::path(
     post, path = "/api/v1/runs/retry", tag = "operations", summary = "Grants all runs that fit another attempt",
-    params(("idempotency-key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[a-z0-9]+$", description = "The same key begins the same operation once")),
+    params(("idempotency-key" = Option<String>, Header, pattern = "^[!-~]([\\t -~]{0,253}[!-~])?$", description = "The same key begins the same operation once")),
     request_body(content = RetryWish),
     responses((status = 202, description = "It has begun", body = BegunJson), (status = 404, description = "There is no such plugin", body = Problem, content_type = "application/problem+json"),(status = 409, description = "The key stands for another operation", body = Problem, content_type = "application/problem+json")),
 )]
@@ -118,25 +114,19 @@ pub(super) async fn retry(
     headers: HeaderMap,
     body: JsonBytes,
 ) -> Result<BegunAnswer, AdminError> {
-    let bulk: Bulk = body.object()?;
-    if bulk.plugin.is_some() {
-        let wrong = "`plugin` belongs into the filter".to_owned();
-        return Err(AdminError::Invalid(wrong));
-    }
-    let mut parameters = Parameters::of_object(bulk.filter)?;
-    let mut filter = runs::filter(&mut parameters, &admin.board.load())?;
+    let wish: RetryWish = body.object()?;
+    let mut parameters = Parameters::of_object(wish.filter)?;
+    let query = RunQuery::take(&mut parameters)?;
     parameters.finish()?;
+    let mut filter = query.filter(&admin.board.load())?;
     let state = *filter.state.get_or_insert(RunState::Dead);
-    if !matches!(
-        state,
-        RunState::Dead | RunState::Cancelled | RunState::Waiting
-    ) {
+    if !RETRIED.contains(&state) {
         return Err(AdminError::Invalid(format!(
             "parameter `state` is `{}`; only dead, cancelled and waiting runs are retried",
             state.as_str()
         )));
     }
-    begin(&admin, &headers, Request::Retry { filter }, bulk.dry_run).await
+    begin(&admin, &headers, Request::Retry { filter }, wish.dry_run).await
 }
 
 /// Begins an operation, once for each idempotency key.
@@ -177,7 +167,7 @@ pub(super) async fn begin(
 /// `GET operations`.
 #[utoipa::path(
     get, path = "/api/v1/operations", tag = "operations", summary = "Lists operations, newest first",
-    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,18}$", description = "Continues behind a page: its `next_cursor`")),
+    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,19}$", description = "Continues behind a page: its `next_cursor`")),
     responses((status = 200, description = "A page", body = Page<OperationJson>)),
 )]
 pub(super) async fn list(
@@ -185,7 +175,7 @@ pub(super) async fn list(
     mut parameters: Parameters,
 ) -> Result<Json<Page<OperationJson>>, AdminError> {
     let limit = parameters.limit()?;
-    let before = parameters.parse("cursor")?.map(OperationId);
+    let before = parameters.place("cursor")?.map(OperationId);
     parameters.finish()?;
     let rows = admin.store.operations(before, limit + 1).await?;
     let items = rows.into_iter().map(operation_json).collect();
@@ -195,7 +185,7 @@ pub(super) async fn list(
 /// `GET operations/{id}`.
 #[utoipa::path(
     get, path = "/api/v1/operations/{id}", tag = "operations", summary = "Shows one operation",
-    params(("id" = String, Path, description = "The operation's id")),
+    params(("id" = String, Path, pattern = "^[0-9]{1,19}$", description = "The operation's id")),
     responses((status = 200, description = "The operation", body = OperationJson)),
 )]
 pub(super) async fn show(
@@ -208,7 +198,7 @@ pub(super) async fn show(
 /// `DELETE operations/{id}`: it does no more; what it has done stays.
 #[utoipa::path(
     delete, path = "/api/v1/operations/{id}", tag = "operations", summary = "Ends an operation; what it has done stays",
-    params(("id" = String, Path, description = "The operation's id")),
+    params(("id" = String, Path, pattern = "^[0-9]{1,19}$", description = "The operation's id")),
     responses((status = 200, description = "The operation", body = OperationJson), (status = 409, description = "It is over", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn cancel(
@@ -263,7 +253,7 @@ fn operation_json(row: OperationRow) -> OperationJson {
 }
 
 fn operation_id(text: &str) -> Result<OperationId, AdminError> {
-    text.parse()
+    units::place(text)
         .map(OperationId)
-        .map_err(|_| AdminError::unknown("operation", text))
+        .ok_or_else(|| AdminError::unknown("operation", text))
 }

@@ -11,14 +11,17 @@ use axum::Json;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
+use crate::config::units;
 
 use super::AdminError;
 
 const LIMIT_DEFAULT: u32 = 50;
 const LIMIT_MAX: u32 = 1000;
+/// The parameters that are times, which JSON may have as numbers.
+const TIMES: [&str; 2] = ["since", "until"];
 
 /// One page.
 #[derive(Debug, Serialize, ToSchema)]
@@ -26,24 +29,6 @@ pub(crate) struct Page<T> {
     pub(crate) items: Vec<T>,
     /// Given back as `cursor`, continues behind the last item; null at the end.
     pub(crate) next_cursor: Option<String>,
-}
-
-/// From when to when: what [`Parameters::time`] reads, for the document.
-#[derive(IntoParams, ToSchema)]
-#[into_params(parameter_in = Query)]
-#[allow(
-    dead_code,
-    reason = "it is never made: parameters are taken one by one"
-)]
-pub(super) struct Period {
-    /// At this time (RFC 3339, or Unix seconds) or later
-    #[param(format = DateTime)]
-    #[schema(value_type = String, required = false, format = DateTime)]
-    since: Option<String>,
-    /// Before this time
-    #[param(format = DateTime)]
-    #[schema(value_type = String, required = false, format = DateTime)]
-    until: Option<String>,
 }
 
 /// The parameters of a request.
@@ -83,7 +68,12 @@ impl Parameters {
     ) -> Result<Self, AdminError> {
         let text = |(name, value): (String, serde_json::Value)| match value {
             serde_json::Value::String(text) if !text.is_empty() => Ok((name, text)),
-            serde_json::Value::Number(number) => Ok((name, number.to_string())),
+            serde_json::Value::Number(number) if TIMES.contains(&name.as_str()) => {
+                // `5.0` is the number `5`, however it is written.
+                let whole = number.as_f64().filter(|number| number.fract() == 0.0);
+                let text = whole.map_or_else(|| number.to_string(), |whole| format!("{whole}"));
+                Ok((name, text))
+            }
             _ => Err(AdminError::Invalid(format!(
                 "parameter `{name}` of the filter must be a text that is not empty"
             ))),
@@ -128,9 +118,20 @@ impl Parameters {
         time.ok_or_else(wrong).map(Some)
     }
 
+    /// A place in a list that has numbers.
+    pub(super) fn place(&mut self, name: &str) -> Result<Option<i64>, AdminError> {
+        let Some(text) = self.take(name) else {
+            return Ok(None);
+        };
+        let wrong =
+            || AdminError::Invalid(format!("parameter `{name}` is wrong: `{text}` is no place"));
+        units::place(&text).ok_or_else(wrong).map(Some)
+    }
+
     /// How many items a page has.
     pub(super) fn limit(&mut self) -> Result<u32, AdminError> {
-        let limit = self.parse("limit")?.unwrap_or(LIMIT_DEFAULT);
+        let limit = self.place("limit")?.unwrap_or(LIMIT_DEFAULT.into());
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         if (1..=LIMIT_MAX).contains(&limit) {
             return Ok(limit);
         }

@@ -92,6 +92,7 @@ struct VersionJson {
 #[serde(deny_unknown_fields)]
 #[schema(as = RollBack)]
 struct RollBack {
+    #[schema(pattern = "^[0-9a-fA-F]{64}$")]
     digest: Option<String>,
 }
 
@@ -132,7 +133,7 @@ pub(super) async fn list(
 /// `GET plugins/{name}`.
 #[utoipa::path(
     get, path = "/api/v1/plugins/{name}", tag = "plugins", summary = "Shows one plugin with its versions",
-    params(("name" = String, Path, description = "The plugin's name")),
+    params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$", description = "The plugin's name")),
     responses((status = 200, description = "The plugin", body = PluginJson)),
 )]
 pub(super) async fn show(
@@ -209,7 +210,7 @@ pub(super) async fn rescan(State(admin): State<Arc<Admin>>) -> StatusCode {
 /// `POST plugins/{name}/pause`: no run of it is started until it is resumed.
 #[utoipa::path(
     post, path = "/api/v1/plugins/{name}/pause", tag = "plugins", summary = "Starts no run of it until it is resumed",
-    params(("name" = String, Path, description = "The plugin's name")),
+    params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$", description = "The plugin's name")),
     responses((status = 204, description = "It is paused")),
 )]
 pub(super) async fn pause(
@@ -222,7 +223,7 @@ pub(super) async fn pause(
 /// `POST plugins/{name}/resume`: it is paused no more, and tripped on no host.
 #[utoipa::path(
     post, path = "/api/v1/plugins/{name}/resume", tag = "plugins", summary = "Starts its runs again",
-    params(("name" = String, Path, description = "The plugin's name")),
+    params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$", description = "The plugin's name")),
     responses((status = 204, description = "It is paused no more")),
 )]
 pub(super) async fn resume(
@@ -246,7 +247,7 @@ async fn set_paused(admin: &Admin, name: &str, is_paused: bool) -> Result<Status
 /// again, and stays so until a version appears that was never seen, or it is unpinned.
 #[utoipa::path(
     post, path = "/api/v1/plugins/{name}/rollback", tag = "plugins", summary = "Makes an earlier version active and pins it",
-    params(("name" = String, Path, description = "The plugin's name")),
+    params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$", description = "The plugin's name")),
     request_body(content = Option<RollBack>),
     responses((status = 200, description = "The plugin", body = PluginJson), (status = 409, description = "There is no such version here", body = Problem, content_type = "application/problem+json")),
 )]
@@ -270,7 +271,7 @@ pub(super) async fn roll_back(
 /// answers when it was looked at.
 #[utoipa::path(
     post, path = "/api/v1/plugins/{name}/unpin", tag = "plugins", summary = "Lets the file on disk be active again",
-    params(("name" = String, Path, description = "The plugin's name")),
+    params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$", description = "The plugin's name")),
     responses((status = 200, description = "The plugin", body = PluginJson), (status = 409, description = "It is not pinned", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn unpin(
@@ -286,7 +287,7 @@ pub(super) async fn unpin(
 /// `POST plugins/{name}/forget`: takes away a plugin whose file is gone.
 #[utoipa::path(
     post, path = "/api/v1/plugins/{name}/forget", tag = "plugins", summary = "Takes away a plugin whose file is gone",
-    params(("name" = String, Path, description = "The plugin's name")),
+    params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$", description = "The plugin's name")),
     responses((status = 202, description = "It has begun", body = BegunJson), (status = 409, description = "A host has its file", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn forget(

@@ -23,6 +23,7 @@ use super::access::Target;
 use super::operations::{BegunAnswer, BegunJson, begin};
 use super::page::{Page, Parameters};
 use super::problems::JsonBytes;
+use super::schema::{JsonTime, Time};
 use super::{Admin, AdminError};
 
 /// What the audit log has beside a release that nothing proves.
@@ -62,14 +63,10 @@ pub(crate) struct ReasonJson {
     pub(crate) hint: Option<String>,
 }
 
-/// What says which requests are meant: what [`filter`] reads, for the document.
+/// Which requests are meant, in a list and in bulk.
 #[derive(IntoParams, ToSchema)]
 #[into_params(parameter_in = Query)]
 #[schema(as = QuarantineFilter)]
-#[allow(
-    dead_code,
-    reason = "it is never made: parameters are taken one by one"
-)]
 pub(super) struct QuarantineQuery {
     /// Of this source
     #[param(min_length = 1)]
@@ -80,13 +77,13 @@ pub(super) struct QuarantineQuery {
     #[schema(value_type = String, required = false, min_length = 1)]
     reason: Option<String>,
     /// Received at this time (RFC 3339, or Unix seconds) or later
-    #[param(format = DateTime)]
-    #[schema(value_type = String, required = false, format = DateTime)]
-    since: Option<String>,
+    #[param(value_type = Option<Time>)]
+    #[schema(value_type = JsonTime, required = false)]
+    since: Option<Timestamp>,
     /// Received before this time
-    #[param(format = DateTime)]
-    #[schema(value_type = String, required = false, format = DateTime)]
-    until: Option<String>,
+    #[param(value_type = Option<Time>)]
+    #[schema(value_type = JsonTime, required = false)]
+    until: Option<Timestamp>,
 }
 
 /// `POST quarantine/{id}/release`.
@@ -185,7 +182,7 @@ pub(crate) async fn release_one(
 #[utoipa::path(
     get, path = "/api/v1/quarantine", tag = "quarantine",
     summary = "Lists refused requests, newest first",
-    params(QuarantineQuery, ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", description = "Continues behind a page: its `next_cursor`")),
+    params(QuarantineQuery, ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<EventId>, Query, description = "Continues behind a page: its `next_cursor`")),
     responses((status = 200, description = "A page", body = Page<QuarantineJson>)),
 )]
 pub(super) async fn list(
@@ -195,28 +192,17 @@ pub(super) async fn list(
     let filter = QuarantineFilter {
         limit: parameters.limit()?,
         before: parameters.parse("cursor")?,
-        ..filter(&mut parameters)?
+        ..QuarantineQuery::take(&mut parameters)?.into()
     };
     parameters.finish()?;
     page(&admin, filter).await.map(Page::json)
-}
-
-/// What says which requests are meant, in a list and in bulk.
-fn filter(parameters: &mut Parameters) -> Result<QuarantineFilter, AdminError> {
-    Ok(QuarantineFilter {
-        source: parameters.take("source"),
-        reason: parameters.take("reason"),
-        since: parameters.time("since")?,
-        until: parameters.time("until")?,
-        ..QuarantineFilter::default()
-    })
 }
 
 /// `GET quarantine/{id}`.
 #[utoipa::path(
     get, path = "/api/v1/quarantine/{id}", tag = "quarantine",
     summary = "Shows one refused request and what keeps it now",
-    params(("id" = String, Path, description = "The request's id")),
+    params(("id" = EventId, Path, description = "The request's id")),
     responses((status = 200, description = "The request", body = QuarantineDetail), (status = 410, description = "It is damaged", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn show(
@@ -230,7 +216,7 @@ pub(super) async fn show(
 #[utoipa::path(
     get, path = "/api/v1/quarantine/{id}/body", tag = "quarantine",
     summary = "Gives the exact bytes, but for a credential among them",
-    params(("id" = String, Path, description = "The request's id")),
+    params(("id" = EventId, Path, description = "The request's id")),
     responses((status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream"), (status = 409, description = "A credential cannot be taken out", body = Problem, content_type = "application/problem+json"), (status = 410, description = "It is damaged", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn body(
@@ -262,7 +248,7 @@ pub(super) async fn body(
 #[utoipa::path(
     post, path = "/api/v1/quarantine/{id}/release", tag = "quarantine",
     summary = "Verifies a refused request again and makes it its events",
-    params(("id" = String, Path, description = "The request's id")),
+    params(("id" = EventId, Path, description = "The request's id")),
     request_body(content = Option<Wish>),
     responses((status = 202, description = "It is these events now", body = ReleasedJson), (status = 200, description = "It had come before", body = ReleasedJson), (status = 409, description = "Not now", body = Problem, content_type = "application/problem+json"), (status = 410, description = "It is damaged", body = Problem, content_type = "application/problem+json"), (status = 422, description = "It is refused still", body = Problem, content_type = "application/problem+json")),
 )]
@@ -289,7 +275,7 @@ pub(super) async fn release(
 #[utoipa::path(
     post, path = "/api/v1/quarantine/release", tag = "operations",
     summary = "Releases all refused requests that fit and are genuine now",
-    params(("idempotency-key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[a-z0-9]+$", description = "The same key begins the same operation once")),
+    params(("idempotency-key" = Option<String>, Header, pattern = "^[!-~]([\\t -~]{0,253}[!-~])?$", description = "The same key begins the same operation once")),
     request_body(content = Bulk),
     responses((status = 202, description = "It has begun", body = BegunJson), (status = 409, description = "The key stands for another operation", body = Problem, content_type = "application/problem+json")),
 )]
@@ -300,7 +286,7 @@ pub(super) async fn release_all(
 ) -> Result<BegunAnswer, AdminError> {
     let bulk: Bulk = body.object()?;
     let mut parameters = Parameters::of_object(bulk.filter)?;
-    let filter = filter(&mut parameters)?;
+    let filter = QuarantineQuery::take(&mut parameters)?.into();
     parameters.finish()?;
     let request = Request::Release {
         filter,
@@ -312,6 +298,29 @@ pub(super) async fn release_all(
         target.push_str(FORCED);
     }
     Ok((status, Extension(Target(target)), begun))
+}
+
+impl QuarantineQuery {
+    fn take(parameters: &mut Parameters) -> Result<Self, AdminError> {
+        Ok(Self {
+            source: parameters.take("source"),
+            reason: parameters.take("reason"),
+            since: parameters.time("since")?,
+            until: parameters.time("until")?,
+        })
+    }
+}
+
+impl From<QuarantineQuery> for QuarantineFilter {
+    fn from(query: QuarantineQuery) -> Self {
+        Self {
+            source: query.source,
+            reason: query.reason,
+            since: query.since,
+            until: query.until,
+            ..Self::default()
+        }
+    }
 }
 
 fn parsed(id: &str) -> Result<EventId, AdminError> {

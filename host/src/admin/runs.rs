@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::clock::Timestamp;
+use crate::config::units;
 use crate::dispatch::Board;
 use crate::event::EventId;
 use crate::http::Problem;
@@ -18,6 +19,7 @@ use crate::store::{AttemptRow, Cancelled, Retried, RunFilter, RunRow, VersionRow
 
 use super::events::any_plugin_id;
 use super::page::{Page, Parameters};
+use super::schema::{JsonTime, RetriedState, Time};
 use super::{Admin, AdminError, journals};
 
 /// A run.
@@ -94,39 +96,35 @@ struct LogJson {
     fields: serde_json::Map<String, serde_json::Value>,
 }
 
-/// What says which runs are meant: what [`filter`] reads, for the document.
+/// Which runs are meant, in a list and in bulk.
 #[derive(IntoParams, ToSchema)]
 #[into_params(parameter_in = Query)]
 #[schema(as = RunFilter)]
-#[allow(
-    dead_code,
-    reason = "it is never made: parameters are taken one by one"
-)]
 pub(super) struct RunQuery {
     /// Of this plugin
     #[param(pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
     #[schema(value_type = String, required = false, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
     plugin: Option<String>,
     /// In this state
-    #[schema(value_type = RunState, required = false)]
+    #[schema(value_type = RetriedState, required = false)]
     state: Option<RunState>,
     /// Of this event
     #[schema(value_type = EventId, required = false)]
     event: Option<EventId>,
     /// Stored at this time (RFC 3339, or Unix seconds) or later
-    #[param(format = DateTime)]
-    #[schema(value_type = String, required = false, format = DateTime)]
-    since: Option<String>,
+    #[param(value_type = Option<Time>)]
+    #[schema(value_type = JsonTime, required = false)]
+    since: Option<Timestamp>,
     /// Stored before this time
-    #[param(format = DateTime)]
-    #[schema(value_type = String, required = false, format = DateTime)]
-    until: Option<String>,
+    #[param(value_type = Option<Time>)]
+    #[schema(value_type = JsonTime, required = false)]
+    until: Option<Timestamp>,
 }
 
 /// `GET runs`.
 #[utoipa::path(
     get, path = "/api/v1/runs", tag = "runs", summary = "Lists runs, newest first",
-    params(RunQuery, ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,18}$", description = "Continues behind a page: its `next_cursor`")),
+    params(RunQuery, ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<RunId>, Query, description = "Continues behind a page: its `next_cursor`")),
     responses((status = 200, description = "A page", body = Page<RunJson>), (status = 404, description = "There is no such plugin", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn list(
@@ -136,37 +134,20 @@ pub(super) async fn list(
     let board = admin.board.load_full();
     let limit = parameters.limit()?;
     let filter = RunFilter {
-        before: parameters.parse("cursor")?.map(RunId),
+        before: parameters.place("cursor")?.map(RunId),
         limit: limit + 1,
         blocked: board.blocked(admin.clock.now()),
-        ..filter(&mut parameters, &board)?
+        ..RunQuery::take(&mut parameters)?.filter(&board)?
     };
     parameters.finish()?;
     let items = runs_json(&board, admin.store.runs(&filter).await?);
     Ok(Page::new(items, limit, |run: &RunJson| run.id.to_string()).json())
 }
 
-/// What says which runs are meant, in a list and in bulk.
-pub(super) fn filter(parameters: &mut Parameters, board: &Board) -> Result<RunFilter, AdminError> {
-    let state = parameters.take("state").map(|text| {
-        RunState::parse(&text)
-            .ok_or_else(|| AdminError::Invalid(format!("parameter `state`: `{text}` is no state")))
-    });
-    let plugin = parameters.take("plugin");
-    Ok(RunFilter {
-        plugin: plugin.map(|name| any_plugin_id(board, &name)).transpose()?,
-        event: parameters.parse("event")?,
-        state: state.transpose()?,
-        since: parameters.time("since")?,
-        until: parameters.time("until")?,
-        ..RunFilter::default()
-    })
-}
-
 /// `GET runs/{id}`.
 #[utoipa::path(
     get, path = "/api/v1/runs/{id}", tag = "runs", summary = "Shows one run with its attempts",
-    params(("id" = String, Path, description = "The run's id")),
+    params(("id" = RunId, Path, description = "The run's id")),
     responses((status = 200, description = "The run", body = RunDetail)),
 )]
 pub(super) async fn show(
@@ -180,7 +161,7 @@ pub(super) async fn show(
 /// one is due now, any other is a conflict.
 #[utoipa::path(
     post, path = "/api/v1/runs/{id}/retry", tag = "runs", summary = "Grants a run another attempt",
-    params(("id" = String, Path, description = "The run's id")),
+    params(("id" = RunId, Path, description = "The run's id")),
     responses((status = 202, description = "The run", body = RunDetail), (status = 409, description = "Its state does not allow it", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn retry(
@@ -213,7 +194,7 @@ pub(super) async fn retry(
 /// dead one that blocks its ordering key; any other is a conflict.
 #[utoipa::path(
     post, path = "/api/v1/runs/{id}/cancel", tag = "runs", summary = "Ends a run",
-    params(("id" = String, Path, description = "The run's id")),
+    params(("id" = RunId, Path, description = "The run's id")),
     responses((status = 202, description = "The run", body = RunDetail), (status = 409, description = "It is over", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn cancel(
@@ -235,6 +216,35 @@ pub(super) async fn cancel(
                 "run `{id}` is {state}: it is over"
             )))
         }
+    }
+}
+
+impl RunQuery {
+    pub(super) fn take(parameters: &mut Parameters) -> Result<Self, AdminError> {
+        let state = parameters.take("state").map(|text| {
+            RunState::parse(&text).ok_or_else(|| {
+                AdminError::Invalid(format!("parameter `state`: `{text}` is no state"))
+            })
+        });
+        Ok(Self {
+            plugin: parameters.take("plugin"),
+            event: parameters.parse("event")?,
+            state: state.transpose()?,
+            since: parameters.time("since")?,
+            until: parameters.time("until")?,
+        })
+    }
+
+    pub(super) fn filter(self, board: &Board) -> Result<RunFilter, AdminError> {
+        let plugin = self.plugin.map(|name| any_plugin_id(board, &name));
+        Ok(RunFilter {
+            plugin: plugin.transpose()?,
+            event: self.event,
+            state: self.state,
+            since: self.since,
+            until: self.until,
+            ..RunFilter::default()
+        })
     }
 }
 
@@ -345,7 +355,7 @@ fn logs_json(stored: &str) -> Vec<LogJson> {
 }
 
 pub(super) fn run_id(text: &str) -> Result<RunId, AdminError> {
-    text.parse()
+    units::place(text)
         .map(RunId)
-        .map_err(|_| AdminError::unknown("run", text))
+        .ok_or_else(|| AdminError::unknown("run", text))
 }

@@ -60,7 +60,7 @@ pub(super) struct SentJson {
 #[utoipa::path(
     get, path = "/api/v1/sources/{name}/samples", tag = "sources",
     summary = "Lists what the source's provider would send",
-    params(("name" = String, Path, description = "The source's name")),
+    params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$", description = "The source's name")),
     responses((status = 200, description = "All of them", body = Page<SampleJson>)),
 )]
 pub(super) async fn list(
@@ -85,7 +85,7 @@ pub(super) async fn list(
 #[utoipa::path(
     post, path = "/api/v1/sources/{name}/samples", tag = "sources",
     summary = "Sends a sample as the source's provider would, signed with its secret",
-    params(("name" = String, Path, description = "The source's name")),
+    params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$", description = "The source's name")),
     request_body(content = Option<Wanted>),
     responses(
         (status = 200, description = "What the public address answered", body = SentJson),

@@ -7,6 +7,7 @@
 //! source hides is not found.
 
 use std::collections::HashMap;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -77,8 +78,9 @@ struct Look {
 
 /// Where a search goes on.
 #[derive(Clone, Copy, Default)]
-struct Place {
-    before: Option<EventId>,
+pub(super) struct Place {
+    /// The event that it is behind.
+    pub(super) before: Option<EventId>,
     is_in_bodies: bool,
     /// Whether the indexes give nothing by kind.
     has_no_kinds: bool,
@@ -100,10 +102,10 @@ pub(super) async fn find(
     admin: &Arc<Admin>,
     q: &str,
     filter: EventFilter,
-    cursor: Option<&str>,
+    place: Option<Place>,
     limit: u32,
 ) -> Result<Json<FoundJson>, AdminError> {
-    let place = Place::read(cursor)?;
+    let place = place.unwrap_or_default();
     let turn = admin.searches.turn().await?;
     let kinds = match place {
         place if place.has_no_kinds => SoughtKinds::OneByOne,
@@ -286,10 +288,19 @@ pub(super) fn shown_body(admin: &Admin, source: &str, body: &Bytes) -> Bytes {
 }
 
 impl Place {
-    fn read(cursor: Option<&str>) -> Result<Self, AdminError> {
-        let Some(mut rest) = cursor else {
-            return Ok(Self::default());
-        };
+    fn text(self) -> String {
+        let bodies = if self.is_in_bodies { BODIES } else { "" };
+        let kinds = if self.has_no_kinds { KINDS } else { "" };
+        let before = self.before.map(|id| id.to_string()).unwrap_or_default();
+        format!("{bodies}{kinds}{before}")
+    }
+}
+
+impl FromStr for Place {
+    type Err = <EventId as FromStr>::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut rest = text;
         let mut has = |prefix| {
             let behind = rest.strip_prefix(prefix);
             rest = behind.unwrap_or(rest);
@@ -298,22 +309,13 @@ impl Place {
         let (is_in_bodies, has_no_kinds) = (has(BODIES), has(KINDS));
         let before = match rest {
             "" if is_in_bodies => None,
-            id => Some(id.parse().map_err(|error| {
-                AdminError::Invalid(format!("parameter `cursor` is wrong: {error}"))
-            })?),
+            id => Some(id.parse()?),
         };
         Ok(Self {
             before,
             is_in_bodies,
             has_no_kinds,
         })
-    }
-
-    fn text(self) -> String {
-        let bodies = if self.is_in_bodies { BODIES } else { "" };
-        let kinds = if self.has_no_kinds { KINDS } else { "" };
-        let before = self.before.map(|id| id.to_string()).unwrap_or_default();
-        format!("{bodies}{kinds}{before}")
     }
 }
 

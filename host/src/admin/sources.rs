@@ -16,14 +16,16 @@ use crate::event::EventId;
 use crate::ingest::inject::{InjectError, Injection, inject};
 use crate::ingest::scheme::{Coverage, Proof};
 use crate::ingest::{Source, learnt, pauses};
+use crate::name::SourceName;
 use crate::store::{Ingested, LearntRow, MatchRow, SourceSum};
 
 use super::access::{Caller, Remote, Target};
 use super::page::{Page, Parameters};
+use super::schema::AnyBytes;
 use super::{Admin, AdminError};
 
 /// Longest kind that is taken.
-const KIND_BYTES_MAX: usize = 512;
+const KIND_CHARS_MAX: usize = 512;
 
 /// A source.
 #[derive(Serialize, ToSchema)]
@@ -90,7 +92,7 @@ pub(super) async fn list(
     mut parameters: Parameters,
 ) -> Result<Json<Page<SourceJson>>, AdminError> {
     let limit = parameters.limit()?;
-    let after = parameters.take("cursor");
+    let after: Option<SourceName> = parameters.parse("cursor")?;
     parameters.finish()?;
     let since = admin.clock.now().minus(Duration::from_hours(1));
     let shared = Shared {
@@ -101,7 +103,7 @@ pub(super) async fn list(
     };
     let mut sources = admin.sources.all();
     if let Some(after) = after {
-        sources.retain(|source| source.config.name.as_str() > after.as_str());
+        sources.retain(|source| source.config.name > after);
     }
     let json = |source: &Arc<Source>| source_json(&admin, source, &shared);
     let items = sources.iter().map(json).collect();
@@ -125,7 +127,7 @@ async fn taken_since(admin: &Admin, since: Timestamp) -> Result<Vec<SourceSum>, 
 /// until it is resumed.
 #[utoipa::path(
     post, path = "/api/v1/sources/{name}/pause", tag = "sources", summary = "Tells its senders to come again, on every host",
-    params(("name" = String, Path, description = "The source's name")),
+    params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$", description = "The source's name")),
     responses((status = 204, description = "It is paused")),
 )]
 pub(super) async fn pause(
@@ -138,7 +140,7 @@ pub(super) async fn pause(
 /// `POST sources/{name}/resume`.
 #[utoipa::path(
     post, path = "/api/v1/sources/{name}/resume", tag = "sources", summary = "Takes its webhooks again",
-    params(("name" = String, Path, description = "The source's name")),
+    params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$", description = "The source's name")),
     responses((status = 204, description = "It takes webhooks")),
 )]
 pub(super) async fn resume(
@@ -153,7 +155,7 @@ pub(super) async fn resume(
 #[utoipa::path(
     post, path = "/api/v1/sources/{name}/secrets/forget", tag = "sources",
     summary = "Forgets the secret that its sender brought",
-    params(("name" = String, Path, description = "The source's name")),
+    params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$", description = "The source's name")),
     responses((status = 204, description = "The next one that comes is its secret")),
 )]
 pub(super) async fn forget_secret(
@@ -186,11 +188,11 @@ pub(super) struct InjectedJson {
     post, path = "/api/v1/sources/{name}/events", tag = "sources",
     summary = "Injects an event: stored, marked, and run like a sender's",
     params(
-        ("name" = String, Path, description = "The source's name"),
+        ("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$", description = "The source's name"),
         ("kind" = Option<String>, Query, min_length = 1, max_length = 512, description = "Its kind, instead of what the provider says"),
         ("delivery_id" = Option<String>, Query, min_length = 1, description = "Its delivery id, likewise"),
     ),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The body, of any type"),
+    request_body(content = inline(AnyBytes), content_type = "*/*", description = "The body, of any type"),
     responses(
         (status = 202, description = "It is stored", body = InjectedJson),
         (status = 200, description = "It is known", body = InjectedJson),
@@ -212,9 +214,9 @@ pub(super) async fn inject_event(
     if injection
         .kind
         .as_ref()
-        .is_some_and(|kind| kind.len() > KIND_BYTES_MAX)
+        .is_some_and(|kind| kind.chars().count() > KIND_CHARS_MAX)
     {
-        let long = format!("parameter `kind` has more than {KIND_BYTES_MAX} bytes");
+        let long = format!("parameter `kind` has more than {KIND_CHARS_MAX} characters");
         return Err(AdminError::Invalid(long));
     }
     let source = admin.sources.named(&name);

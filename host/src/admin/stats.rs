@@ -1,13 +1,14 @@
 //! `stats`: what happened over time, and how deep the queue is.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::clock::{Timestamp, millis};
 use crate::config::units;
@@ -16,13 +17,30 @@ use crate::store::{PluginStep, SourceStep};
 
 use super::page::Parameters;
 use super::plugins::{counts_of, states};
+use super::schema::{StepLength, Window};
 use super::{Admin, AdminError};
 
-const WINDOW_DEFAULT: Duration = Duration::from_hours(1);
-const WINDOW_MAX: Duration = Duration::from_hours(24 * 31);
-const STEP_MIN: Duration = Duration::from_mins(1);
+const WINDOW_DEFAULT: &str = "1h";
+pub(super) const WINDOWS: RangeInclusive<Duration> =
+    RangeInclusive::new(Duration::from_mins(1), Duration::from_hours(24 * 31));
+const STEP_DEFAULT: &str = "1m";
+pub(super) const STEPS: RangeInclusive<Duration> =
+    RangeInclusive::new(Duration::from_mins(1), Duration::from_hours(24));
 /// Most steps of a series.
 const STEPS_MAX: u128 = 1500;
+
+/// Over what time, in how long steps.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct StatsQuery {
+    /// How far back, such as `6h`; 1 minute to 31 days, 1 hour if not given
+    #[param(value_type = Option<Window>)]
+    window: Option<String>,
+    /// How long one step is, such as `5m`; 1 minute to 1 day, 1 minute if not given. A window has
+    /// at most 1500 steps
+    #[param(value_type = Option<StepLength>)]
+    step: Option<String>,
+}
 
 /// The answer of `GET stats`.
 #[derive(Serialize, ToSchema)]
@@ -80,18 +98,22 @@ struct Step {
 /// `GET stats?window=1h&step=1m`.
 #[utoipa::path(
     get, path = "/api/v1/stats", tag = "seeing", summary = "Counts over time, and the depth of the queue",
-    params(("window" = Option<String>, Query, pattern = "^([1-9]|1[0-9]|2[0-4])h$", description = "How far back, such as `6h`; 1 minute to 31 days"), ("step" = Option<String>, Query, pattern = "^([1-9]|[1-5][0-9])m$", description = "How long one step is, such as `5m`; 1 minute to 1 day")),
+    params(StatsQuery),
     responses((status = 200, description = "One entry for each step, oldest first", body = StatsJson)),
 )]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     mut parameters: Parameters,
 ) -> Result<Json<StatsJson>, AdminError> {
-    let window_text = parameters.take("window").unwrap_or_else(|| "1h".to_owned());
-    let window = duration("window", &window_text, STEP_MIN..=WINDOW_MAX)?;
-    let step_text = parameters.take("step").unwrap_or_else(|| "1m".to_owned());
-    let step = duration("step", &step_text, STEP_MIN..=WINDOW_DEFAULT * 24)?;
+    let query = StatsQuery {
+        window: parameters.take("window"),
+        step: parameters.take("step"),
+    };
     parameters.finish()?;
+    let window_text = query.window.unwrap_or_else(|| WINDOW_DEFAULT.to_owned());
+    let window = duration("window", &window_text, &WINDOWS)?;
+    let step_text = query.step.unwrap_or_else(|| STEP_DEFAULT.to_owned());
+    let step = duration("step", &step_text, &STEPS)?;
     if window.as_millis() / step.as_millis() > STEPS_MAX {
         let problem =
             format!("a window of {window_text} has more than {STEPS_MAX} steps of {step_text}");
@@ -213,9 +235,13 @@ async fn queue(admin: &Admin, now: Timestamp) -> Result<Vec<QueueJson>, AdminErr
 fn duration(
     name: &str,
     text: &str,
-    bounds: std::ops::RangeInclusive<Duration>,
+    bounds: &RangeInclusive<Duration>,
 ) -> Result<Duration, AdminError> {
     let wrong = |why: String| AdminError::Invalid(format!("parameter `{name}`: {why}"));
+    // A configuration may part number and unit.
+    if text.contains(char::is_whitespace) {
+        return Err(wrong(format!("`{text}` has a blank in it")));
+    }
     let duration = units::duration(text).map_err(|error| wrong(error.to_string()))?;
     if bounds.contains(&duration) {
         return Ok(duration);

@@ -16,6 +16,7 @@ use futures_util::Stream;
 use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use utoipa::IntoParams;
 
 use crate::http::Problem;
 use crate::store::{StreamPosition, Streamed};
@@ -42,11 +43,24 @@ pub struct Streams {
     stop: CancellationToken,
 }
 
+/// What is followed, and from where on.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct StreamQuery {
+    /// Only of this source
+    #[param(min_length = 1)]
+    source: Option<String>,
+    /// Only of a kind that fits
+    kind: Option<KindPattern>,
+    /// Go on behind this place: an `id` of the stream
+    #[param(value_type = Option<String>, pattern = "^[0-9]{1,19}([.][0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})?$")]
+    last_event_id: Option<StreamPosition>,
+}
+
 /// One who follows.
 struct Follower {
     admin: Arc<Admin>,
-    source: Option<String>,
-    kind: Option<KindPattern>,
+    query: StreamQuery,
     position: StreamPosition,
     /// What was read and is not sent yet.
     waiting: VecDeque<Message>,
@@ -66,7 +80,7 @@ impl Streams {
 /// `GET stream?source=&kind=`: from now on, or from where `Last-Event-ID` says.
 #[utoipa::path(
     get, path = "/api/v1/stream", tag = "seeing", summary = "Sends events as they are stored, as server-sent events",
-    params(("source" = Option<String>, Query, min_length = 1, description = "Only of this source"), ("kind" = Option<String>, Query, pattern = "^[a-z_]+([.][a-z_]+)*([.][*][*])?$", description = "Only of a kind that fits"), ("last_event_id" = Option<String>, Query, pattern = "^0$", description = "Go on behind this place: an `id` of the stream"), ("last-event-id" = Option<String>, Header, pattern = "^0$", description = "The same, as browsers send it")),
+    params(StreamQuery, ("last-event-id" = Option<String>, Header, pattern = "^[0-9]{1,19}([.][0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})?$", description = "The same, as browsers send it")),
     responses((status = 200, description = "Messages `ready`, then `event` with an event as in a list", body = String, content_type = "text/event-stream"), (status = 409, description = "The stream has not come to this place", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn show(
@@ -74,14 +88,16 @@ pub(super) async fn show(
     headers: HeaderMap,
     mut parameters: Parameters,
 ) -> Result<Sse<impl Stream<Item = Result<Message, Infallible>>>, AdminError> {
-    let source = parameters.take("source");
-    let kind = parameters.parse("kind")?;
-    let from = parameters.parse::<StreamPosition>("last_event_id")?;
+    let query = StreamQuery {
+        source: parameters.take("source"),
+        kind: parameters.parse("kind")?,
+        last_event_id: parameters.parse("last_event_id")?,
+    };
     parameters.finish()?;
     // A browser that comes back sends the header, at the address it was first given.
     let from = match headers.get("last-event-id") {
         Some(value) => Some(position(value.as_bytes())?),
-        None => from,
+        None => query.last_event_id,
     };
     let places = Arc::clone(&admin.streams.places);
     let place = places.try_acquire_owned().map_err(|_| {
@@ -104,8 +120,7 @@ pub(super) async fn show(
         .data("{}");
     let follower = Follower {
         admin,
-        source,
-        kind,
+        query,
         position,
         waiting: VecDeque::from([ready]),
         _place: place,
@@ -180,11 +195,13 @@ impl Follower {
     fn wants(&self, streamed: &Streamed) -> bool {
         let event = &streamed.event;
         let is_source = self
+            .query
             .source
             .as_ref()
             .is_none_or(|name| *name == event.source);
         is_source
             && self
+                .query
                 .kind
                 .as_ref()
                 .is_none_or(|kind| kind.matches(&event.kind))

@@ -18,6 +18,7 @@ use crate::store::{NewToken, Scope, TOKENS_MAX, TokenMade, TokenRow};
 use super::access::{self, BOOTSTRAP, Caller, Target};
 use super::page::{Page, Parameters};
 use super::problems::JsonBytes;
+use super::schema::Time;
 use super::{Admin, AdminError};
 
 /// The longest name.
@@ -51,12 +52,12 @@ pub(super) struct NewTokenJson {
 #[serde(deny_unknown_fields)]
 #[schema(as = WantedToken)]
 struct Wanted {
-    #[schema(pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
+    #[schema(pattern = "^(?!bootstrap$)[a-z0-9][a-z0-9_-]{0,62}$")]
     name: String,
     #[schema(pattern = "^(read|operate|admin)$")]
     scope: String,
-    /// A time to come
-    #[schema(pattern = "^2[1-9][0-9]{2}-0[1-9]-1[0-9]T00:00:00Z$")]
+    /// A time to come (RFC 3339, or Unix seconds)
+    #[schema(value_type = Option<Time>)]
     expires_at: Option<String>,
 }
 
@@ -132,7 +133,7 @@ pub(super) async fn create(
 /// `DELETE tokens/{name}`: it is worthless from now on.
 #[utoipa::path(
     delete, path = "/api/v1/tokens/{name}", tag = "access", summary = "Revokes a token",
-    params(("name" = String, Path, description = "The token's name")),
+    params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$", description = "The token's name")),
     responses((status = 204, description = "It is worthless")),
 )]
 pub(super) async fn revoke(

@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::harness::Host;
 
+mod bodies;
+mod values;
+
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 const CONFIG: &str = "[sources.a]\nprovider = \"none\"\n";
 

@@ -31,7 +31,7 @@ pub(in crate::admin) struct KvJson {
 /// `GET plugins/{name}/kv?prefix=`, by key.
 #[utoipa::path(
     get, path = "/api/v1/plugins/{name}/kv", tag = "plugins", summary = "Lists what a plugin keeps, by key",
-    params(("name" = String, Path, description = "The plugin's name"), ("prefix" = Option<String>, Query, min_length = 1, description = "Only keys that begin so"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, min_length = 1, description = "Continues behind this key")),
+    params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$", description = "The plugin's name"), ("prefix" = Option<String>, Query, min_length = 1, description = "Only keys that begin so"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, min_length = 1, description = "Continues behind this key")),
     responses((status = 200, description = "A page", body = Page<KvJson>)),
 )]
 pub(in crate::admin) async fn list(
