@@ -24,9 +24,14 @@ const EXAMPLES: &str = "30";
 /// It never ends, which no such program waits for; the host's own tests follow it.
 const LEFT_OUT: &str = "/api/v1/stream";
 
-/// Times may also be numbers, and a filter's members have rules that a schema does not
-/// tell: what is taken and what is refused of such is on purpose.
-const NOT_CHECKED: &str = "negative_data_rejection,positive_data_acceptance";
+/// What it is to know of us, and what no schema can tell it, with the reasons.
+const CONFIG: &str = include_str!("schemathesis/schemathesis.toml");
+/// A plugin and a source of the names that the file above has, so that more is found than that
+/// nothing is there.
+const TABLES: &str = "\n[sources.open]\nprovider = \"none\"\nkind_header = \"x-kind\"\n\
+                      [plugins.tried]\nfile = \"github-push.wasm\"\n\
+                      triggers = [{ source = \"open\", kind = \"**\" }]\n";
+const PLUGIN: &str = "github-push.wasm";
 
 /// Builds the host and lets schemathesis at it.
 pub(crate) fn run() -> Result<()> {
@@ -42,7 +47,12 @@ pub(crate) fn run() -> Result<()> {
     })?;
     let database = Database::sqlite();
     let mut host = Host::prepare(&workspace, Profile::Debug, "schemathesis", &database)?;
-    host.configure("\n[sources.open]\nprovider = \"none\"\nkind_header = \"x-kind\"\n")?;
+    host.configure(TABLES)?;
+    std::fs::copy(
+        workspace.plugin_files().join(PLUGIN),
+        host.plugin_folder().join(PLUGIN),
+    )
+    .context("the plugin is not built")?;
     step("requests", || {
         host.start()?;
         send_some(&host)?;
@@ -85,17 +95,21 @@ fn send_some(host: &Host) -> Result<()> {
 fn ask(program: &Path, host: &Host) -> Result<()> {
     let token = std::fs::read_to_string(host.token_file())?;
     let address = format!("http://{}", host.addresses().admin);
+    let config = host.folder().join("schemathesis.toml");
+    std::fs::write(&config, CONFIG)?;
     let mut command = Command::new(program);
     // It leaves notes where it runs.
     command.current_dir(host.folder());
     command
+        .arg("--config-file")
+        .arg(config)
         .arg("run")
         .arg(format!("{address}/openapi.json"))
         .args(["--url", &address])
         .args(["-H", &format!("Authorization: Bearer {}", token.trim())])
         .args(["--exclude-path", LEFT_OUT])
-        .args(["--checks", "all", "--exclude-checks", NOT_CHECKED])
-        .args(["--phases", "examples,coverage,fuzzing"])
+        .args(["--checks", "all"])
+        .args(["--phases", "examples,coverage,fuzzing,stateful"])
         .args(["--max-examples", EXAMPLES, "--seed", "1"])
         .args([
             "--request-timeout",
