@@ -156,7 +156,7 @@ impl Store {
 
     /// Stores a batch; the answer has one entry for each event, in order, and comes after
     /// the commit: none for an event that the database refuses although it takes the
-    /// others.
+    /// others, or on which it could not decide any more once the others were stored.
     ///
     /// # Errors
     /// [`StoreError`] if it is not known of any event whether it was stored; each is
@@ -206,10 +206,10 @@ impl<'a> Parts<'a> {
     pub(super) fn tried(
         &mut self,
         part: &'a [NewEvent],
-        stored: Result<Vec<Ingested>, StoreError>,
+        stored: Result<Vec<Option<Ingested>>, StoreError>,
     ) -> Result<(), StoreError> {
         match stored {
-            Ok(stored) => self.answers.extend(stored.into_iter().map(Some)),
+            Ok(stored) => self.answers.extend(stored),
             Err(error) if !error.is_refused_row() => return Err(error),
             Err(error) if part.len() < 2 => {
                 tracing::error!(%error, "the database refuses an event; its sender is told to come back");

@@ -326,7 +326,7 @@ impl Loop {
         let mut parts = Parts::of(batch);
         while let Some(part) = parts.next() {
             let stored = self.ingest_part(part).await;
-            parts.tried(part, stored)?;
+            parts.tried(part, stored.map(|all| all.into_iter().map(Some).collect()))?;
         }
         Ok(parts.answers())
     }

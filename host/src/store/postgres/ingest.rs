@@ -94,13 +94,13 @@ impl Statements {
 }
 
 impl super::super::Statements {
-    /// Stores a batch; the answer has one entry for each event, in order. Each is stored
-    /// whole or not at all.
+    /// Stores a batch; the answer has one entry for each event, in order, and none for one
+    /// that could not be decided on. Each is stored whole or not at all.
     pub(in super::super) async fn ingest_postgres(
         &self,
         sessions: &Sessions,
         batch: &[NewEvent],
-    ) -> Result<Vec<Ingested>, StoreError> {
+    ) -> Result<Vec<Option<Ingested>>, StoreError> {
         let mut keys = HashSet::new();
         // One key each, and none twice: a statement may touch a row only once.
         let is_simple: Vec<bool> = batch
@@ -127,7 +127,17 @@ impl super::super::Statements {
             .filter(|(new, is_simple)| !(**is_simple && is_over(new)))
             .map(|(new, _)| new)
             .collect();
-        let mut seen = self.look_again(sessions, &rest).await?.into_iter();
+        let seen = match self.look_again(sessions, &rest).await {
+            Ok(seen) => seen,
+            Err(error) if error.is_refused_row() || rest.len() == batch.len() => return Err(error),
+            // The others are stored: to have them sent again would double those that no key
+            // tells apart.
+            Err(error) => {
+                tracing::error!(%error, events = rest.len(), "events of a batch cannot be decided on; their senders are told to come back");
+                Vec::new()
+            }
+        };
+        let mut seen = seen.into_iter();
         let answers = batch.iter().zip(is_simple).map(|(new, is_simple)| {
             if is_simple && is_over(new) {
                 Some(Ingested::New)
@@ -135,7 +145,7 @@ impl super::super::Statements {
                 seen.next()
             }
         });
-        answers.collect::<Option<Vec<_>>>().ok_or(NO_ANSWER)
+        Ok(answers.collect())
     }
 
     /// Stores what is new of these; the ids of it.
@@ -183,6 +193,18 @@ impl super::super::Statements {
 
     /// Decides on events of which a key is known, or which have two of them.
     async fn look_again(
+        &self,
+        sessions: &Sessions,
+        rest: &[&NewEvent],
+    ) -> Result<Vec<Ingested>, StoreError> {
+        match self.try_look_again(sessions, rest).await {
+            // As in `store_new`.
+            Err(error) if is_cut_off(&error) => self.try_look_again(sessions, rest).await,
+            seen => seen,
+        }
+    }
+
+    async fn try_look_again(
         &self,
         sessions: &Sessions,
         rest: &[&NewEvent],

@@ -1,13 +1,16 @@
 //! Batches of deliveries: whole or not at all, on several hosts at once, sent twice.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use hookbay::event::{Event, EventId};
-use hookbay::run::PluginId;
-use hookbay::store::{Ingested, NewEvent};
+use hookbay::run::{NewRun, OrderKey, PluginId};
+use hookbay::store::{Ingested, NewEvent, Settings};
+use sqlx::Executor;
 
 use super::bench::{Bench, WINDOW, unordered};
+use crate::database::Engine;
 
 /// A delivery of this body under this key, with a run for the plugin.
 fn delivery(event: Event, key: Option<&str>, by_body: bool, plugin: PluginId) -> NewEvent {
@@ -194,4 +197,36 @@ pub(super) async fn texts_that_no_database_takes_are_stored_all_the_same(bench: 
     let (row, _) = bench.store.event(id).await.unwrap().unwrap();
     assert_eq!(row.kind, "a\u{FFFD}b");
     assert_eq!(row.delivery_id.as_deref(), Some("\u{FFFD}"));
+}
+
+pub(super) async fn what_is_stored_is_said_though_others_cannot_be_decided_on(bench: Bench) {
+    if bench.database.engine() == Engine::Sqlite {
+        return;
+    }
+    let impatient = |settings: &mut Settings| {
+        settings.pool.statement_timeout = Duration::from_secs(1);
+    };
+    let host = bench.beside(impatient).await;
+    let plugin = bench.plugin("p").await;
+    let run = NewRun {
+        plugin,
+        order: Some(OrderKey::of("a")),
+    };
+    let (plain, ordered) = (bench.event("plain"), bench.event("ordered"));
+    let batch = |ordered: &Event| {
+        // Two keys take a second look, which waits for somebody here.
+        let ordered = NewEvent::new(ordered.clone(), Some("k"), true, WINDOW, vec![run]);
+        vec![delivery(plain.clone(), None, false, plugin), ordered]
+    };
+    let mut other = bench.database.connect().await;
+    let lock = "begin; lock table order_blocks in access exclusive mode";
+    other.execute(lock).await.unwrap();
+    let stored = host.store.ingest(batch(&ordered)).await.unwrap();
+    assert_eq!(stored, [Some(Ingested::New), None]);
+    assert_eq!(bench.runs().await.len(), 1);
+    other.execute("rollback").await.unwrap();
+    // Only the other one's sender comes back.
+    let again = batch(&bench.event("ordered")).pop().into_iter().collect();
+    assert_eq!(host.ingest(again).await, [Ingested::New]);
+    assert_eq!(bench.runs().await.len(), 2);
 }

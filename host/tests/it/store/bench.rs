@@ -14,7 +14,7 @@ use hookbay::kv::{KvEffects, KvWrite};
 use hookbay::retry::Next;
 use hookbay::run::{AttemptRecord, Claimed, NewRun, OrderKey, Outcome, PluginId, RunId, RunState};
 use hookbay::store::{
-    Finished, Ingested, NewEvent, RegisterPlugin, RunFilter, RunRow, Settled, Store, Want,
+    Finished, Ingested, NewEvent, RegisterPlugin, RunFilter, RunRow, Settings, Settled, Store, Want,
 };
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
@@ -105,16 +105,22 @@ impl Bench {
         if self.database.engine() == Engine::Sqlite {
             return None;
         }
-        let settings = self.database.settings(self.folder.path());
+        Some(self.beside(|_| {}).await)
+    }
+
+    /// Another host that is set differently.
+    pub(super) async fn beside(&self, set: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = self.database.settings(self.folder.path());
+        set(&mut settings);
         let store = Store::open(&settings, standing(&self.now_ms))
             .await
             .unwrap();
-        Some(Self {
+        Self {
             store,
             now_ms: Arc::clone(&self.now_ms),
             database: Arc::clone(&self.database),
             folder: Arc::clone(&self.folder),
-        })
+        }
     }
 
     /// Renews this host's lease.
