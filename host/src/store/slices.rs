@@ -4,7 +4,7 @@
 //! at a time however few of them fit. [`advance`] is what keeps a slice from being
 //! done twice.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::event::EventId;
@@ -12,7 +12,7 @@ use crate::run::{NewRun, OrderKey, PluginId, RunId, RunState};
 
 use super::operations::{OwnOperation, Position, advance};
 use super::rows::{Kind, ManyRows};
-use super::sql::{Builder, Row};
+use super::sql::{Builder, Dialect, Row, sql};
 use super::tx::Tx;
 use super::{Retried, RunFilter, Store, StoreError, order, retention, steer};
 
@@ -187,6 +187,7 @@ impl Store {
                 if is_only_first {
                     runs = statements.slices.without_known(tx, runs).await?;
                 }
+                let runs = of_plugins_that_are_known(tx, runs).await?;
                 let runs = there(tx, runs).await?;
                 statements.start_runs(tx, &runs).await?;
                 Ok(true)
@@ -212,13 +213,16 @@ impl Store {
         let of = of.clone();
         self.write(move |tx| {
             let (statements, of, to) = (Arc::clone(&statements), of.clone(), to.clone());
-            let runs = runs.clone();
+            let mut runs = runs.clone();
             Box::pin(async move {
                 let keys = runs.iter().filter_map(|one| Some((one.plugin, one.order?)));
                 order::lock(tx, keys, std::iter::empty()).await?;
                 if !advance(tx, epoch, &of, to.as_ref(), runs.len()).await? {
                     return Ok(None);
                 }
+                // Each counts for its plugin: the counts in the order in which others that end
+                // runs take them.
+                runs.sort_by_key(|one| one.plugin);
                 let mut plugins = Vec::new();
                 for one in &runs {
                     let retried = match state {
@@ -251,6 +255,30 @@ impl Retriable {
 
 fn rows_of(limit: usize) -> u32 {
     u32::try_from(limit).unwrap_or(u32::MAX)
+}
+
+/// Of runs to be started those whose plugin is not forgotten, and is not until the end of the
+/// transaction: nobody would end a run of one that is.
+async fn of_plugins_that_are_known(
+    tx: &mut Tx,
+    mut runs: Vec<(EventId, NewRun)>,
+) -> Result<Vec<(EventId, NewRun)>, StoreError> {
+    let share = match tx.dialect() {
+        Dialect::Sqlite => "",
+        Dialect::Postgres => " for share",
+    };
+    let plugins: BTreeSet<PluginId> = runs.iter().map(|(_, run)| run.plugin).collect();
+    for plugin in plugins {
+        let gone = sql(format!(
+            "select forgotten_ms from plugins where plugin_id = $1{share}"
+        ));
+        let row = tx.fetch_optional(gone.bind(plugin.0)).await?;
+        let forgotten = row.map(|row| row.int_or_none("forgotten_ms")).transpose()?;
+        if !matches!(forgotten, Some(None)) {
+            runs.retain(|(_, run)| run.plugin != plugin);
+        }
+    }
+    Ok(runs)
 }
 
 /// Of runs to be started, oldest event first, those whose event is still there, and

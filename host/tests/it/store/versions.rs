@@ -6,11 +6,11 @@ use hookbay::kv::{KvEffects, KvWrite};
 use hookbay::retry::Next;
 use hookbay::run::{Outcome, PluginId, RunState};
 use hookbay::store::{
-    Ended, Forgetting, Forgot, OperationId, OperationState, OwnOperation, RegisterPlugin, Request,
-    Retried,
+    Ended, EventFilter, Forgetting, Forgot, OperationId, OperationState, OwnOperation,
+    RegisterPlugin, Request, Retried,
 };
 
-use super::bench::{Bench, LEASE, about};
+use super::bench::{Bench, LEASE, about, unordered};
 
 fn in_version(digest: &str, is_pinned: bool) -> RegisterPlugin {
     RegisterPlugin {
@@ -279,4 +279,28 @@ pub(super) async fn a_plugin_that_comes_back_catches_up_anew(bench: Bench) {
     assert_eq!(states, [OperationState::Running, OperationState::Cancelled]);
     let again = bench.store.begin_operation(catch_up()).await.unwrap();
     assert!(matches!(again, hookbay::store::Begun::New(_)), "{again:?}");
+}
+
+pub(super) async fn a_replay_starts_no_run_of_a_plugin_that_is_forgotten_meanwhile(bench: Bench) {
+    let (plugin, other) = (bench.plugin("p").await, bench.plugin("q").await);
+    bench.runs_for(other, 1).await;
+    let event = bench.runs().await[0].event;
+    let replay = hookbay::store::NewOperation {
+        request: Request::Replay {
+            filter: EventFilter::default(),
+            plugin: None,
+        },
+        is_dry_run: false,
+        idempotency_key: None,
+    };
+    bench.store.begin_operation(replay).await.unwrap();
+    let replay = own(&bench).await;
+    forget(&bench, plugin).await;
+    // Chosen while nobody had forgotten it.
+    let chosen: Vec<_> = unordered(&[plugin, other]);
+    let runs = chosen.into_iter().map(|run| (event, run)).collect();
+    let slice = bench.store.replay_slice(&replay, None, 1, runs, false);
+    assert!(slice.await.unwrap());
+    let of: Vec<PluginId> = bench.runs().await.iter().map(|run| run.plugin).collect();
+    assert_eq!(of, [other, other]);
 }
