@@ -236,10 +236,17 @@ impl Store {
             .run_readers()
             .fetch_all(oldest.bind(after.0).bind(SLICE))
             .await?;
+        let now = self.now();
+        let is_new = |row: &Row| {
+            let created_at = row.time("created_ms")?;
+            // From a clock that was ahead: what was stored behind it may be old.
+            let is_to_come = created_at > now;
+            Ok::<_, StoreError>(created_at >= finished_before && !is_to_come)
+        };
         let mut looked = Looked::new(SLICE_ATTEMPTS);
         for row in &rows {
             let attempts = row.int("attempt")?;
-            if !looked.has_room_for(attempts) || row.time("created_ms")? >= finished_before {
+            if !looked.has_room_for(attempts) || is_new(row)? {
                 break;
             }
             let run = row.int("run_id")?;
@@ -249,7 +256,6 @@ impl Store {
                 looked.take(run, attempts);
             }
         }
-        let is_new = |row: &Row| Ok::<_, StoreError>(row.time("created_ms")? >= finished_before);
         let ends = match rows.get(looked.count) {
             Some(row) => is_new(row)?,
             None => false,

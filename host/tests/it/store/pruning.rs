@@ -43,6 +43,32 @@ pub(super) async fn two_that_prune_at_once_remove_each_once(bench: Bench) {
     assert_eq!(bench.runs().await.len(), 1);
 }
 
+pub(super) async fn what_was_stored_by_a_clock_that_was_ahead_keeps_nothing_else(bench: Bench) {
+    const YEAR: Duration = Duration::from_hours(24 * 365);
+    let plugin = bench.plugin("p").await;
+    let finish = async |count: u32| {
+        bench.beat().await;
+        bench.runs_for(plugin, count as usize).await;
+        for claimed in bench.claim(plugin, count).await.0 {
+            bench.succeed(&claimed, KvEffects::default()).await;
+        }
+    };
+    bench.pass(YEAR);
+    finish(1).await;
+    bench.go_back(YEAR);
+    finish(3).await;
+    bench.pass(WINDOW);
+    finish(1).await;
+    let over = bench.now().minus(WINDOW / 2);
+    let slice = bench.store.remove_history(RunId(0), over).await.unwrap();
+    assert_eq!(slice.rows, 3);
+    assert_eq!(
+        bench.runs().await.len(),
+        2,
+        "of the year to come, and a new one"
+    );
+}
+
 async fn write_minutes(bench: &Bench) {
     let minute = |n| SourceMinute {
         minute_ms: n,
