@@ -314,7 +314,7 @@ impl Presence {
         let board = self.board.load();
         let board = Board::new(entries, board.former(), board.is_ready);
         self.board.store(Arc::new(board));
-        self.wakeup.ring(&able);
+        self.wakeup.changed(&able);
     }
 }
 

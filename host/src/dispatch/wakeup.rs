@@ -39,7 +39,14 @@ impl Wakeup {
         self.bell.notify_one();
     }
 
-    /// The same, of runs that this host has stored: other hosts may take them too.
+    /// Says that what can run here has changed, and what can: what was claimed for others is to
+    /// be given back.
+    pub(super) fn changed(&self, able: &[PluginId]) {
+        locked(&self.rung).plugins.extend(able);
+        self.bell.notify_one();
+    }
+
+    /// As [`Wakeup::ring`], of runs that this host has stored: other hosts may take them too.
     pub fn ring_everywhere(&self, plugins: &[PluginId]) {
         if plugins.is_empty() {
             return;
@@ -75,4 +82,16 @@ impl Wakeup {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Wakeup;
+
+    #[tokio::test]
+    async fn it_rings_when_the_last_plugin_has_gone() {
+        let wakeup = Wakeup::default();
+        wakeup.changed(&[]);
+        assert!(wakeup.rung().await.plugins.is_empty());
+    }
 }

@@ -76,6 +76,7 @@ conformance! {
         batches_in_opposite_order_do_not_wait_for_each_other,
         an_expired_key_is_new_on_one_host,
         texts_that_no_database_takes_are_stored_all_the_same,
+        what_is_stored_is_said_though_others_cannot_be_decided_on,
     ]
     claims: [
         claims_take_what_is_due_oldest_first,
@@ -157,6 +158,7 @@ conformance! {
     ]
     pruning: [
         two_that_prune_at_once_remove_each_once,
+        what_was_stored_by_a_clock_that_was_ahead_keeps_nothing_else,
     ]
     cancels: [
         a_live_run_can_be_ended_in_any_state,
@@ -186,5 +188,6 @@ conformance! {
         many_runs_are_cancelled_in_slices_and_once,
         a_plugin_that_another_host_has_is_not_forgotten,
         a_plugin_that_comes_back_catches_up_anew,
+        a_replay_starts_no_run_of_a_plugin_that_is_forgotten_meanwhile,
     ]
 }
