@@ -112,6 +112,14 @@ pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), Co
     }
 }
 
+/// What was given is bad, and says nothing about a request: exit code 1 is a verdict here.
+fn unusable(error: CommandError) -> CommandError {
+    match error {
+        CommandError::Failed(reason) => CommandError::Usage(reason),
+        other => other,
+    }
+}
+
 fn moment(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse(text).ok_or_else(|| "expected seconds since 1970, or RFC 3339".to_owned())
 }
@@ -156,10 +164,10 @@ async fn bench(config_path: Option<&Path>, args: &Args) -> Result<Bench, Command
         .and_then(|config| config.providers.get(&args.provider).cloned());
     let provider = own
         .or(catalogued)
-        .ok_or_else(|| recipient::unknown(&args.provider))?;
+        .ok_or_else(|| unusable(recipient::unknown(&args.provider)))?;
     let credentials = match (&args.secret, &args.secret_file) {
         (Some(secret), _) => listed(secret.as_bytes()),
-        (None, Some(file)) => vec![recipient::read_secret(file)?],
+        (None, Some(file)) => vec![recipient::read_secret(file).map_err(unusable)?],
         (None, None) if provider.proof.needs_secret() => {
             let problem = "no secret to check with; pass --secret, --secret-file or --source";
             return Err(CommandError::Usage(problem.to_owned()));

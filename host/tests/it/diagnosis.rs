@@ -15,6 +15,9 @@ use hookbay::ingest::verify::diagnosis::{Case, explain};
 use hookbay::ingest::verify::{Request, verify};
 use serde::Deserialize;
 
+use crate::harness::Folder;
+use crate::program::hookbay;
+
 /// When all of them are received.
 const NOW_MS: i64 = 1_760_000_000_000;
 
@@ -91,5 +94,47 @@ fn no_accident_tells_what_must_not_be_told() {
                 "a signature in {said}"
             );
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_used_is_no_verdict() {
+    let folder = Folder::new("", &["github-push"]).await;
+    let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    put("request.json", r#"{"body": "order"}"#);
+    put("empty", "\n");
+    put("bad.toml", "listne = 1");
+    let good = "hookbay.toml";
+    for (config, words, code, why) in [
+        (
+            good,
+            ["githbu", "--secret", "s"],
+            2,
+            "did you mean `github`?",
+        ),
+        (good, ["github", "--secret-file", "absent"], 2, "absent"),
+        (good, ["github", "--secret-file", "empty"], 2, "is empty"),
+        (good, ["plugin:absent", "--secret", "s"], 2, "`absent`"),
+        (
+            good,
+            ["plugin:github-push", "--secret", "s"],
+            2,
+            "verifies nothing",
+        ),
+        ("bad.toml", ["plugin:absent", "--secret", "s"], 64, "listne"),
+        (
+            good,
+            ["github", "--secret", "s"],
+            1,
+            "not genuine (missing_signature)",
+        ),
+    ] {
+        let mut command = hookbay(&folder);
+        command.args(["--config", config, "verify", "--request", "request.json"]);
+        let output = command.args(words).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
+        assert!(said.contains(why), "{words:?}: {said}");
     }
 }

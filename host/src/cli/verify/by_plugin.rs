@@ -9,18 +9,23 @@ use crate::name::PluginName;
 use crate::plugin::{PluginHost, Role};
 
 /// Loads the verifier of this name out of the plugins directory.
+///
+/// # Errors
+/// [`CommandError::Usage`]: without it there is no verdict, not a bad one.
 pub(super) async fn start(config: &Config, name: &PluginName) -> Result<OneVerifier, CommandError> {
     let settings = config.plugin(name);
     let file = settings.file.clone();
     let file = file.unwrap_or_else(|| format!("{name}.wasm"));
-    let failed = |problem: String| CommandError::Failed(format!("plugin `{name}`: {problem}"));
+    let unusable = |problem: String| CommandError::Usage(format!("plugin `{name}`: {problem}"));
     let host = PluginHost::start(config.maxima, Clock::system(), None)
-        .map_err(|error| failed(error.to_string()))?
+        .map_err(|error| unusable(error.to_string()))?
         .trusting(config.trusted_keys.clone());
     let loaded = load(&host, &config.plugins_dir.join(file)).await;
-    let loaded = loaded.map_err(|error| failed(error.to_string()))?;
+    let loaded = loaded.map_err(|error| unusable(error.to_string()))?;
     if loaded.role() != Role::Verifier {
-        return Err(failed("it handles events and verifies nothing".to_owned()));
+        return Err(unusable(
+            "it handles events and verifies nothing".to_owned(),
+        ));
     }
     Ok(OneVerifier {
         host,
