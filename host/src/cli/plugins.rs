@@ -190,14 +190,14 @@ fn row(plugin: &Plugin, screen: &Screen) -> Vec<String> {
 fn trouble(plugin: &Plugin) -> Option<String> {
     let missing =
         listed(&plugin.missing_grants).map(|missing| format!("missing grants: {missing}"));
+    let error = said(&plugin.error);
+    // Of a plugin without an active version, both are what is wrong with its file.
     let problem = plugin
         .candidate
         .as_ref()
-        .and_then(|candidate| said(&candidate.problem));
-    let troubles: Vec<String> = [said(&plugin.error), problem, missing]
-        .into_iter()
-        .flatten()
-        .collect();
+        .and_then(|candidate| said(&candidate.problem))
+        .filter(|problem| error.as_ref() != Some(problem));
+    let troubles: Vec<String> = [error, problem, missing].into_iter().flatten().collect();
     (!troubles.is_empty()).then(|| troubles.join("; "))
 }
 
@@ -388,3 +388,6 @@ fn entries(entries: &[Entry], screen: &Screen, empty: &str) -> String {
         .collect();
     screen.table(&["KEY", "VALUE", "SIZE", "UPDATED"], &rows, empty)
 }
+
+#[cfg(test)]
+mod tests;
