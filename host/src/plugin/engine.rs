@@ -157,10 +157,11 @@ pub(super) fn start_ticker(engine: &Engine) -> Result<(), EngineError> {
 /// Threads that guests run on, at a priority that is lower by so much than the host's.
 pub(super) fn guest_runtime(name: &str, niceness: i32) -> Result<Runtime, EngineError> {
     let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
+    let nice = behind_the_door(niceness);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .thread_name(name)
-        .on_thread_start(move || yield_to_the_door(niceness))
+        .on_thread_start(move || yield_to_the_door(nice))
         .enable_time()
         .build()?;
     Ok(runtime)
@@ -181,17 +182,24 @@ pub(super) async fn run_on<T: Send + 'static>(
 /// Threads that compile, which take all cores for as long as a component likes: at a priority
 /// that is lower by so much than the host's.
 pub(super) fn compile_threads(niceness: i32) -> Result<rayon::ThreadPool, EngineError> {
+    let nice = behind_the_door(niceness);
     let threads = rayon::ThreadPoolBuilder::new()
         .thread_name(|_| "hookbay-compile".to_owned())
-        .start_handler(move |_| yield_to_the_door(niceness))
+        .start_handler(move |_| yield_to_the_door(nice))
         .build()
         .map_err(std::io::Error::other)?;
     Ok(threads)
 }
 
-/// Lowers the priority of the calling thread (on Linux `nice` is per thread).
-fn yield_to_the_door(niceness: i32) {
-    if let Err(error) = rustix::process::nice(niceness) {
+/// The niceness of threads that stand so far behind the calling one, which is the host's.
+fn behind_the_door(by: i32) -> i32 {
+    rustix::process::nice(0).map_or(by, |own| own + by)
+}
+
+/// Lowers the priority of the calling thread (on Linux niceness is per thread), however low
+/// that of the thread is that started it: guests' threads start others.
+fn yield_to_the_door(nice: i32) {
+    if let Err(error) = rustix::process::setpriority_process(None, nice) {
         tracing::debug!(%error, "guest threads keep the host's priority");
     }
 }
