@@ -197,6 +197,9 @@ async fn keys_and_signatures_of_the_command_line_are_what_a_host_checks() {
         "plugins.d/noop.wasm",
         "--name",
         "other",
+        // Nobody listens there; where a host usually does, one may.
+        "--url",
+        "http://127.0.0.1:9",
     ];
     let (installed, said) = run(&folder, &install).await;
     assert!(!installed && said.contains("nothing was copied"), "{said}");
