@@ -270,10 +270,10 @@ impl ConfigError {
 fn admin_token(environment: &Environment, table: &Table<'_>) -> Option<Secret> {
     const NAME: &str = "HOOKBAY_ADMIN_TOKEN";
     let token = environment.get(NAME)?.trim();
-    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !token.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         table.problem(
             NAME,
-            "holds more than letters, digits and signs of ASCII, which no request can carry",
+            "holds more than printable ASCII, which no request can carry",
         );
     }
     (!token.is_empty()).then(|| Secret::new(token))
