@@ -18,8 +18,9 @@ use super::{SharedBoard, Wakeup};
 
 /// Between tries to renew a lease that could not be.
 const BEAT_AGAIN: Duration = Duration::from_millis(500);
-/// Between writes of the minute's counts.
-const COUNTS_EVERY: Duration = Duration::from_secs(5);
+/// Between writes of the minute's counts, if there are new ones: what a host counted since
+/// is gone when it is killed, although its events and runs are not.
+const COUNTS_EVERY: Duration = Duration::from_secs(1);
 /// Between looks for deliveries to forget.
 const FORGET_EVERY: Duration = Duration::from_mins(1);
 /// Between looks at how long the queue is.

@@ -49,6 +49,11 @@ pub struct Minutes(Mutex<Kept>);
 struct Kept {
     present: Minute,
     over: Vec<Minute>,
+    /// How often something was counted; and how much of that had been, when rows were last
+    /// given out, and when they were last written.
+    counted: u64,
+    given: u64,
+    written: u64,
 }
 
 /// Minutes that wait for the database at most; older ones are dropped.
@@ -144,8 +149,8 @@ impl Minutes {
         });
     }
 
-    /// What was counted in the minute that `now` is in, and in those before it
-    /// that have not been written for the last time.
+    /// What was counted in the minute that `now` is in, and in those before it that have
+    /// not been written for the last time; nothing, if all of it is written.
     pub fn rows(&self, now: Timestamp) -> (Vec<SourceMinute>, Vec<PluginMinute>) {
         let start_ms = now.minute().millis();
         let mut kept = self.lock();
@@ -166,6 +171,11 @@ impl Minutes {
             let too_many = kept.over.len().saturating_sub(OVER_MAX);
             kept.over.drain(..too_many);
         }
+        kept.given = kept.counted;
+        if kept.given == kept.written {
+            kept.over.clear();
+            return (Vec::new(), Vec::new());
+        }
         let (mut sources, mut plugins) = (Vec::new(), Vec::new());
         for minute in kept.over.iter().chain([&kept.present]) {
             let (more_sources, more_plugins) = minute.rows();
@@ -177,7 +187,9 @@ impl Minutes {
 
     /// Notes that the rows were written: those of minutes that are over are done.
     pub fn written(&self) {
-        self.lock().over.clear();
+        let mut kept = self.lock();
+        kept.over.clear();
+        kept.written = kept.given;
     }
 
     /// The start of the minute under way, and what was counted in it so far.
@@ -192,7 +204,9 @@ impl Minutes {
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Minute) -> T) -> T {
-        change(&mut self.lock().present)
+        let mut kept = self.lock();
+        kept.counted = kept.counted.wrapping_add(1);
+        change(&mut kept.present)
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -290,5 +304,30 @@ mod tests {
         minutes.written();
         let (rows, _) = minutes.rows(Timestamp::from_millis(121_000));
         assert!(rows.is_empty());
+    }
+
+    #[test]
+    fn only_what_is_new_is_written() {
+        let at = Timestamp::from_millis(60_000);
+        let minutes = Minutes::default();
+        minutes.rows(at);
+        minutes.webhook_received("a", Received::Accepted, Duration::ZERO);
+        minutes.rows(at);
+        // The write failed: it is given out again, until it is written.
+        assert_eq!(minutes.rows(at).0.len(), 1);
+        // Counted while it was written.
+        minutes.webhook_received("a", Received::Accepted, Duration::ZERO);
+        minutes.written();
+        assert_eq!(minutes.rows(at).0[0].received, 2);
+        minutes.written();
+        assert!(minutes.rows(at).0.is_empty());
+        // An hour later nothing of it is written again.
+        assert!(minutes.rows(Timestamp::from_millis(3_660_000)).0.is_empty());
+        minutes.webhook_received("b", Received::Rejected, Duration::ZERO);
+        let (rows, _) = minutes.rows(Timestamp::from_millis(3_661_000));
+        assert_eq!(
+            (rows.len(), rows[0].source.as_str(), rows[0].minute_ms),
+            (1, "b", 3_660_000)
+        );
     }
 }
