@@ -1,11 +1,13 @@
 //! Certificates that senders name, fetched from the senders' own hosts.
 //!
-//! A scheme says which address it needs, and has checked that it is of the sender's hosts;
-//! what is fetched from there is kept for a day. One fetch serves all who wait for it. What
-//! cannot be had is not asked for again for a while, and few fetches go on at once: whoever
-//! names addresses that lead nowhere costs nobody else anything, since what is known stays,
-//! and is used for some days more where it cannot be fetched again.
+//! A scheme says which address it needs, and has checked that it is of the sender's hosts; a
+//! fragment names one of the certificates that are there. What is fetched is kept for a day. One
+//! fetch serves all who wait for it. What cannot be had is not asked for again for a while, and
+//! few fetches go on at once: whoever names addresses that lead nowhere costs nobody else
+//! anything, since what is known stays, and is used for some days more where it cannot be
+//! fetched again.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -90,9 +92,12 @@ impl Fetched {
 
     async fn fetch_key(&self, url: &str) -> Result<PublicKey, NotFetched> {
         let parsed = Url::parse(url).map_err(|error| NotFetched(error.to_string()))?;
-        let pem = self.fetch.get(&parsed).await?;
-        let pem = std::str::from_utf8(&pem).ok();
-        pem.and_then(PublicKey::of_certificate)
+        let body = self.fetch.get(&parsed).await?;
+        let pem = match parsed.fragment() {
+            Some(name) => named(&body, name).map(Cow::Owned),
+            None => std::str::from_utf8(&body).ok().map(Cow::Borrowed),
+        };
+        pem.and_then(|pem| PublicKey::of_certificate(&pem))
             .ok_or_else(|| NotFetched("it is no certificate with a key of a known kind".to_owned()))
     }
 
@@ -134,6 +139,12 @@ impl Fetched {
     }
 }
 
+/// One of several certificates in PEM, in a JSON object by their names.
+fn named(json: &[u8], name: &str) -> Option<String> {
+    let mut by_name: HashMap<String, String> = serde_json::from_slice(json).ok()?;
+    by_name.remove(name)
+}
+
 impl Entry {
     fn is_found(&self) -> bool {
         matches!(self.found.get(), Some(Some(_))) || self.before.is_some()
@@ -166,7 +177,8 @@ mod tests {
     use super::{AT_ONCE, KNOWN_MAX};
     use super::{Arc, BoxFuture, Bytes, Clock, Fetch, Fetched, NotFetched, Timestamp, Url};
 
-    /// Answers once it may; a certificate where the path ends in `good`.
+    /// Answers once it may: a certificate where the path ends in `good`, and in JSON under its
+    /// name where it ends in `many`.
     struct Outside {
         may: Semaphore,
         asked: AtomicUsize,
@@ -181,9 +193,10 @@ mod tests {
                 let permit = self.may.acquire().await.unwrap();
                 permit.forget();
                 let is_there = !self.is_away.load(Ordering::SeqCst);
-                match is_there && url.path().ends_with("good") {
-                    true => Ok(self.pem.clone().into()),
-                    false => Err(NotFetched("nothing is there".to_owned())),
+                match url.path() {
+                    path if is_there && path.ends_with("good") => Ok(self.pem.clone().into()),
+                    "/many" => Ok(serde_json::json!({"one": self.pem}).to_string().into()),
+                    _ => Err(NotFetched("nothing is there".to_owned())),
                 }
             })
         }
@@ -231,6 +244,19 @@ mod tests {
         outside.may.add_permits(1);
         assert!(fetched.key("https://h/good").await.is_some());
         assert_eq!(outside.asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn one_of_several_is_named() {
+        let (fetched, ..) = fetched(10);
+        for (url, is_there) in [
+            ("https://h/many#one", true),
+            ("https://h/many#two", false),
+            ("https://h/many", false),
+            ("https://h/good#one", false),
+        ] {
+            assert_eq!(fetched.key(url).await.is_some(), is_there, "{url}");
+        }
     }
 
     #[tokio::test]

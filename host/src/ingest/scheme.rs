@@ -22,6 +22,7 @@ mod aws_sns;
 pub(crate) mod braintree;
 mod contentful;
 mod declared;
+mod google;
 mod jira_connect;
 mod jws;
 pub mod key;
@@ -41,6 +42,7 @@ pub use token::TokenScheme;
 pub(super) use aws_sns::{subscribe_url, verify as verify_aws_sns};
 pub(super) use braintree::verify as verify_braintree;
 pub(super) use contentful::verify as verify_contentful;
+pub(super) use google::verify as verify_google;
 pub(super) use paypal::verify as verify_paypal;
 pub(super) use twilio::verify as verify_twilio;
 
@@ -102,6 +104,8 @@ pub enum Proof {
     PayPal,
     /// Amazon SNS: a certificate that the message names.
     AwsSns,
+    /// Google: a token of a service account, for this address.
+    Google,
     /// What a verifier plugin says.
     Verifier(ByVerifier),
 }
@@ -177,7 +181,7 @@ impl Proof {
     pub fn coverage(&self) -> Coverage {
         match self {
             // What a verifier covers only it can say.
-            Self::None | Self::Token(_) | Self::Verifier(_) => Coverage::Nothing,
+            Self::None | Self::Token(_) | Self::Google | Self::Verifier(_) => Coverage::Nothing,
             Self::Signature(scheme) => scheme.coverage(),
             Self::Jws(scheme) => scheme.coverage(),
             Self::Twilio | Self::Contentful(_) | Self::PayPal => Coverage::Body,
@@ -196,7 +200,7 @@ impl Proof {
         match self {
             Self::Signature(scheme) => scheme.signed.has_url(),
             Self::Jws(scheme) => scheme.covers_url(),
-            Self::Twilio | Self::Contentful(_) => true,
+            Self::Twilio | Self::Contentful(_) | Self::Google => true,
             Self::None
             | Self::Token(_)
             | Self::Braintree
@@ -218,6 +222,7 @@ impl Proof {
             | Self::Contentful(_)
             | Self::PayPal
             | Self::AwsSns
+            | Self::Google
             | Self::Verifier(_) => &[],
         }
     }

@@ -191,5 +191,6 @@ pub fn verify(
         Proof::Contentful(tolerance) => scheme::verify_contentful(*tolerance, keys, request, now),
         Proof::PayPal => scheme::verify_paypal(keys, request),
         Proof::AwsSns => scheme::verify_aws_sns(keys, request),
+        Proof::Google => scheme::verify_google(keys, request, now),
     }
 }

@@ -105,6 +105,9 @@ fn proof(provider: &Provider) -> String {
                           body's CRC-32"
             .to_owned(),
         Proof::AwsSns => "`/Signature` in the body: RSA of the message's fields".to_owned(),
+        Proof::Google => {
+            "`authorization`: a token of a service account, for this address".to_owned()
+        }
         // None of the catalogue's.
         Proof::Verifier(by) => format!("what the plugin `{}` says", by.verifier),
     };

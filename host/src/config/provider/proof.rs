@@ -129,6 +129,7 @@ fn read_as(word: &str, table: &mut Table<'_>) -> Result<(Proof, KeyShape), Wrong
         "contentful" => Ok((Proof::Contentful(some_tolerance(table)?), text)),
         "paypal" => Ok((Proof::PayPal, shape("webhook_id", true))),
         "aws-sns" => Ok((Proof::AwsSns, shape("topic_arn", true))),
+        "google" => Ok((Proof::Google, shape("service_account", true))),
         "verifier" => {
             let verifier = table.parse("verifier");
             let verifier = verifier.ok_or(("verifier", "names no plugin".to_owned()))?;
@@ -142,7 +143,7 @@ fn read_as(word: &str, table: &mut Table<'_>) -> Result<(Proof, KeyShape), Wrong
             "proof",
             format!(
                 "`{other}` is not one of `hmac`, `hash`, `ed25519`, `ecdsa-p256`, `rsa`, `token`, \
-                 `basic`, `jws`, `twilio`, `braintree`, `contentful`, `paypal`, `aws-sns`, `verifier`, `none`"
+                 `basic`, `jws`, `twilio`, `braintree`, `contentful`, `paypal`, `aws-sns`, `google`, `verifier`, `none`"
             ),
         )),
     }

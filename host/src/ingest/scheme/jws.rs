@@ -51,11 +51,11 @@ pub enum JwsBinding {
 }
 
 /// A token in its parts.
-struct Token<'t> {
-    header: Vec<u8>,
-    claims: Vec<u8>,
-    signed: &'t [u8],
-    signature: Vec<u8>,
+pub(super) struct Token<'t> {
+    pub(super) header: Vec<u8>,
+    pub(super) claims: Vec<u8>,
+    pub(super) signed: &'t [u8],
+    pub(super) signature: Vec<u8>,
 }
 
 impl JwsScheme {
@@ -91,9 +91,7 @@ impl JwsScheme {
         let text = text.and_then(|text| text.strip_prefix(&self.prefix));
         let token = text.and_then(Token::read).ok_or_else(malformed)?;
         let algorithm = claim(&token.header, "alg")?.ok_or_else(malformed)?;
-        // Extensions that must be understood: we understand none (RFC 7515 section 4.1.11).
-        let is_extended = json::find_once(&token.header, &pointer("crit"));
-        if !self.algorithms.contains(&algorithm) || is_extended != Ok(None) {
+        if !self.algorithms.contains(&algorithm) || token.is_extended() {
             return Err(malformed());
         }
         let mut matched = None;
@@ -103,7 +101,7 @@ impl JwsScheme {
             }
         }
         let secret = matched.ok_or_else(|| Rejection::WrongSignature(place()))?;
-        let signed_at = self.check_claims(&token.claims, request, now)?;
+        let signed_at = self.check_claims(&token, request, now)?;
         Ok(Verified {
             secret: Some(secret),
             signed_at,
@@ -113,10 +111,11 @@ impl JwsScheme {
 
     fn check_claims(
         &self,
-        claims: &[u8],
+        token: &Token<'_>,
         request: &Request<'_>,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Rejection> {
+        let claims = token.claims.as_slice();
         if let Some(issuer) = &self.issuer
             && claim(claims, "iss")?.as_ref() != Some(issuer)
         {
@@ -125,22 +124,7 @@ impl JwsScheme {
                 wanted: issuer.clone(),
             });
         }
-        if let Some(expires) = time(claims, "exp")?
-            && now >= expires
-        {
-            return Err(Rejection::Stale {
-                age_s: now.since(expires).as_secs(),
-                tolerance_s: 0,
-            });
-        }
-        if let Some(begins) = time(claims, "nbf")?
-            && now < begins
-        {
-            return Err(Rejection::Future {
-                ahead_s: begins.since(now).as_secs(),
-                tolerance_s: 0,
-            });
-        }
+        token.check_times(now)?;
         if let Some((name, right, encoding)) = self.binding.claim(request) {
             let place = || format!("the token's `{name}`");
             let missing = || Rejection::MissingPart(place());
@@ -193,7 +177,7 @@ impl JwsBinding {
 }
 
 impl<'t> Token<'t> {
-    fn read(text: &'t str) -> Option<Self> {
+    pub(super) fn read(text: &'t str) -> Option<Self> {
         if text.len() > TOKEN_BYTES_MAX {
             return None;
         }
@@ -206,6 +190,33 @@ impl<'t> Token<'t> {
             signed: signed.as_bytes(),
             signature: decode(signature)?,
         })
+    }
+
+    /// Whether it has extensions that must be understood: we understand none (RFC 7515
+    /// section 4.1.11).
+    pub(super) fn is_extended(&self) -> bool {
+        json::find_once(&self.header, &pointer("crit")) != Ok(None)
+    }
+
+    /// Checks that it has begun and is not over.
+    pub(super) fn check_times(&self, now: Timestamp) -> Result<(), Rejection> {
+        if let Some(expires) = time(&self.claims, "exp")?
+            && now >= expires
+        {
+            return Err(Rejection::Stale {
+                age_s: now.since(expires).as_secs(),
+                tolerance_s: 0,
+            });
+        }
+        if let Some(begins) = time(&self.claims, "nbf")?
+            && now < begins
+        {
+            return Err(Rejection::Future {
+                ahead_s: begins.since(now).as_secs(),
+                tolerance_s: 0,
+            });
+        }
+        Ok(())
     }
 
     fn is_by(&self, key: &Key, algorithm: &str) -> bool {
@@ -242,12 +253,12 @@ fn pointer(name: &str) -> Pointer {
         .expect("a pointer begins with a slash")
 }
 
-fn claim(claims: &[u8], name: &str) -> Result<Option<String>, Rejection> {
+pub(super) fn claim(claims: &[u8], name: &str) -> Result<Option<String>, Rejection> {
     super::template::json_value(claims, &pointer(name))
 }
 
 /// A claim that is a time: seconds since 1970, maybe with decimals.
-fn time(claims: &[u8], name: &str) -> Result<Option<Timestamp>, Rejection> {
+pub(super) fn time(claims: &[u8], name: &str) -> Result<Option<Timestamp>, Rejection> {
     let Some(text) = claim(claims, name)? else {
         return Ok(None);
     };

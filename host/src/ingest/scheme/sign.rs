@@ -83,7 +83,7 @@ pub fn sign(
             draft.headers.extend(headers.map_err(SignError::Part)?);
             Ok(draft)
         }
-        Proof::PayPal | Proof::AwsSns => Err(SignError::PrivateKey),
+        Proof::PayPal | Proof::AwsSns | Proof::Google => Err(SignError::PrivateKey),
         Proof::Verifier(_) => Err(SignError::Verifier),
     }
 }

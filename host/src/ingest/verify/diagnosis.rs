@@ -133,6 +133,7 @@ fn signature_headers(proof: &Proof) -> Option<&HeaderNames> {
         | Proof::Contentful(_)
         | Proof::PayPal
         | Proof::AwsSns
+        | Proof::Google
         | Proof::Verifier(_) => None,
     }
 }

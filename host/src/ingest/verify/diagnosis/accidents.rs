@@ -35,6 +35,7 @@ pub(super) fn timestamp_rule(proof: &Proof) -> Option<&TimestampRule> {
         | Proof::Contentful(_)
         | Proof::PayPal
         | Proof::AwsSns
+        | Proof::Google
         | Proof::Verifier(_) => None,
     }
 }
