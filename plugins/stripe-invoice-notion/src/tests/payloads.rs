@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{World, changed, charge, draft, invoice, payment};
-use crate::stripe::Status;
+use hookbay_stripe::Status;
 
 /// Handles one event on an empty database: the summary, and the page.
 #[track_caller]
