@@ -374,6 +374,10 @@ impl IntoResponse for AdminError {
             Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported media type"),
             Self::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
             Self::Store(StoreError::Damaged(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "damaged"),
+            // Another host may have it, or this one after a restart.
+            Self::Store(StoreError::MissingKey(_)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "missing key")
+            }
             Self::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         };
         let problem = Problem::new(status, title);

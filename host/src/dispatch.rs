@@ -1,9 +1,10 @@
 //! Dispatch: waits for due runs, claims them, executes them, until told to stop.
 //!
 //! `wakeup` says when to look, `lanes` what to claim and start next, `execute`
-//! carries one attempt through, `held` gives back or stops what was claimed, `presence` knows which plugins are here, `upkeep`
-//! does what has its time, `retention` removes what is over. `Err` here means that the host itself failed: what a
-//! plugin does wrong is an outcome.
+//! carries one attempt through, `held` gives back or stops what was claimed, `postponed`
+//! leaves to others what this host cannot read, `presence` knows which plugins are here,
+//! `upkeep` does what has its time, `retention` removes what is over. `Err` here means that
+//! the host itself failed: what a plugin does wrong is an outcome.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub mod neighbours;
 mod operations;
 mod outbound;
 mod pace;
+mod postponed;
 mod presence;
 mod registry;
 mod retention;

@@ -76,6 +76,7 @@ pub struct Metrics {
     duplicates: Family<SourceLabel, Counter>,
     runs: Family<RunLabels, Counter>,
     attempts: Family<OutcomeLabels, Counter>,
+    postponed: Family<PluginLabel, Counter>,
     run: Family<PluginLabel, Histogram, Seconds>,
     bill: Bill,
     queue_depth: Family<DepthLabels, Gauge>,
@@ -125,6 +126,7 @@ impl Metrics {
             duplicates: Family::default(),
             runs: Family::default(),
             attempts: Family::default(),
+            postponed: Family::default(),
             run: Family::new_with_constructor(Seconds),
             bill: Bill::new(),
             queue_depth: Family::default(),
@@ -177,6 +179,11 @@ impl Metrics {
             "attempts",
             "Attempts that have ended",
             self.attempts.clone(),
+        );
+        registry.register(
+            "runs_postponed",
+            "Runs put back for other hosts: this one lacks the key of their event",
+            self.postponed.clone(),
         );
         registry.register_with_unit("run", "Time of an attempt", Unit::Seconds, self.run.clone());
         self.bill.register(registry);
@@ -285,6 +292,12 @@ impl Metrics {
             *failures.dead_runs.entry(plugin.to_string()).or_default() += 1;
         }
         self.minutes.attempt_ended(plugin.as_str(), next, took);
+    }
+
+    /// A run was put back, since this host lacks the key of its event.
+    pub fn run_postponed(&self, plugin: &PluginName) {
+        let plugin = plugin.to_string();
+        self.postponed.get_or_create(&PluginLabel { plugin }).inc();
     }
 
     /// What has failed since the start.

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
 use crate::event::{Event, EventId};
-use crate::store::{DamagedRequest, EventFilter, EventRow, StoreError};
+use crate::store::{EventFilter, EventRow, StoreError};
 
 use super::events::{EventAbout, EventQuery, about};
 use super::page::Parameters;
@@ -29,8 +29,9 @@ const PAGE: usize = 200;
 #[derive(Serialize, ToSchema)]
 #[schema(as = ExportedEvent)]
 pub(super) struct LineJson {
-    /// Why the event comes without headers and body: what is stored of it is damaged. It
-    /// stands first, so that such a line is told by how it begins.
+    /// Why the event comes without headers and body: what is stored of it is damaged, or
+    /// encrypted with a key that is missing. It stands first, so that such a line is told by
+    /// how it begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     damaged: Option<String>,
     #[serde(flatten)]
@@ -103,9 +104,9 @@ impl Export {
                 // One that was removed meanwhile is not there to be given.
                 Ok(None) => continue,
                 // It keeps nobody from those behind it.
-                Err(StoreError::Damaged(problem)) => {
-                    tracing::error!(event.id = %row.id, error = %problem, "an event is damaged, and exported without its request");
-                    damaged(row, &problem)
+                Err(problem @ (StoreError::Damaged(_) | StoreError::MissingKey(_))) => {
+                    tracing::error!(event.id = %row.id, error = %problem, "an event cannot be read, and is exported without its request");
+                    unreadable(row, &problem)
                 }
                 Err(error) => return Err(failed(error)),
             };
@@ -148,7 +149,7 @@ fn line(row: EventRow, event: &Event) -> LineJson {
     }
 }
 
-fn damaged(row: EventRow, problem: &DamagedRequest) -> LineJson {
+fn unreadable(row: EventRow, problem: &StoreError) -> LineJson {
     LineJson {
         damaged: Some(problem.to_string()),
         headers: Vec::new(),

@@ -54,7 +54,7 @@ pub(super) struct Searched {
     /// How far back these go; older ones were not looked into.
     bodies_since: Option<Timestamp>,
     /// Whether all that are stored were, behind this page's beginning; not, if one is too
-    /// long or damaged.
+    /// long, damaged, or encrypted with a key that is missing.
     is_complete: bool,
 }
 

@@ -72,8 +72,8 @@ struct Listener {
     to: Url,
     args: Args,
     cursor: Cursor,
-    /// Events that were left out, since they are damaged.
-    n_damaged: u64,
+    /// Events that were left out, since the host cannot read them.
+    n_unreadable: u64,
     stop: Stop,
 }
 
@@ -126,7 +126,7 @@ pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), Co
         to,
         args,
         cursor,
-        n_damaged: 0,
+        n_unreadable: 0,
         stop: Stop::on_ctrl_c(),
     };
     listener.listen().await
@@ -174,10 +174,10 @@ impl Listener {
 
     /// What is to be said at the end.
     fn verdict(&self) -> Result<(), CommandError> {
-        match self.n_damaged {
+        match self.n_unreadable {
             0 => Ok(()),
             n => Err(CommandError::Failed(format!(
-                "{n} of the events are damaged and were left out"
+                "{n} of the events could not be read by the host and were left out"
             ))),
         }
     }
@@ -300,8 +300,8 @@ impl Listener {
     fn left_out(&mut self, id: &str, error: ClientError) -> Result<(), Ended> {
         let why = match error.status() {
             Some(StatusCode::NOT_FOUND) => "it is not kept any more".to_owned(),
-            Some(StatusCode::GONE) => {
-                self.n_damaged += 1;
+            _ if error.is_of_unreadable() => {
+                self.n_unreadable += 1;
                 text::harmless(&error.to_string())
             }
             _ => return Err(ended(error)),

@@ -77,8 +77,9 @@ impl Executor {
         }
     }
 
-    /// Executes a claimed run once and records how it went; the slot is free in
-    /// between, when the guest has ended. Returns when the run is due again.
+    /// Executes a claimed run once and records how it went, or leaves it to a host that can
+    /// read its event; the slot is free in between, when the guest has ended. Returns when
+    /// the run is due again.
     pub(super) async fn execute(
         &self,
         claimed: Claimed,
@@ -88,8 +89,26 @@ impl Executor {
     ) -> Option<Timestamp> {
         let event = match event {
             Some(event) => Ok(event),
-            None => self.read(&claimed).await?,
+            None => match self.read(&claimed).await? {
+                Ok(event) => Ok(event),
+                Err(problem @ StoreError::MissingKey(_)) => {
+                    drop(slot);
+                    return self.postpone(&claimed, &plugin.name, &problem).await;
+                }
+                Err(problem) => Err(problem.to_string()),
+            },
         };
+        self.attempt(claimed, event, plugin, slot).await
+    }
+
+    /// Carries an attempt of a run through whose event was read, or is damaged.
+    async fn attempt(
+        &self,
+        claimed: Claimed,
+        event: Result<Arc<Event>, String>,
+        plugin: ActivePlugin,
+        slot: Slot,
+    ) -> Option<Timestamp> {
         if claimed.deaths > 0 && !self.note(&claimed).await? {
             tracing::warn!(run.id = %claimed.fence.run, plugin = %plugin.name, "the run is no longer ours; it is not started");
             return None;
@@ -163,17 +182,19 @@ impl Executor {
         }
     }
 
-    /// The run's event, or what is wrong with it; none, if we gave up asking.
-    async fn read(&self, claimed: &Claimed) -> Option<Result<Arc<Event>, String>> {
+    /// The run's event, or what is wrong with it, here at least; none, if we gave up asking.
+    async fn read(&self, claimed: &Claimed) -> Option<Result<Arc<Event>, StoreError>> {
         let mut looks = 0_u32;
         loop {
             match self.store.event_of_run(claimed.event).await {
                 Ok(event) => return Some(Ok(event)),
-                Err(StoreError::Damaged(damage)) => return Some(Err(damage.to_string())),
+                Err(problem @ (StoreError::Damaged(_) | StoreError::MissingKey(_))) => {
+                    return Some(Err(problem));
+                }
                 Err(gone @ StoreError::EventGone)
                     if !self.store.has_days() || looks >= LOOKS_FOR_GONE =>
                 {
-                    return Some(Err(gone.to_string()));
+                    return Some(Err(gone));
                 }
                 Err(error) => {
                     looks += u32::from(matches!(error, StoreError::EventGone));
@@ -260,7 +281,7 @@ impl Executor {
     }
 
     /// Waits before another try at the database; none, when the host gives up.
-    async fn pause(&self) -> Option<()> {
+    pub(super) async fn pause(&self) -> Option<()> {
         tokio::select! {
             () = tokio::time::sleep(TRY_AGAIN) => Some(()),
             () = self.give_up.cancelled() => None,

@@ -137,7 +137,8 @@ impl Store {
             .await
             .unwrap_or_default();
         let with_event = |claimed: Claimed| {
-            let event = events.get(&claimed.event).cloned();
+            let event = events.get(&claimed.event);
+            let event = event.and_then(|read| read.as_ref().ok()).cloned();
             (claimed, event)
         };
         let runs = claims.claimed.into_iter().map(with_event).collect();
@@ -164,6 +165,26 @@ impl Store {
                     ]
                 });
                 statements.claim.release.with(rows).execute(tx).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Gives a claimed run back that this host cannot execute, to be claimed by anybody at
+    /// a later time: as one that was not started, it has had no attempt.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it stays claimed.
+    pub async fn postpone(&self, fence: Fence, due: Timestamp) -> Result<(), StoreError> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let postpone = sql(
+                    "update runs set state = 0, owner = null, deadline_ms = null, attempt = attempt - 1, \
+                     due_ms = $4 where run_id = $1 and state = 1 and owner = $2 and lease_no = $3",
+                );
+                let postpone = postpone.bind(fence.run.0).bind(fence.owner.0);
+                tx.execute(postpone.bind(fence.lease_no).bind(due)).await?;
                 Ok(())
             })
         })

@@ -126,20 +126,22 @@ impl Store {
     /// An event that a run needs.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if it is gone or cannot be read, which no later try
-    /// will change; any other if the database does not answer.
+    /// [`StoreError::EventGone`]; [`StoreError::Damaged`] if it cannot be read, which no
+    /// later try will change; [`StoreError::MissingKey`] if other hosts may read it; any
+    /// other if the database does not answer.
     pub async fn event_of_run(&self, id: EventId) -> Result<Arc<Event>, StoreError> {
         let events = self.load_events(&[id], i64::MAX).await;
         let mut events = events.map_err(of_reading)?;
-        events.remove(&id).ok_or(StoreError::EventGone)
+        events.remove(&id).unwrap_or(Err(StoreError::EventGone))
     }
 
-    /// Events by their ids, of at most `size_max` bytes each.
+    /// Events by their ids, of at most `size_max` bytes each; one that cannot be read keeps
+    /// nobody from the others.
     pub(super) async fn load_events(
         &self,
         ids: &[EventId],
         size_max: i64,
-    ) -> Result<HashMap<EventId, Arc<Event>>, StoreError> {
+    ) -> Result<HashMap<EventId, Result<Arc<Event>, StoreError>>, StoreError> {
         let mut distinct = ids.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
@@ -150,8 +152,9 @@ impl Store {
         let load = self.0.statements.events.load.with(rows);
         for statement in load.statements(self.run_readers().dialect()) {
             for row in self.run_readers().fetch_all(statement).await? {
-                let event = Loaded::read(&row)?.into_event(&self.0.keyring)?;
-                events.insert(event.id, Arc::new(event));
+                let loaded = Loaded::read(&row)?;
+                let id = loaded.about.id;
+                events.insert(id, loaded.into_event(&self.0.keyring).map(Arc::new));
             }
         }
         Ok(events)

@@ -231,8 +231,8 @@ impl Store {
 
     /// Looks into these events, newest first, on a thread that may take its time: requests
     /// are unpacked and read there. All of them are in memory at once: whoever asks sees to
-    /// it that they are not too large together. Those of more than so many bytes, and damaged
-    /// ones, come without their body; those that are gone do not come.
+    /// it that they are not too large together. Those of more than so many bytes, and those
+    /// that cannot be read, come without their body; those that are gone do not come.
     ///
     /// # Errors
     /// [`StoreError`] if the database does not answer.
@@ -307,7 +307,7 @@ impl SearchedEvent {
             Some(_) => match Loaded::read(row)?.into_event(keyring) {
                 Ok(event) => Some(event.body),
                 // It is found by what stands beside it, and keeps nobody from others.
-                Err(StoreError::Damaged(_)) => None,
+                Err(StoreError::Damaged(_) | StoreError::MissingKey(_)) => None,
                 Err(error) => return Err(error),
             },
         };

@@ -74,6 +74,6 @@ async fn an_export_names_it_and_has_all_others_whole() {
         said.contains(&format!("event {lost} is exported without")),
         "{said}"
     );
-    assert!(said.contains("1 of the events are damaged"), "{said}");
+    assert!(said.contains("1 of the events cannot be read"), "{said}");
     check(&std::fs::read_to_string(host.folder.path().join("all.jsonl")).unwrap());
 }

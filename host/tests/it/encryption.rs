@@ -7,24 +7,33 @@ use serde_json::json;
 use crate::database::Engine;
 use crate::harness::{Folder, Host, eventually};
 
-const OLD: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-const NEW: &str = "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+mod missing;
+
+pub(crate) const OLD: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+pub(crate) const NEW: &str = "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 /// Long enough to be compressed, not so regular that nothing of it is left.
 const MARK: &str = "4929-1234-5678-9012";
 
 fn toml(keys: &[&str]) -> String {
+    let keys = line_of(keys);
+    format!("{keys}\n[sources.misbehave]\nprovider = 'none'\n")
+}
+
+/// The line of a configuration that has the keys.
+pub(crate) fn line_of(keys: &[&str]) -> String {
     let keys: Vec<String> = keys.iter().map(|key| format!("'{key}'")).collect();
-    format!(
-        "encryption.keys = [{}]\n[sources.misbehave]\nprovider = 'none'\n",
-        keys.join(", ")
-    )
+    format!("encryption.keys = [{}]", keys.join(", "))
 }
 
 /// The same folder with other keys.
-fn set_keys(folder: &Folder, keys: &[&str]) {
+pub(crate) fn set_keys(folder: &Folder, keys: &[&str]) {
     let before = std::fs::read_to_string(folder.config_file()).unwrap();
-    let (start, _) = before.split_once("encryption.keys").unwrap();
-    std::fs::write(folder.config_file(), format!("{start}{}", toml(keys))).unwrap();
+    let lines = before.lines().map(|line| match line {
+        line if line.starts_with("encryption.keys") => line_of(keys),
+        line => line.to_owned(),
+    });
+    let after: Vec<String> = lines.collect();
+    std::fs::write(folder.config_file(), after.join("\n")).unwrap();
 }
 
 /// How many events the database holds so that a stranger reads the mark in them.

@@ -91,7 +91,28 @@ impl ClientError {
             | Self::NotJson { .. } => None,
         }
     }
+
+    /// Whether the host has what it was asked for and cannot read it: it is damaged, or
+    /// encrypted with a key that the host lacks.
+    pub(crate) fn is_of_unreadable(&self) -> bool {
+        match self {
+            Self::Problem { status, title, .. } => {
+                *status == StatusCode::GONE || title == MISSING_KEY
+            }
+            Self::Address { .. }
+            | Self::Token { .. }
+            | Self::Setup(_)
+            | Self::Unreachable { .. }
+            | Self::Interrupted { .. }
+            | Self::Unauthorized { .. }
+            | Self::Refused { .. }
+            | Self::NotJson { .. } => false,
+        }
+    }
 }
+
+/// The class of failure of what is encrypted with a key that the host lacks.
+const MISSING_KEY: &str = "missing key";
 
 fn explain(title: &str, detail: &str) -> String {
     if detail.is_empty() {

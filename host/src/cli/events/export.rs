@@ -13,12 +13,12 @@ use crate::cli::progress::Progress;
 use crate::cli::table::{Reader, Screen, write_bytes};
 use crate::cli::{CommandError, complain, text};
 
-/// How the line of an event begins whose request is damaged.
+/// How the line of an event begins whose request cannot be read.
 const DAMAGED: &[u8] = b"{\"damaged\":";
 /// Such a line is short.
 const LINE_BYTES_MAX: usize = 64 << 10;
 
-/// An event whose request is damaged.
+/// An event whose request cannot be read, and why.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 struct Damaged {
     id: String,
@@ -43,11 +43,11 @@ pub(super) async fn run(config_path: Option<&Path>, args: &ExportArgs) -> Result
     let mut answer = client.open_stream(&path, &parameters, None).await?;
     let mut file = args.out.as_deref().map(create).transpose()?;
     let mut progress = Progress::begin("export", None);
-    let (mut lines, mut n_damaged) = (Lines::default(), 0);
+    let (mut lines, mut n_unreadable) = (Lines::default(), 0);
     while let Some(piece) = client.next_chunk(&mut answer).await? {
         let piece = piece.as_ref();
         for event in lines.damaged(piece) {
-            n_damaged += 1;
+            n_unreadable += 1;
             progress.hide();
             let (id, why) = (text::harmless(&event.id), text::harmless(&event.damaged));
             complain(&format!(
@@ -71,16 +71,16 @@ pub(super) async fn run(config_path: Option<&Path>, args: &ExportArgs) -> Result
         file.sync_all().map_err(|error| failed(path, &error))?;
     }
     drop(progress);
-    match n_damaged {
+    match n_unreadable {
         0 => Ok(()),
         n => Err(CommandError::Failed(format!(
-            "{n} of the events are damaged; all others were exported whole"
+            "{n} of the events cannot be read; all others were exported whole"
         ))),
     }
 }
 
 impl Lines {
-    /// The events that are told to be damaged by the lines that end in this piece.
+    /// The events that cannot be read, by the lines that end in this piece.
     fn damaged(&mut self, piece: &[u8]) -> Vec<Damaged> {
         let mut found = Vec::new();
         for part in piece.split_inclusive(|byte| *byte == b'\n') {

@@ -138,7 +138,7 @@ impl Operations {
     async fn request(&self, row: &QuarantinedRow) -> Result<Option<RawRequest>, StoreError> {
         match self.store.quarantined_request(row.id).await {
             Ok(found) => Ok(found.map(|(_, request)| request)),
-            Err(StoreError::Damaged(error)) => {
+            Err(error @ (StoreError::Damaged(_) | StoreError::MissingKey(_))) => {
                 tracing::warn!(request = %row.id, %error, "the request is passed over");
                 Ok(None)
             }

@@ -62,7 +62,7 @@ impl Selection {
 }
 
 /// The runs that a stored event gets. Only an ordering key needs its body, and one
-/// body at a time is held; an event that is damaged gets none.
+/// body at a time is held; an event that cannot be read gets none.
 pub(super) async fn runs_of(
     store: &Store,
     board: &Arc<Board>,
@@ -85,7 +85,9 @@ pub(super) async fn runs_of(
     }
     match store.event_of_run(row.id).await {
         Ok(event) => new_runs(board, &event, plugin).await,
-        Err(error @ (StoreError::Damaged(_) | StoreError::EventGone)) => {
+        Err(
+            error @ (StoreError::Damaged(_) | StoreError::MissingKey(_) | StoreError::EventGone),
+        ) => {
             tracing::warn!(event = %row.id, %error, "the event is passed over");
             Ok(Vec::new())
         }

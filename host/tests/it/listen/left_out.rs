@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::database::Engine;
+use crate::encryption::{NEW, OLD, line_of, set_keys};
 use crate::harness::{Folder, Host, eventually};
 
 use super::{CONFIG, Listening, Local, begin_at_first, says};
@@ -34,7 +35,31 @@ async fn a_damaged_event_is_named_and_keeps_nobody_from_others() {
     listening.interrupt();
     // Who asked for all of them learns that they are not all there.
     assert_eq!(listening.ended().await, Some(1));
-    says(&home, "1 of the events are damaged").await;
+    says(&home, "1 of the events could not be read").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_whose_key_is_missing_is_named_and_keeps_nobody_from_others() {
+    let config = format!("{}\n{CONFIG}", line_of(&[OLD]));
+    let host = Host::start(&config, &[]).await;
+    let sealed = host.send("a", &[], "sealed").await.event();
+    let folder = host.stop().await;
+    set_keys(&folder, &[NEW]);
+    let host = Host::over(folder).await;
+    let legible = host.send("a", &[], "legible").await.event();
+    let home = Folder::on(Engine::Sqlite, "", &[]).await;
+    begin_at_first(&home);
+    let local = Local::start().await;
+    let mut listening = Listening::start(&home, host.admin, &local, &[]);
+    eventually("what is behind it arrives", async || {
+        (local.count() == 1).then_some(())
+    })
+    .await;
+    assert_eq!(local.seen.lock().unwrap().bodies[&legible], [b"legible"]);
+    says(&home, &format!("event {sealed} is left out: missing key")).await;
+    listening.interrupt();
+    assert_eq!(listening.ended().await, Some(1));
+    says(&home, "1 of the events could not be read").await;
 }
 
 /// Stands in for a host that removes an event between its head and its body, and then has
