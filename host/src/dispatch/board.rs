@@ -1,8 +1,8 @@
 //! The board: all plugins of this host as they stand at one moment. Pure; only
 //! `presence` makes a new one, everybody reads.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 
@@ -89,12 +89,16 @@ pub struct Entry {
 pub struct Board {
     /// By name.
     pub entries: BTreeMap<PluginName, Arc<Entry>>,
-    /// Which plugins want an event.
-    pub triggers: TriggerIndex,
+    /// Which plugins want an event. Whoever matches one against it holds it until the event
+    /// is stored.
+    pub triggers: Arc<TriggerIndex>,
     /// Whether the first scan of the directory has ended.
     pub is_ready: bool,
     names: HashMap<PluginId, PluginName>,
     former: Former,
+    /// The triggers of boards before this one, each with the plugins that it knew; they are
+    /// gone once nobody holds them.
+    earlier: Vec<(BTreeSet<PluginId>, Weak<TriggerIndex>)>,
 }
 
 /// Plugins by name.
@@ -250,11 +254,42 @@ impl Board {
         }
         Self {
             entries,
-            triggers,
+            triggers: Arc::new(triggers),
             is_ready,
             names,
             former,
+            earlier: Vec::new(),
         }
+    }
+
+    /// Takes the place of the board that everybody reads. To be called by one task only.
+    pub(super) fn publish(self, shared: &SharedBoard) {
+        let before = shared.load_full();
+        let mut earlier = before.earlier.clone();
+        earlier.push((before.known(), Arc::downgrade(&before.triggers)));
+        earlier.retain(|(_, triggers)| triggers.strong_count() > 0);
+        shared.store(Arc::new(Self { earlier, ..self }));
+    }
+
+    /// The plugins that every event was matched against which is not stored yet, and is from
+    /// now on: one that was received without one of them is stored, or never will be.
+    pub fn knows(&self) -> BTreeSet<PluginId> {
+        let mut known = self.known();
+        for (before, triggers) in &self.earlier {
+            if triggers.strong_count() > 0 {
+                known.retain(|plugin| before.contains(plugin));
+            }
+        }
+        known
+    }
+
+    /// The plugins that have been active: of others the triggers are not known everywhere.
+    fn known(&self) -> BTreeSet<PluginId> {
+        let active = self
+            .entries
+            .values()
+            .filter(|entry| entry.registered.is_some());
+        active.filter_map(|entry| entry.id).collect()
     }
 
     /// The plugin with this number.
@@ -300,5 +335,52 @@ pub(super) fn triggers_in_force(
         None => manifest
             .and_then(|manifest| manifest.triggers().ok())
             .unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Arc, Board, Digest, Entries, Entry, Former, PluginConfig, PluginId, PluginName, SharedBoard,
+    };
+    use crate::config::Maxima;
+
+    /// A board of so many plugins that are active, and one that is held.
+    fn with_plugins(count: i64) -> Board {
+        let mut entries = Entries::new();
+        for n in 0..=count {
+            let name: PluginName = format!("p{n}").parse().unwrap();
+            let settings = PluginConfig::unmentioned(&Maxima::default());
+            let mut entry = Entry::new(name.clone(), String::new(), settings);
+            entry.id = Some(PluginId(n));
+            entry.registered = (n > 0).then(|| Digest::of(b"a"));
+            entries.insert(name, Arc::new(entry));
+        }
+        Board::new(entries, Former::default(), true)
+    }
+
+    #[test]
+    fn a_plugin_is_known_once_nothing_is_in_hand_that_was_matched_without_it() {
+        let shared = SharedBoard::default();
+        let knows = || -> Vec<i64> {
+            let known = shared.load_full().knows();
+            known.into_iter().map(|plugin| plugin.0).collect()
+        };
+        with_plugins(1).publish(&shared);
+        assert_eq!(knows(), [1], "nobody holds the empty one");
+        let first = Arc::clone(&shared.load().triggers);
+        with_plugins(2).publish(&shared);
+        let second = Arc::clone(&shared.load().triggers);
+        with_plugins(3).publish(&shared);
+        assert_eq!(knows(), [1]);
+        drop(first);
+        assert_eq!(knows(), [1, 2]);
+        let reader = shared.load();
+        with_plugins(4).publish(&shared);
+        drop(second);
+        // One that is being read may yet match.
+        assert_eq!(knows(), [1, 2, 3]);
+        drop(reader);
+        assert_eq!(knows(), [1, 2, 3, 4]);
     }
 }

@@ -275,7 +275,7 @@ impl Executor {
             let runs = board.triggers.runs_for(&event);
             // It comes once, with its run's success: there is nothing to compare it with.
             let new = NewEvent::new(event, None, false, Duration::ZERO, runs);
-            self.store.sealed(new)
+            self.store.sealed(new.matched(&board.triggers))
         };
         emitted.into_iter().map(new_event).collect()
     }

@@ -174,6 +174,9 @@ impl Operations {
                 let Some(selection) =
                     Selection::catch_up(plugin, *since, until, now.minus(settled))
                 else {
+                    if !catch_up::is_known(&self.store, &board, plugin).await? {
+                        return Ok(WAIT);
+                    }
                     return self.begin(operation, now.plus(settled)).await;
                 };
                 self.replay(operation, &selection, &board).await

@@ -85,8 +85,7 @@ impl Presence {
             .into_iter()
             .filter_map(|(id, name)| Some((id, name.parse().ok()?)));
         let former = Arc::new(former.collect());
-        self.board
-            .store(Arc::new(Board::new(entries, former, false)));
+        Board::new(entries, former, false).publish(&self.board);
         Ok(())
     }
 
@@ -260,7 +259,7 @@ impl Presence {
         let board = self.board.load();
         if !board.is_ready {
             let ready = Board::new(board.entries.clone(), board.former(), true);
-            self.board.store(Arc::new(ready));
+            ready.publish(&self.board);
         }
     }
 
@@ -313,7 +312,7 @@ impl Presence {
         let able: Vec<PluginId> = able.filter_map(|entry| entry.id).collect();
         let board = self.board.load();
         let board = Board::new(entries, board.former(), board.is_ready);
-        self.board.store(Arc::new(board));
+        board.publish(&self.board);
         self.wakeup.changed(&able);
     }
 }

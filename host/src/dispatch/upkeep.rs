@@ -106,7 +106,8 @@ impl Heartbeat {
             Some((entry.id?, digest.unwrap_or_default()))
         });
         let length = self.lease.every() * 3;
-        let beat = self.store.beat(&self.host_name, length, loaded.collect());
+        let (loaded, knows) = (loaded.collect(), board.knows());
+        let beat = self.store.beat(&self.host_name, length, loaded, knows);
         // A database that hangs is as good as none.
         match tokio::time::timeout(self.lease.every(), beat).await {
             Ok(Ok(())) => {}

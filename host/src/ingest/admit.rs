@@ -207,7 +207,8 @@ impl Maker<'_> {
             false => Vec::new(),
         };
         let (by_body, window) = (config.dedup_by_body, config.dedup_window);
-        let mut new = NewEvent::new(event, dedup_key.as_deref(), by_body, window, runs);
+        let mut new = NewEvent::new(event, dedup_key.as_deref(), by_body, window, runs)
+            .matched(&self.board.triggers);
         if let Some(inflated) = self.inflated.as_ref().filter(|_| is_whole) {
             new = new.reading_as(inflated);
         }

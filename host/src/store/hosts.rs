@@ -4,6 +4,7 @@
 //! Whoever finds runs of a host whose lease has ended makes them due again; what
 //! that host may still do to them is refused by their fence.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,9 +85,9 @@ impl Statements {
 }
 
 impl Store {
-    /// Renews this host's lease for `lease` from now and says what it can run. A
-    /// database that cannot be written is noticed by this even when nothing else is
-    /// to be written.
+    /// Renews this host's lease for `lease` from now and says what it can run, and against
+    /// which plugins it matches all that it receives and has in hand. A database that cannot
+    /// be written is noticed by this even when nothing else is to be written.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be written.
@@ -95,6 +96,7 @@ impl Store {
         host_name: &str,
         lease: Duration,
         loaded: Vec<(PluginId, String)>,
+        knows: BTreeSet<PluginId>,
     ) -> Result<(), StoreError> {
         self.hear_clock().await?;
         let (epoch, name) = (self.epoch().0, host_name.to_owned());
@@ -103,16 +105,19 @@ impl Store {
             .map(|(plugin, digest)| (plugin.0, digest))
             .collect();
         let loaded = super::state::json(&loaded);
+        let knows: Vec<i64> = knows.into_iter().map(|plugin| plugin.0).collect();
+        let knows = super::state::json(&knows);
         self.write(move |tx| {
-            let (name, loaded) = (name.clone(), loaded.clone());
+            let (name, loaded, knows) = (name.clone(), loaded.clone(), knows.clone());
             Box::pin(async move {
                 let beat = sql(
-                    "insert into hosts (epoch, name, started_ms, lease_ms, loaded) values ($1, $2, $3, $4, $5) \
-                     on conflict (epoch) do update set lease_ms = excluded.lease_ms, loaded = excluded.loaded",
+                    "insert into hosts (epoch, name, started_ms, lease_ms, loaded, knows) \
+                     values ($1, $2, $3, $4, $5, $6) on conflict (epoch) do update \
+                     set lease_ms = excluded.lease_ms, loaded = excluded.loaded, knows = excluded.knows",
                 );
                 let beat = beat.bind(epoch).bind(name).bind(tx.now);
                 let beat = beat.bind(tx.now.plus(lease)).bind(loaded);
-                tx.execute(beat).await?;
+                tx.execute(beat.bind(knows)).await?;
                 Ok(())
             })
         })
@@ -161,6 +166,25 @@ impl Store {
     pub async fn live_hosts(&self) -> Result<Vec<HostRow>, StoreError> {
         let rows = self.run_readers().fetch_all(live_hosts(self.now())).await?;
         rows.iter().map(HostRow::read).collect()
+    }
+
+    /// Whether every other live host matches all that it receives and has in hand against
+    /// this plugin too. One of a version that does not say so is taken to.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn is_known_elsewhere(&self, plugin: PluginId) -> Result<bool, StoreError> {
+        let others = sql(
+            "select knows from hosts where lease_ms > $1 and epoch <> $2 and knows is not null",
+        );
+        let others = others.bind(self.now()).bind(self.epoch().0);
+        for row in self.run_readers().fetch_all(others).await? {
+            let knows: Vec<i64> = serde_json::from_str(&row.text("knows")?).unwrap_or_default();
+            if !knows.contains(&plugin.0) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Makes runs due again whose host is gone or has held them too long, and ends

@@ -3,11 +3,13 @@
 //! What a delivery is (new, a duplicate, or a known id with another body) is decided by
 //! `known`, on what the database and the batch before it hold.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::{DedupKey, Event, EventId, body_sha256};
 use crate::name::SourceName;
 use crate::run::{NewRun, PluginId};
+use crate::trigger::TriggerIndex;
 use bytes::Bytes;
 
 use super::request::{KeptRequest, keep};
@@ -37,6 +39,9 @@ pub struct NewEvent {
     no_run_reason: Option<&'static str>,
     /// JSON: what it is found by.
     indexed: Option<String>,
+    /// What its runs are by, held until it is stored: as long as that is so, plugins that
+    /// this does not know may still miss it.
+    _matched: Option<Arc<TriggerIndex>>,
 }
 
 /// What became of a delivery.
@@ -84,6 +89,7 @@ impl NewEvent {
             runs,
             no_run_reason,
             indexed: None,
+            _matched: None,
             event: Event {
                 kind: printable(event.kind),
                 delivery_id: event.delivery_id.map(printable),
@@ -91,6 +97,14 @@ impl NewEvent {
                 body: Bytes::new(),
                 ..event
             },
+        }
+    }
+
+    /// Says by which triggers its runs are.
+    pub fn matched(self, triggers: &Arc<TriggerIndex>) -> Self {
+        Self {
+            _matched: Some(Arc::clone(triggers)),
+            ..self
         }
     }
 

@@ -8,6 +8,7 @@ use crate::http::Answer;
 use crate::signing;
 
 mod asked;
+mod late;
 mod unbroken;
 
 const CONFIG: &str = r#"

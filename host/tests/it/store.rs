@@ -178,6 +178,7 @@ conformance! {
         hosts_that_register_at_once_agree,
         a_pause_is_one_row_and_survives_a_new_version,
         live_hosts_say_what_they_can_run,
+        a_plugin_is_known_once_every_other_live_host_says_so,
         counts_outlive_the_hosts_that_made_them,
     ]
     versions: [

@@ -47,7 +47,26 @@ pub(in crate::dispatch) async fn begin_catch_up(
     Ok(())
 }
 
-/// How long a new plugin may be unknown to who receives events.
+/// Whether nothing is in hand any more, here or on another live host, that was received
+/// without knowing the plugin: however long a commit stalls, what is not stored by now gets
+/// a run by itself.
+///
+/// An event holds what it was matched against until it is stored, which costs a count, and
+/// hosts say with their lease what all of this knows: so the rule is exact where
+/// there is one host. What is left to [`settled`] is a host whose lease has ended and that
+/// stores events all the same before it has looked at the registry: to exclude it, each
+/// batch would have to compare the registry's version within its transaction. The same for
+/// a statement whose host was cut off from the database, and that goes through later: it
+/// was not acknowledged.
+pub(super) async fn is_known(
+    store: &Store,
+    board: &Board,
+    plugin: PluginId,
+) -> Result<bool, StoreError> {
+    Ok(board.knows().contains(&plugin) && store.is_known_elsewhere(plugin).await?)
+}
+
+/// How long a new plugin may be unknown to who receives events, as far as nobody says.
 pub(super) fn settled(store: &Store) -> Duration {
     if store.is_shared() {
         SETTLED_SHARED
@@ -56,8 +75,9 @@ pub(super) fn settled(store: &Store) -> Duration {
     }
 }
 
-/// The number of a plugin, once it is known here.
+/// The number of a plugin, once it has been active and that is known here.
 pub(super) fn plugin(board: &Board, name: &str) -> Option<PluginId> {
     let name: PluginName = name.parse().ok()?;
-    board.entries.get(&name)?.id
+    let entry = board.entries.get(&name)?;
+    entry.id.filter(|_| entry.registered.is_some())
 }

@@ -221,8 +221,7 @@ impl Presence {
                 Arc::make_mut(&mut former).insert(id, name.clone());
             }
         }
-        self.board
-            .store(Arc::new(Board::new(entries, former, board.is_ready)));
+        Board::new(entries, former, board.is_ready).publish(&self.board);
     }
 
     /// A plugin that the registry knows.

@@ -1,5 +1,6 @@
 //! How much the store takes: it keeps within its bytes, stops growing, and loses whole days.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -154,7 +155,11 @@ pub(super) async fn two_hosts_remove_at_once(engine: Engine) {
     assert!(bench.runs().await.is_empty());
     neighbour.close().await;
     // With leases, the one that has lived longest does it alone.
-    bench.store.beat("a", HOUR, Vec::new()).await.unwrap();
+    bench
+        .store
+        .beat("a", HOUR, Vec::new(), BTreeSet::new())
+        .await
+        .unwrap();
     assert!(bench.store.is_first_host().await.unwrap());
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Time stands still unless a test moves it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -125,7 +126,8 @@ impl Bench {
 
     /// Renews this host's lease.
     pub(super) async fn beat(&self) {
-        self.store.beat("test", LEASE, Vec::new()).await.unwrap();
+        let beat = self.store.beat("test", LEASE, Vec::new(), BTreeSet::new());
+        beat.await.unwrap();
     }
 
     pub(super) fn now(&self) -> Timestamp {

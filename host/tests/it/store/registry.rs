@@ -1,5 +1,6 @@
 //! What hosts know of plugins and of each other.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hookbay::kv::KvEffects;
@@ -75,7 +76,9 @@ pub(super) async fn a_pause_is_one_row_and_survives_a_new_version(bench: Bench) 
 pub(super) async fn live_hosts_say_what_they_can_run(bench: Bench) {
     let plugin = bench.plugin("p").await;
     let loaded = vec![(plugin, "one".to_owned())];
-    let beat = bench.store.beat("first", LEASE, loaded.clone());
+    let beat = bench
+        .store
+        .beat("first", LEASE, loaded.clone(), BTreeSet::from([plugin]));
     beat.await.unwrap();
     let hosts = bench.store.live_hosts().await.unwrap();
     assert_eq!(hosts.len(), 1);
@@ -86,7 +89,9 @@ pub(super) async fn live_hosts_say_what_they_can_run(bench: Bench) {
     assert_eq!(hosts[0].epoch, bench.store.epoch().0);
     if let Some(other) = bench.neighbour().await {
         // Two hosts of one name, as after a restart, are two.
-        let beat = other.store.beat("first", LEASE, Vec::new());
+        let beat = other
+            .store
+            .beat("first", LEASE, Vec::new(), BTreeSet::new());
         beat.await.unwrap();
         assert_eq!(bench.store.live_hosts().await.unwrap().len(), 2);
         bench.pass(LEASE / 2);
@@ -98,6 +103,36 @@ pub(super) async fn live_hosts_say_what_they_can_run(bench: Bench) {
     }
     bench.pass(LEASE);
     assert!(bench.store.live_hosts().await.unwrap().is_empty());
+}
+
+pub(super) async fn a_plugin_is_known_once_every_other_live_host_says_so(bench: Bench) {
+    let plugin = bench.plugin("p").await;
+    let is_known = async || bench.store.is_known_elsewhere(plugin).await.unwrap();
+    // What this host knows, its board says.
+    bench.beat().await;
+    assert!(is_known().await);
+    let Some(other) = bench.neighbour().await else {
+        return;
+    };
+    assert!(
+        is_known().await,
+        "one that never had a lease receives nothing"
+    );
+    let beat = async |knows| {
+        let beat = other.store.beat("second", LEASE, Vec::new(), knows);
+        beat.await.unwrap();
+    };
+    beat(BTreeSet::new()).await;
+    assert!(!is_known().await);
+    beat(BTreeSet::from([plugin])).await;
+    assert!(is_known().await);
+    beat(BTreeSet::new()).await;
+    // A host of a version before says nothing.
+    bench.execute("update hosts set knows = null").await;
+    assert!(is_known().await);
+    beat(BTreeSet::new()).await;
+    bench.pass(LEASE);
+    assert!(is_known().await, "it is gone");
 }
 
 pub(super) async fn counts_outlive_the_hosts_that_made_them(bench: Bench) {

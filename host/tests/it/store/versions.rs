@@ -1,5 +1,6 @@
 //! Which versions plugins have had, the pin, and plugins that are forgotten.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hookbay::kv::{KvEffects, KvWrite};
@@ -248,11 +249,19 @@ pub(super) async fn many_runs_are_cancelled_in_slices_and_once(bench: Bench) {
 pub(super) async fn a_plugin_that_another_host_has_is_not_forgotten(bench: Bench) {
     let plugin = bench.plugin("p").await;
     let here = vec![(plugin, "one".to_owned())];
-    bench.store.beat("here", LEASE, here).await.unwrap();
+    bench
+        .store
+        .beat("here", LEASE, here, BTreeSet::new())
+        .await
+        .unwrap();
     if let Some(other) = bench.neighbour().await {
         for digest in ["one", ""] {
             let there = vec![(plugin, digest.to_owned())];
-            other.store.beat("there", LEASE, there).await.unwrap();
+            other
+                .store
+                .beat("there", LEASE, there, BTreeSet::new())
+                .await
+                .unwrap();
             let forgot = bench.store.forget_plugin(plugin).await.unwrap();
             assert_eq!(forgot, Forgot::IsAt(vec!["there".to_owned()]));
         }
