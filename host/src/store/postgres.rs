@@ -95,7 +95,9 @@ pub(super) async fn open(
     check_server(url, settings, &mut connection)
         .await
         .map_err(refuse)?;
-    migrate::run(&mut connection).await.map_err(refuse)?;
+    migrate::run(&mut connection, settings.lock_patience)
+        .await
+        .map_err(refuse)?;
     let heard = clock
         .is_of_machine()
         .then(|| Arc::new(HeardClock::new(clock.now())));
@@ -110,7 +112,9 @@ pub(super) async fn open(
     partitions::prepare(&mut connection, clock.now())
         .await
         .map_err(refuse)?;
-    moved::go_on(&mut connection).await.map_err(refuse)?;
+    moved::go_on(&mut connection, settings.lock_patience)
+        .await
+        .map_err(refuse)?;
     connection.close().await.map_err(failed)?;
     let statement_timeout = settings.pool.statement_timeout.as_millis().to_string();
     let bounded = if settings.is_pooled {

@@ -1,9 +1,14 @@
 //! What a store is opened with.
 
+use std::time::Duration;
+
 use crate::config::{Config, Database, EncryptionKeys, PoolConfig};
 
 /// With a million deliveries known, a dozen of these go into each page that is written.
 const DELIVERIES_GATHERED: usize = 1 << 17;
+
+/// Hosts that run hold a table no longer than this, but by a transaction that hangs.
+const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Which database, and how to use it.
 #[derive(Clone, Debug)]
@@ -18,6 +23,8 @@ pub struct Settings {
     pub allow_unsafe: bool,
     /// What stored requests are encrypted with.
     pub keys: EncryptionKeys,
+    /// How long bringing the tables up to date waits for each lock, on Postgres.
+    pub lock_patience: Duration,
     /// How many of the newest deliveries are gathered, on SQLite, before their keys are
     /// put in order: about 30 bytes of memory each, and the time of a start to read them.
     pub deliveries_gathered: usize,
@@ -32,6 +39,7 @@ impl Settings {
             is_pooled: false,
             allow_unsafe: false,
             keys: EncryptionKeys::default(),
+            lock_patience: LOCK_PATIENCE,
             deliveries_gathered: DELIVERIES_GATHERED,
         }
     }
@@ -44,6 +52,7 @@ impl Settings {
             is_pooled: config.pooler,
             allow_unsafe: config.allow_unsafe_database,
             keys: config.encryption.clone(),
+            lock_patience: LOCK_PATIENCE,
             deliveries_gathered: DELIVERIES_GATHERED,
         }
     }

@@ -4,24 +4,31 @@
 //! Not sqlx's own runner, whose lock belongs to a session: behind a pooler in
 //! transaction mode there is none.
 
+use std::time::Duration;
+
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{Executor as _, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection, Row as _};
 
 use super::super::StoreError;
 
 pub(super) static MIGRATOR: Migrator = sqlx::migrate!("../migrations/postgres");
 
-/// Applies what is missing.
+/// Applies what is missing; waits for each lock at most so long.
 ///
 /// # Errors
 /// [`StoreError::Migrate`] if the tables are newer than this program or an applied
 /// migration is not the one it knows; nothing is changed then.
-pub(super) async fn run(connection: &mut PgConnection) -> Result<(), StoreError> {
+pub(super) async fn run(
+    connection: &mut PgConnection,
+    patience: Duration,
+) -> Result<(), StoreError> {
+    let begin = format!(
+        "begin; set local lock_timeout = {}; \
+         select pg_advisory_xact_lock((x'686b0009'::bigint) << 32)",
+        patience.as_millis()
+    );
     connection
-        .execute(
-            "begin; set local lock_timeout = '30s'; \
-             select pg_advisory_xact_lock((x'686b0009'::bigint) << 32)",
-        )
+        .execute(sqlx::raw_sql(AssertSqlSafe(begin)))
         .await?;
     let applied = apply(connection).await;
     let end = if applied.is_ok() {

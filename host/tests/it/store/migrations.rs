@@ -159,6 +159,40 @@ async fn hosts_that_start_at_once_migrate_once() {
     }
 }
 
+/// Somebody holds what is to be brought up to date: the host says so and does not start,
+/// and once nobody does, it starts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_waits_for_a_lock_only_so_long() {
+    for engine in [Engine::Postgres, Engine::Pooled] {
+        if !engine.is_here() {
+            continue;
+        }
+        let database = TestDatabase::new(engine).await;
+        let mut settings = database.settings(Path::new("unused"));
+        Store::migrate(&settings).await.unwrap();
+        settings.lock_patience = Duration::from_millis(100);
+        for lock in [
+            // Another host migrates, and hangs.
+            "select pg_advisory_xact_lock((x'686b0009'::bigint) << 32)",
+            "lock table hookbay_migrations in access exclusive mode",
+        ] {
+            let mut holder = database.connect().await;
+            let begin = sqlx::raw_sql(AssertSqlSafe(format!("begin; {lock}")));
+            holder.execute(begin).await.unwrap();
+            let refusal = Store::migrate(&settings).await.unwrap_err().to_string();
+            for words in [
+                "cannot open database",
+                "lock timeout",
+                "somebody holds the tables: try again",
+            ] {
+                assert!(refusal.contains(words), "{refusal}");
+            }
+            holder.execute("rollback").await.unwrap();
+            Store::migrate(&settings).await.unwrap();
+        }
+    }
+}
+
 /// What a later version may do to the tables: add to them.
 const LATER: &str = "
 alter table events add column later text;
