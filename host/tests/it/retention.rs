@@ -29,8 +29,8 @@ mod room;
 
 use audit::the_audit_log_goes_by_age;
 use room::{
-    days_go_whole, room_of_today_is_not_made_twice, the_store_keeps_within_its_bytes,
-    the_store_stops_growing, two_hosts_remove_at_once,
+    days_go_whole, on_a_full_disk_days_go_and_the_rest_goes_later, room_of_today_is_not_made_twice,
+    the_store_keeps_within_its_bytes, the_store_stops_growing, two_hosts_remove_at_once,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -390,6 +390,7 @@ on!(
     the_store_keeps_within_its_bytes,
     the_store_stops_growing,
     days_go_whole,
+    on_a_full_disk_days_go_and_the_rest_goes_later,
     the_audit_log_goes_by_age,
     two_hosts_remove_at_once,
     room_of_today_is_not_made_twice

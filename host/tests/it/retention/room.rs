@@ -131,6 +131,38 @@ pub(super) async fn days_go_whole(engine: Engine) {
     assert!(!days.contains(&"events_20010910".to_owned()), "{days:?}");
 }
 
+/// What the server says of each deletion whose log has no room.
+const FULL: &str = "create function full_disk() returns trigger language plpgsql as \
+    $$ begin raise exception 'could not write: No space left on device' using errcode = '53100'; end $$; \
+    create trigger full_disk before delete on events for each statement execute function full_disk()";
+
+pub(super) async fn on_a_full_disk_days_go_and_the_rest_goes_later(engine: Engine) {
+    let mut kept = policy();
+    kept.by_source.insert("short".to_owned(), DAY);
+    let mut bench = Bench::new(engine, kept).await;
+    bench.deliver("s", b"{}".to_vec(), Vec::new()).await;
+    bench.pass(32 * DAY).await;
+    for _ in 0..3 {
+        bench.deliver("short", b"{}".to_vec(), Vec::new()).await;
+    }
+    let stays = bench.deliver("s", b"{}".to_vec(), Vec::new()).await;
+    bench.pass(3 * DAY).await;
+    let mut connection = bench.database.connect().await;
+    connection.execute(sqlx::raw_sql(FULL)).await.unwrap();
+    for _ in 0..2 {
+        bench.retention.pass().await;
+        // To drop a day takes no room, and gives its own back.
+        let days = bench.partitions("events").await;
+        assert!(!days.contains(&"events_20010909".to_owned()), "{days:?}");
+        assert_eq!(bench.events().await.len(), 4);
+        assert_eq!(bench.database.open_transactions().await, 0);
+    }
+    let room = "drop trigger full_disk on events";
+    connection.execute(room).await.unwrap();
+    bench.retention.pass().await;
+    assert_eq!(bench.events().await, [stays]);
+}
+
 pub(super) async fn two_hosts_remove_at_once(engine: Engine) {
     let mut bench = Bench::new(engine, policy()).await;
     for _ in 0..600 {
