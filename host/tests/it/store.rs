@@ -7,12 +7,14 @@ use bench::Bench;
 
 mod batches;
 mod bench;
+mod bulk;
 mod cancels;
 mod claims;
 mod clocks;
 mod crowd;
 mod deliveries;
 mod ends;
+mod held;
 mod leases;
 mod lists;
 mod log;
@@ -120,6 +122,13 @@ conformance! {
     ]
     crowd: [
         many_tasks_on_two_hosts_keep_every_order,
+    ]
+    bulk: [
+        retries_of_two_hosts_and_ends_do_not_wait_for_each_other,
+    ]
+    held: [
+        days_that_cannot_be_made_now_leave_nothing_open,
+        a_day_that_somebody_reads_stays_and_nothing_is_left_open,
     ]
     leases: [
         a_host_keeps_its_runs_as_long_as_its_lease,
