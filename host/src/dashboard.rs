@@ -25,6 +25,7 @@ mod audit;
 mod body;
 mod chart;
 mod compare;
+mod concerns;
 mod events;
 mod failure;
 mod form;
