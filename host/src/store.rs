@@ -85,7 +85,9 @@ pub use quarantine::{
 pub use registry::{PluginRow, RegisterPlugin};
 pub use request::DamagedRequest;
 pub use retention::{EventSlice, Removed};
-pub use rollups::{PluginMinute, PluginStep, QueueStep, SourceMinute, SourceStep, SourceSum};
+pub use rollups::{
+    PluginMinute, PluginStep, PluginSum, QueueStep, SourceMinute, SourceStep, SourceSum,
+};
 pub use runs::{AttemptRow, RunFilter, RunRow};
 pub use search::{SearchedEvent, Sought, SoughtKinds};
 pub use settings::Settings;

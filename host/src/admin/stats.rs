@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::clock::{Timestamp, millis};
 use crate::config::units;
 use crate::metrics::Latencies;
-use crate::store::{PluginStep, SourceStep};
+use crate::store::{PluginStep, PluginSum, SourceStep};
 
 use super::page::Parameters;
 use super::plugins::{counts_of, states};
@@ -26,6 +26,8 @@ pub(super) const WINDOWS: RangeInclusive<Duration> =
 const STEP_DEFAULT: &str = "1m";
 pub(super) const STEPS: RangeInclusive<Duration> =
     RangeInclusive::new(Duration::from_mins(1), Duration::from_hours(24));
+/// How far back attempts are counted by plugin, whatever the window: what fails now is of now.
+const ATTEMPTS_OF: Duration = Duration::from_hours(1);
 /// Most steps of a series.
 const STEPS_MAX: u128 = 1500;
 
@@ -50,6 +52,23 @@ pub(super) struct StatsJson {
     step_s: u64,
     series: Vec<StepJson>,
     queue: Vec<QueueJson>,
+    /// Of each plugin that has tried something in the last hour, whatever the window.
+    attempts: Vec<AttemptsJson>,
+}
+
+/// How the attempts of one plugin ended in the last hour.
+#[derive(Serialize, ToSchema)]
+#[schema(as = StatsAttempts)]
+struct AttemptsJson {
+    plugin: String,
+    succeeded: i64,
+    failed: i64,
+    /// Runs that died by them.
+    dead: i64,
+    /// The minute in which one succeeded last.
+    last_succeeded_at: Option<Timestamp>,
+    /// Those that failed after that minute.
+    failed_since: i64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -122,11 +141,13 @@ pub(super) async fn show(
     let now = admin.clock.now();
     let series = series(&admin, now, window, step).await?;
     let queue = queue(&admin, now).await?;
+    let attempts = attempts(&admin, now.minus(ATTEMPTS_OF)).await?;
     Ok(Json(StatsJson {
         window: window_text,
         step_s: step.as_secs(),
         series,
         queue,
+        attempts,
     }))
 }
 
@@ -230,6 +251,32 @@ async fn queue(admin: &Admin, now: Timestamp) -> Result<Vec<QueueJson>, AdminErr
         });
     }
     Ok(queue)
+}
+
+/// By plugin, the present minute included.
+async fn attempts(admin: &Admin, since: Timestamp) -> Result<Vec<AttemptsJson>, AdminError> {
+    let (present, _, minutes) = admin.metrics.minutes.peek();
+    let sums = admin.store.plugin_sums(since, present).await?;
+    let mut sums: BTreeMap<String, PluginSum> = sums
+        .into_iter()
+        .map(|sum| (sum.plugin.clone(), sum))
+        .collect();
+    // Nothing may have been counted for longer than that.
+    for minute in minutes
+        .iter()
+        .filter(|minute| minute.minute_ms >= since.millis())
+    {
+        sums.entry(minute.plugin.clone()).or_default().add(minute);
+    }
+    let json = |(plugin, sum): (String, PluginSum)| AttemptsJson {
+        plugin,
+        succeeded: sum.succeeded,
+        failed: sum.failed,
+        dead: sum.dead,
+        last_succeeded_at: sum.last_succeeded,
+        failed_since: sum.failed_since,
+    };
+    Ok(sums.into_iter().map(json).collect())
 }
 
 fn duration(

@@ -1,14 +1,19 @@
-//! What needs somebody: plugins that do not run, queues that are old, sources that refuse.
+//! What needs somebody: plugins that do not run or fail, queues that are old, sources that
+//! refuse.
 
 use super::api::with_query;
 use super::operations::Operation;
 use super::plugins::Plugin;
 use super::shown;
 use super::sources::Source;
-use super::stats::{Queue, Stats};
+use super::stats::{Attempts, Queue, Stats};
 
 /// A queue this old needs somebody.
 const OLD_S: f64 = 300.0;
+/// So many attempts that fail without one that succeeds are no accident.
+const IN_A_ROW: i64 = 3;
+/// Of fewer attempts nobody can tell that most fail.
+const MANY: i64 = 10;
 
 /// Something that needs somebody.
 pub(super) struct Concern {
@@ -27,6 +32,12 @@ pub(super) fn concerns(
     operations: &[Operation],
 ) -> Vec<Concern> {
     let mut concerns: Vec<Concern> = plugins.iter().filter_map(of_plugin).collect();
+    let failing = plugins.iter().filter_map(|plugin| {
+        let attempts = stats.attempts.iter();
+        let mut of_it = attempts.filter(|attempts| attempts.plugin == plugin.name);
+        of_attempts(plugin, of_it.next())
+    });
+    concerns.extend(failing);
     concerns.extend(stats.queue.iter().filter_map(of_queue));
     concerns.extend(sources.iter().filter_map(of_source));
     let failed = operations
@@ -72,6 +83,79 @@ fn of_plugin(plugin: &Plugin) -> Option<Concern> {
     })
 }
 
+/// A plugin that runs, and fails. One that does not run is named already, and none of its
+/// attempts is.
+fn of_attempts(plugin: &Plugin, attempts: Option<&Attempts>) -> Option<Concern> {
+    if plugin.state != "active" {
+        return None;
+    }
+    let (dead, waiting) = (plugin.count("dead"), plugin.count("waiting"));
+    let (level, what) = failing(attempts, dead, waiting)?;
+    let state = if dead > 0 && attempts.is_some_and(|attempts| attempts.dead > 0) {
+        Some("dead")
+    } else {
+        (waiting > 0).then_some("waiting")
+    };
+    let tried = match attempts {
+        Some(attempts) => {
+            let all = attempts.succeeded + attempts.failed;
+            format!(
+                "{} of {} in the last hour failed, {} died",
+                shown::count(attempts.failed),
+                shown::counted(all, "attempt"),
+                shown::counted(attempts.dead, "run"),
+            )
+        }
+        None => "No attempt was made in the last hour".to_owned(),
+    };
+    let pair = [("plugin", Some(plugin.name.as_str())), ("state", state)];
+    Some(Concern {
+        level,
+        what: what.replace("{}", &plugin.name),
+        why: format!(
+            "{tried}; {} for another attempt.",
+            match waiting {
+                0 => "none waits".to_owned(),
+                1 => "1 run waits".to_owned(),
+                _ => format!("{} wait", shown::counted(waiting, "run")),
+            }
+        ),
+        address: with_query("/runs", &pair),
+    })
+}
+
+/// How a plugin fails, if it does: how bad that is, and what is said of `{}`. Dead is what
+/// nobody has retried; a run waits for its time only after an attempt that failed.
+fn failing(attempts: Option<&Attempts>, dead: i64, waiting: i64) -> Option<(&'static str, String)> {
+    let Some(attempts) = attempts else {
+        let what = "Runs of plugin {} have failed and wait".to_owned();
+        return (waiting > 0).then_some(("warn", what));
+    };
+    let is_lasting = attempts.failed_since >= IN_A_ROW;
+    match &attempts.last_succeeded_at {
+        None if attempts.failed > 0 => {
+            let is_bad = is_lasting || attempts.dead > 0;
+            let level = if is_bad { "bad" } else { "warn" };
+            Some((level, "Every attempt of plugin {} fails".to_owned()))
+        }
+        Some(at) if is_lasting => {
+            let since = shown::moment(at);
+            let since = since.get(11..16).unwrap_or(&since);
+            let what = format!("Every attempt of plugin {{}} has failed since {since} UTC");
+            Some(("bad", what))
+        }
+        _ if attempts.succeeded + attempts.failed >= MANY
+            && attempts.failed > attempts.succeeded =>
+        {
+            Some(("warn", "Most attempts of plugin {} fail".to_owned()))
+        }
+        _ if attempts.dead > 0 && dead > 0 => {
+            Some(("warn", "Runs of plugin {} have died".to_owned()))
+        }
+        _ => None,
+    }
+}
+
 fn of_queue(queue: &Queue) -> Option<Concern> {
     let oldest = queue.oldest_s.filter(|oldest| *oldest >= OLD_S)?;
     let due = queue.ready + queue.running;
@@ -114,4 +198,66 @@ fn of_source(source: &Source) -> Option<Concern> {
         ),
         address: source.address(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Attempts, failing};
+
+    /// Attempts that succeeded, that failed, runs that died, and attempts that failed since
+    /// one succeeded.
+    fn attempts([succeeded, failed, dead, failed_since]: [i64; 4]) -> Attempts {
+        let at = "2026-11-22T03:01:00.000Z";
+        Attempts {
+            plugin: "it".to_owned(),
+            succeeded,
+            failed,
+            dead,
+            last_succeeded_at: (succeeded > 0).then(|| at.to_owned()),
+            failed_since,
+        }
+    }
+
+    #[track_caller]
+    fn check(counts: [i64; 4], expected: Option<(&str, &str)>) {
+        let found = failing(Some(&attempts(counts)), counts[2], 0);
+        let found = found.as_ref().map(|(level, what)| (*level, what.as_str()));
+        assert_eq!(found, expected, "{counts:?}");
+    }
+
+    #[test]
+    fn a_plugin_that_fails_is_told_from_one_that_stumbles() {
+        let all = "Every attempt of plugin {} fails";
+        let since = "Every attempt of plugin {} has failed since 03:01 UTC";
+        let most = "Most attempts of plugin {} fail";
+        let died = "Runs of plugin {} have died";
+        check([0, 0, 0, 0], None);
+        check([100, 0, 0, 0], None);
+        // The first attempt of all: it may be an accident, until its run has died of it.
+        check([0, 1, 0, 1], Some(("warn", all)));
+        check([0, 1, 1, 1], Some(("bad", all)));
+        check([0, 3, 0, 3], Some(("bad", all)));
+        // However much succeeded before.
+        check([10_000, 3, 0, 3], Some(("bad", since)));
+        check([10_000, 2, 0, 2], None);
+        check([10_000, 2, 1, 0], Some(("warn", died)));
+        check([4, 6, 0, 0], Some(("warn", most)));
+        check([5, 5, 0, 0], None);
+        check([1, 2, 0, 1], None);
+    }
+
+    #[test]
+    fn runs_that_wait_though_nothing_was_tried_have_failed_before() {
+        assert_eq!(failing(None, 7, 0), None);
+        let (level, _) = failing(None, 0, 1).unwrap();
+        assert_eq!(level, "warn");
+        assert_eq!(failing(Some(&attempts([1, 0, 0, 0])), 0, 1), None);
+    }
+
+    #[test]
+    fn runs_that_died_and_were_retried_need_nobody() {
+        let died = attempts([100, 2, 1, 0]);
+        assert!(failing(Some(&died), 1, 0).is_some());
+        assert_eq!(failing(Some(&died), 0, 0), None);
+    }
 }

@@ -249,7 +249,7 @@ impl Plugin {
     }
 
     /// How many runs are in a state.
-    fn count(&self, state: &str) -> i64 {
+    pub(super) fn count(&self, state: &str) -> i64 {
         self.runs.get(state).copied().unwrap_or_default()
     }
 

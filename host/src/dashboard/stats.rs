@@ -12,6 +12,19 @@ pub(super) struct Stats {
     pub(super) step_s: i64,
     pub(super) series: Vec<Step>,
     pub(super) queue: Vec<Queue>,
+    pub(super) attempts: Vec<Attempts>,
+}
+
+/// How the attempts of a plugin ended in the last hour.
+#[derive(Deserialize)]
+pub(super) struct Attempts {
+    pub(super) plugin: String,
+    pub(super) succeeded: i64,
+    pub(super) failed: i64,
+    pub(super) dead: i64,
+    pub(super) last_succeeded_at: Option<String>,
+    /// Those that failed after the minute in which one succeeded last.
+    pub(super) failed_since: i64,
 }
 
 /// What happened in one step.

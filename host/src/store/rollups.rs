@@ -87,6 +87,23 @@ pub struct SourceSum {
     pub rejected: i64,
 }
 
+/// How the attempts of a plugin ended, on all hosts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PluginSum {
+    /// The plugin.
+    pub plugin: String,
+    /// Attempts that succeeded.
+    pub succeeded: i64,
+    /// Attempts that did not.
+    pub failed: i64,
+    /// Runs that died.
+    pub dead: i64,
+    /// The last minute in which an attempt succeeded.
+    pub last_succeeded: Option<Timestamp>,
+    /// Attempts that failed in minutes after that one.
+    pub failed_since: i64,
+}
+
 /// How many runs were not over, at most, in one step of a chart, on all hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueStep {
@@ -236,6 +253,31 @@ impl Store {
         };
         rows.iter().map(sum).collect()
     }
+
+    /// How the attempts of each plugin ended since a time, without the same. As many rows are
+    /// read as plugins ran in so many minutes, however many runs there are.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn plugin_sums(
+        &self,
+        since: Timestamp,
+        own_until: Timestamp,
+    ) -> Result<Vec<PluginSum>, StoreError> {
+        let sums = sql(
+            "with minutes as (select plugin, minute_ms, succeeded, failed, dead from plugin_minutes \
+             where minute_ms >= $1 and not (epoch = $2 and minute_ms >= $3)), \
+             good as (select plugin, max(minute_ms) as minute_ms from minutes where succeeded > 0 group by plugin) \
+             select m.plugin, cast(sum(m.succeeded) as bigint) as succeeded, \
+             cast(sum(m.failed) as bigint) as failed, cast(sum(m.dead) as bigint) as dead, \
+             max(g.minute_ms) as last_succeeded_ms, cast(sum(case when g.minute_ms is null \
+             or m.minute_ms > g.minute_ms then m.failed else 0 end) as bigint) as failed_since \
+             from minutes m left join good g on g.plugin = m.plugin group by m.plugin",
+        );
+        let sums = sums.bind(since).bind(self.epoch().0).bind(own_until);
+        let rows = self.readers().fetch_all(sums).await?;
+        rows.iter().map(PluginSum::read).collect()
+    }
 }
 
 impl Store {
@@ -276,6 +318,33 @@ impl SourceStep {
     }
 }
 
+impl PluginSum {
+    /// Adds what a host has counted in the minute under way, which no other is after.
+    pub fn add(&mut self, present: &PluginMinute) {
+        self.succeeded += present.succeeded;
+        self.failed += present.failed;
+        self.dead += present.dead;
+        if present.succeeded > 0 {
+            self.last_succeeded = Some(Timestamp::from_millis(present.minute_ms));
+            self.failed_since = 0;
+        } else {
+            self.failed_since += present.failed;
+        }
+    }
+
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        let last_succeeded = row.int_or_none("last_succeeded_ms")?;
+        Ok(Self {
+            plugin: row.text("plugin")?,
+            succeeded: row.int("succeeded")?,
+            failed: row.int("failed")?,
+            dead: row.int("dead")?,
+            last_succeeded: last_succeeded.map(Timestamp::from_millis),
+            failed_since: row.int("failed_since")?,
+        })
+    }
+}
+
 impl PluginStep {
     fn read(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {
@@ -285,5 +354,32 @@ impl PluginStep {
             dead: row.int("dead")?,
             run: row.text("run")?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PluginMinute, PluginSum, Timestamp};
+
+    #[test]
+    fn no_minute_is_after_the_present_one() {
+        let minute = |n: i64, succeeded, failed, dead| PluginMinute {
+            minute_ms: n * 60_000,
+            plugin: "it".to_owned(),
+            succeeded,
+            failed,
+            dead,
+            run: "[]".to_owned(),
+        };
+        let mut sum = PluginSum {
+            failed: 2,
+            failed_since: 2,
+            ..PluginSum::default()
+        };
+        sum.add(&minute(5, 0, 1, 1));
+        assert_eq!((sum.failed, sum.dead, sum.failed_since), (3, 1, 3));
+        sum.add(&minute(6, 1, 9, 0));
+        assert_eq!((sum.succeeded, sum.failed_since), (1, 0));
+        assert_eq!(sum.last_succeeded, Some(Timestamp::from_millis(360_000)));
     }
 }

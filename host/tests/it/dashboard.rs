@@ -8,6 +8,7 @@ use crate::harness::{Host, TOKEN, eventually};
 use crate::http::Answer;
 
 mod access;
+mod attention;
 mod hiding;
 mod pages;
 mod steering;

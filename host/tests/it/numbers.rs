@@ -90,6 +90,21 @@ async fn sums(host: &Host) -> [i64; 6] {
     .map(sum)
 }
 
+/// By plugin: attempts that succeeded, that failed, and runs that died.
+async fn attempts(host: &Host) -> Vec<(String, [i64; 3])> {
+    let stats = host.get("stats?window=1m").await;
+    let of = |one: &Value| {
+        let counts = ["succeeded", "failed", "dead"].map(|key| one[key].as_i64().unwrap());
+        (one["plugin"].as_str().unwrap().to_owned(), counts)
+    };
+    stats["attempts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(of)
+        .collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn numbers_add_up() {
     let host = Host::start(CONFIG, &["misbehave", "github-push"]).await;
@@ -140,7 +155,11 @@ async fn numbers_add_up() {
     let queue = host.get("stats").await["queue"].clone();
     let misbehave = json!({ "plugin": "misbehave", "ready": 0, "running": 0, "waiting": 0, "blocked": 0, "oldest_s": null });
     assert!(queue.as_array().unwrap().contains(&misbehave), "{queue}");
+    let expected_attempts = [("github-push", [1, 0, 0]), ("misbehave", [1, 3, 2])];
+    let expected_attempts = expected_attempts.map(|(plugin, counts)| (plugin.to_owned(), counts));
+    assert_eq!(attempts(&host).await, expected_attempts);
     // What was counted outlives the host that counted it.
     let host = host.restart().await;
     assert_eq!(sums(&host).await, expected);
+    assert_eq!(attempts(&host).await, expected_attempts);
 }

@@ -19,6 +19,7 @@ mod leases;
 mod lists;
 mod log;
 mod migrations;
+mod minutes;
 mod order;
 mod pruning;
 mod quota;
@@ -112,6 +113,9 @@ conformance! {
     lists: [
         lists_are_whole_however_many_kinds_there_are,
         a_page_looks_at_so_many_events_and_says_how_far,
+    ]
+    minutes: [
+        attempts_are_summed_by_plugin_and_counted_since_a_success,
     ]
     search: [
         a_value_is_found_behind_any_number_of_others,
