@@ -26,7 +26,7 @@ const WINDOWS: [(&str, &str, &str); 4] = [
 ];
 /// A number at the head of the page.
 struct Tile {
-    name: &'static str,
+    name: String,
     value: String,
     beside: String,
     address: String,
@@ -51,7 +51,7 @@ struct OverviewPage {
 pub(super) async fn show(visit: Visit) -> Result<Response<Body>, Failure> {
     let asked = visit.asked("window").unwrap_or_default();
     let window = WINDOWS.iter().find(|(window, ..)| *window == asked);
-    let (window, step, _) = *window.unwrap_or(&WINDOWS[0]);
+    let (window, step, span) = *window.unwrap_or(&WINDOWS[0]);
     let path = with_query("stats", &[("window", Some(window)), ("step", Some(step))]);
     let (stats, plugins, sources, operations, events, failures) = tokio::try_join!(
         visit.get::<Stats>(&path),
@@ -66,7 +66,7 @@ pub(super) async fn show(visit: Visit) -> Result<Response<Body>, Failure> {
         window,
         windows: WINDOWS,
         concerns: concerns(&stats, &plugins.items, &sources.items, &operations.items),
-        tiles: tiles(&stats),
+        tiles: tiles(&stats, &plugins.items, span),
         charts: stats.charts(),
         queue: stats
             .queue
@@ -79,7 +79,8 @@ pub(super) async fn show(visit: Visit) -> Result<Response<Body>, Failure> {
     })
 }
 
-fn tiles(stats: &Stats) -> [Tile; 4] {
+/// What happened in the span that is looked at, then what is now.
+fn tiles(stats: &Stats, plugins: &[Plugin], span: &str) -> [Tile; 4] {
     let sum = |of: fn(&Step) -> i64| stats.series.iter().map(of).sum::<i64>();
     let (received, dead, failed) = (sum(|s| s.received), sum(|s| s.dead), sum(|s| s.failed));
     let slowest = stats.series.iter().filter_map(|step| step.ack_p99_ms);
@@ -87,28 +88,38 @@ fn tiles(stats: &Stats) -> [Tile; 4] {
     let queued: i64 = stats.queue.iter().map(Queue::all).sum();
     let oldest = stats.queue.iter().filter_map(|queue| queue.oldest_s);
     let oldest = oldest.reduce(f64::max);
+    // Those that died and were retried are dead no more; those that are may have died before.
+    let are_dead: i64 = plugins.iter().map(|plugin| plugin.count("dead")).sum();
     let since = stats.series.first().map(|step| step.at.as_str());
     [
         Tile {
-            name: "Webhooks taken",
+            name: format!("Webhooks taken in {span}"),
             value: shown::count(received),
             beside: format!("{} refused", shown::count(sum(|s| s.rejected))),
             address: with_query("/events", &[("since", since)]),
         },
         Tile {
-            name: "Runs that died",
+            name: format!("Runs that died in {span}"),
             value: shown::count(dead),
-            beside: format!("{} failed", shown::counted(failed, "attempt")),
-            address: with_query("/runs", &[("state", Some("dead")), ("since", since)]),
+            beside: format!(
+                "{} failed; {} dead now",
+                shown::counted(failed, "attempt"),
+                match are_dead {
+                    0 => "none is".to_owned(),
+                    1 => "1 is".to_owned(),
+                    _ => format!("{} are", shown::count(are_dead)),
+                }
+            ),
+            address: "/runs?state=dead".to_owned(),
         },
         Tile {
-            name: "Slowest acknowledgement",
+            name: format!("Slowest acknowledgement in {span}"),
             value: slowest.map_or_else(|| shown::NOTHING.to_owned(), shown::millis),
             beside: "99 % are faster".to_owned(),
             address: "/sources".to_owned(),
         },
         Tile {
-            name: "Runs in the queue",
+            name: "Runs in the queue now".to_owned(),
             value: shown::count(queued),
             beside: oldest.map_or_else(
                 || "nothing waits".to_owned(),

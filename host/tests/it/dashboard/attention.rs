@@ -62,3 +62,40 @@ async fn a_plugin_that_fails_needs_attention_until_its_runs_are_mended() {
     let page = overview(&mut browser, "Runs of plugin misbehave have died").await;
     assert!(page.contains("none waits for another attempt"), "{page}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_died_and_what_is_dead_are_told_apart() {
+    let config = CONFIG.replace("attempts = 2", "attempts = 1");
+    let host = Host::start(&config, &["misbehave"]).await;
+    let mut browser = Browser::signed_in(&host, TOKEN).await;
+    let page = browser.get("/?window=24h").await.text();
+    assert!(
+        page.contains("Runs that died in 24 hours</span><b>0</b>"),
+        "{page}"
+    );
+    assert!(page.contains("None is dead now."), "{page}");
+
+    let run = host
+        .told(&json!({ "do": "retry_until", "attempt": 2 }))
+        .await;
+    let id = run["id"].as_str().unwrap();
+    let died = "Runs that died in 1 hour</span><b>1</b>";
+    let page = overview(&mut browser, died).await;
+    assert!(page.contains("1 attempt failed; 1 is dead now"), "{page}");
+    assert!(
+        page.contains("<a href=\"/runs?state=dead\"><span"),
+        "{page}"
+    );
+    assert!(page.contains(&format!("<a href=\"/runs/{id}\">")), "{page}");
+
+    // It died, and is dead no more.
+    assert_eq!(host.post(&format!("runs/{id}/retry")).await.status, 202);
+    host.finished(run["event_id"].as_str().unwrap()).await;
+    let page = overview(&mut browser, "none is dead now").await;
+    assert!(page.contains(died), "{page}");
+    assert!(page.contains("None is dead now."), "{page}");
+    assert!(
+        !page.contains("Runs of plugin misbehave have died"),
+        "{page}"
+    );
+}
