@@ -53,6 +53,9 @@ pub(super) struct RunDetail {
     /// It is dead, and the runs of its ordering key wait behind it until it is retried or
     /// cancelled.
     blocks_key: bool,
+    /// It is blocked by its ordering key until this run is over; a dead one that blocks the key
+    /// until it is retried or cancelled.
+    waits_behind: Option<RunId>,
     attempts: Vec<AttemptJson>,
 }
 
@@ -261,8 +264,13 @@ async fn detail(admin: &Admin, id: RunId) -> Result<RunDetail, AdminError> {
     let attempts = admin.store.attempts(id).await?;
     let versions = admin.store.versions(run.plugin).await?;
     let blocks_key = run.state == RunState::Dead && admin.store.blocks_its_key(id).await?;
+    let waits_behind = match run.state {
+        RunState::Blocked => admin.store.first_of_its_key(id).await?,
+        _ => None,
+    };
     let json = |attempt| attempt_json(attempt, &versions);
     Ok(RunDetail {
+        waits_behind,
         attempts: attempts.into_iter().map(json).collect(),
         blocks_key,
         run: run_json(&board, run),

@@ -55,25 +55,13 @@ pub(super) fn concerns(
 }
 
 fn of_plugin(plugin: &Plugin) -> Option<Concern> {
-    let (level, why) = match plugin.state.as_str() {
-        "held" => (
-            "bad",
-            "It wants more than it is granted; its runs wait.".to_owned(),
-        ),
-        "tripped" => ("bad", plugin.error.clone().unwrap_or_default()),
-        "broken" => ("bad", plugin.problem().to_owned()),
-        "missing" => (
-            "warn",
-            "No live host has its file; its runs wait.".to_owned(),
-        ),
-        "paused" => ("warn", "Its runs wait until it is resumed.".to_owned()),
-        _ if plugin.candidate.is_some() => ("warn", plugin.problem().to_owned()),
-        _ => return None,
-    };
-    let what = if plugin.state == "active" {
-        format!("A newer file of plugin {} is not active", plugin.name)
-    } else {
-        format!("Plugin {} is {}", plugin.name, plugin.state)
+    let (what, (level, why)) = match plugin.rest() {
+        Some(rest) => (format!("Plugin {} is {}", plugin.name, plugin.state), rest),
+        None => {
+            plugin.candidate.as_ref()?;
+            let what = format!("A newer file of plugin {} is not active", plugin.name);
+            (what, ("warn", plugin.problem().to_owned()))
+        }
     };
     Some(Concern {
         level,

@@ -248,6 +248,19 @@ impl Plugin {
         candidate.or(self.error.as_deref()).unwrap_or_default()
     }
 
+    /// Why it runs nothing, as a sentence, and how bad that is: `bad` or `warn`.
+    pub(super) fn rest(&self) -> Option<(&'static str, String)> {
+        let (level, why) = match self.state.as_str() {
+            "held" => ("bad", "It wants more than it is granted; its runs wait."),
+            "tripped" => ("bad", self.error.as_deref().unwrap_or_default()),
+            "broken" => ("bad", self.problem()),
+            "missing" => ("warn", "No live host has its file; its runs wait."),
+            "paused" => ("warn", "Its runs wait until it is resumed."),
+            _ => return None,
+        };
+        Some((level, why.to_owned()))
+    }
+
     /// How many runs are in a state.
     pub(super) fn count(&self, state: &str) -> i64 {
         self.runs.get(state).copied().unwrap_or_default()

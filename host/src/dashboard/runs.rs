@@ -16,6 +16,7 @@ use super::form::Form;
 use super::frame::{self, Frame, Visit};
 use super::journal::{Call, Timeline};
 use super::list::{Filter, Listed};
+use super::plugins::Plugin;
 use super::spans::{Span, spans};
 
 /// What selects runs, in a list and in bulk.
@@ -50,6 +51,8 @@ pub(super) struct Run {
     pub(super) error: Option<Problem>,
     #[serde(default)]
     pub(super) blocks_key: bool,
+    #[serde(default)]
+    pub(super) waits_behind: Option<String>,
     #[serde(default)]
     pub(super) attempts: Vec<Attempt>,
 }
@@ -106,6 +109,8 @@ struct RunsPage {
 struct RunPage {
     frame: Frame,
     run: Run,
+    /// Why its plugin does not take it.
+    rest: Option<String>,
     attempts: Vec<Shown>,
 }
 
@@ -153,6 +158,7 @@ pub(super) async fn list(visit: Visit) -> Result<Response<Body>, Failure> {
 /// `GET /runs/{id}`: the last attempt stands first, and open.
 pub(super) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response<Body>, Failure> {
     let mut run: Run = visit.get(&format!("runs/{}", segment(&id))).await?;
+    let plugin = plugin_of(&visit, &run).await?;
     let attempts = std::mem::take(&mut run.attempts);
     let mut shown: Vec<Shown> = Vec::with_capacity(attempts.len());
     for attempt in attempts {
@@ -168,11 +174,26 @@ pub(super) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
     if let Some(last) = shown.first_mut() {
         last.is_open = true;
     }
+    let frame = visit.frame("runs", format!("Run {}", run.id));
     frame::page(&RunPage {
-        frame: visit.frame("runs", format!("Run {}", run.id)),
+        rest: run.rest(plugin.as_ref(), &frame.host_name),
+        frame,
         run,
         attempts: shown,
     })
+}
+
+/// Its plugin, where that may say why it stands still; none where it was forgotten.
+async fn plugin_of(visit: &Visit, run: &Run) -> Result<Option<Plugin>, Failure> {
+    if matches!(run.state.as_str(), "running" | "succeeded") {
+        return Ok(None);
+    }
+    let path = format!("plugins/{}", segment(&run.plugin));
+    match visit.get(&path).await {
+        Ok(plugin) => Ok(Some(plugin)),
+        Err(Failure::Refused(problem)) if problem.status == 404 => Ok(None),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// `POST /runs/{id}/retry`.
@@ -229,6 +250,25 @@ impl Run {
             "succeeded" => self.summary.as_deref().unwrap_or_default(),
             _ => error.unwrap_or_default(),
         }
+    }
+
+    /// Why its plugin does not take it, behind the plugin's name.
+    fn rest(&self, plugin: Option<&Plugin>, host: &str) -> Option<String> {
+        if self.state != "blocked" {
+            return None;
+        }
+        let Some(plugin) = plugin else {
+            return Some("was forgotten.".to_owned());
+        };
+        if let Some((_, why)) = plugin.rest() {
+            return Some(format!("is {}. {why}", plugin.state));
+        }
+        let others = &plugin.hosts;
+        let is_elsewhere = !others.is_empty() && others.iter().all(|other| other != host);
+        is_elsewhere.then(|| {
+            let others = others.join(", ");
+            format!("does not run on this host, {host}, but on {others}.")
+        })
     }
 
     fn can_retry(&self) -> bool {

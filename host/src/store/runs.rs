@@ -151,6 +151,25 @@ impl Store {
         Ok(block.is_some())
     }
 
+    /// The run that one which is stored as blocked waits behind: a dead one that blocks its
+    /// ordering key, else the one that has the key. Each is found by an index, the latter among
+    /// the first few of the key: before it are only those that were retried since.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn first_of_its_key(&self, run: RunId) -> Result<Option<RunId>, StoreError> {
+        let first = sql(
+            "select coalesce((select b.run_id from order_blocks b where b.plugin_id = r.plugin_id \
+             and b.order_key = r.order_key order by b.run_id limit 1), (select f.run_id from (select o.run_id, o.state from runs o \
+             where o.plugin_id = r.plugin_id and o.order_key = r.order_key order by o.run_id limit 16) f \
+             order by case when f.state = 2 then 1 else 0 end, f.run_id limit 1)) as first_id \
+             from runs r where r.run_id = $1 and r.state = 2",
+        );
+        let row = self.readers().fetch_optional(first.bind(run.0)).await?;
+        let first = row.map(|row| row.int_or_none("first_id")).transpose()?;
+        Ok(first.flatten().map(RunId).filter(|first| *first != run))
+    }
+
     /// Between which ids the runs of a period lie: ids grow with the time at which runs are
     /// stored, but for what overlapping transactions took.
     async fn ids_of_period(&self, filter: &RunFilter) -> Result<(i64, i64), StoreError> {

@@ -12,6 +12,7 @@ mod attention;
 mod hiding;
 mod pages;
 mod steering;
+mod waits;
 
 const CONFIG: &str = r#"
 [sources.misbehave]

@@ -72,6 +72,11 @@ pub(super) async fn a_retry_keeps_the_key(bench: Bench) {
     assert_eq!(run_next(&bench, plugin).await, runs[1]);
 }
 
+/// The run that one waits behind.
+async fn first_before(bench: &Bench, run: RunId) -> Option<RunId> {
+    bench.store.first_of_its_key(run).await.unwrap()
+}
+
 pub(super) async fn a_dead_run_lets_the_next_one_go(bench: Bench) {
     let plugin = bench.plugin("p").await;
     let runs = bench.in_order(plugin, &["a", "a", "a"]).await;
@@ -83,6 +88,10 @@ pub(super) async fn a_dead_run_lets_the_next_one_go(bench: Bench) {
     let retried = bench.store.retry(runs[0]).await.unwrap();
     assert_eq!(retried, Retried::Due(plugin));
     assert_eq!(claimable(&bench, plugin).await, []);
+    for behind in [runs[0], runs[2]] {
+        assert_eq!(first_before(&bench, behind).await, Some(runs[1]));
+    }
+    assert_eq!(first_before(&bench, runs[1]).await, None);
     bench.succeed(&second[0], KvEffects::default()).await;
     assert_eq!(run_next(&bench, plugin).await, runs[0]);
     assert_eq!(run_next(&bench, plugin).await, runs[2]);
@@ -96,6 +105,14 @@ pub(super) async fn a_dead_run_blocks_its_key_where_that_is_wanted(bench: Bench)
     bench.succeed(&claimed[1], KvEffects::default()).await;
     let later = bench.in_order(plugin, &["a", "b"]).await;
     assert_eq!(claimable(&bench, plugin).await, [later[1]], "only `b`");
+    for (run, first) in [
+        (runs[0], None),
+        (runs[3], Some(runs[0])),
+        (later[0], Some(runs[0])),
+        (later[1], None),
+    ] {
+        assert_eq!(first_before(&bench, run).await, first, "{run}");
+    }
 
     // Tried again it goes first, and may block again.
     let retried = bench.store.retry(runs[0]).await.unwrap();
