@@ -261,6 +261,13 @@ impl Plugin {
         Some((level, why.to_owned()))
     }
 
+    /// When its active version became so.
+    pub(super) fn active_since(&self) -> Option<&str> {
+        let active = self.versions.iter().find(|version| version.is_active);
+        let since = active.map(|version| version.activated_at.as_str());
+        since.or(self.loaded_at.as_deref())
+    }
+
     /// How many runs are in a state.
     pub(super) fn count(&self, state: &str) -> i64 {
         self.runs.get(state).copied().unwrap_or_default()

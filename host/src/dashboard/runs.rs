@@ -111,7 +111,17 @@ struct RunPage {
     run: Run,
     /// Why its plugin does not take it.
     rest: Option<String>,
+    untried: Option<Untried>,
     attempts: Vec<Shown>,
+}
+
+/// A version that is active now, and has not tried the run.
+struct Untried {
+    digest: String,
+    version: Option<String>,
+    since: Option<String>,
+    /// The version that made the last attempt.
+    before: String,
 }
 
 /// An attempt as its page shows it.
@@ -177,6 +187,7 @@ pub(super) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
     let frame = visit.frame("runs", format!("Run {}", run.id));
     frame::page(&RunPage {
         rest: run.rest(plugin.as_ref(), &frame.host_name),
+        untried: run.untried(plugin.as_ref(), shown.first()),
         frame,
         run,
         attempts: shown,
@@ -271,8 +282,29 @@ impl Run {
         })
     }
 
+    /// The version that would try it now, where another made the last attempt.
+    fn untried(&self, plugin: Option<&Plugin>, last: Option<&Shown>) -> Option<Untried> {
+        let plugin = plugin.filter(|_| self.can_retry())?;
+        let digest = plugin.digest.clone()?;
+        let before = last?.attempt.digest.clone()?;
+        (digest != before).then(|| Untried {
+            digest,
+            version: plugin.version.clone(),
+            since: plugin.active_since().map(str::to_owned),
+            before,
+        })
+    }
+
     fn can_retry(&self) -> bool {
         matches!(self.state.as_str(), "dead" | "cancelled" | "waiting")
+    }
+
+    /// What it is called to retry it.
+    fn retry_name(&self) -> &'static str {
+        match self.state.as_str() {
+            "waiting" => "Run now",
+            _ => "Retry",
+        }
     }
 
     fn can_cancel(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Browser;
+use super::{Browser, new_token};
 use crate::components::named;
 use crate::harness::{Host, TOKEN, eventually};
 
@@ -95,4 +95,56 @@ async fn a_run_says_why_its_plugin_does_not_take_it() {
     let run = host.finished(run["event_id"].as_str().unwrap()).await;
     assert_eq!(run["state"], "succeeded");
     assert!(!page(&mut browser, &run).await.contains(link));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_failed_is_offered_the_version_that_has_not_tried_it() {
+    let host = Host::start(CONFIG, &["misbehave"]).await;
+    let mut browser = Browser::signed_in(&host, TOKEN).await;
+    let event = host
+        .tell(&json!({ "do": "retry_until", "attempt": 2 }))
+        .await;
+    let run = host.run_in(&event, &["waiting"]).await;
+    let dead = host.told(&json!({ "do": "permanent" })).await;
+    let (old, new) = (named("misbehave"), named("misbehave").numbered(2));
+    for run in [&run, &dead] {
+        assert!(!page(&mut browser, run).await.contains("Another version"));
+    }
+
+    host.install(&new, "misbehave.wasm").await;
+    let active = host.get("plugins/misbehave").await["digest"].clone();
+    assert_eq!(active, new.digest());
+    for (run, button) in [(&run, "Run now with it"), (&dead, "Retry with it")] {
+        let told = page(&mut browser, run).await;
+        assert!(
+            told.contains("Another version of its plugin is active since 2"),
+            "{told}"
+        );
+        assert!(
+            told.contains(&format!("title=\"{}\"", new.digest())),
+            "{told}"
+        );
+        let before = format!("made with <code title=\"{}\"", old.digest());
+        assert!(told.contains(&before), "{told}");
+        assert!(told.contains(&format!(">{button}</button>")), "{told}");
+    }
+    // Whoever may only look is told, and offered nothing.
+    let text = new_token(&host, "looker", "read").await;
+    let mut looker = Browser::signed_in(&host, &text).await;
+    let told = page(&mut looker, &run).await;
+    assert!(told.contains("Another version"), "{told}");
+    assert!(!told.contains("with it</button>"), "{told}");
+
+    let address = format!("/runs/{}", id(&run));
+    let shown = browser.get(&address).await;
+    browser
+        .submit(&shown, &format!("{address}/retry"), &[])
+        .await;
+    assert_eq!(host.finished(&event).await["state"], "succeeded");
+    assert!(!page(&mut browser, &run).await.contains("Another version"));
+    // What a version has tried it is not offered for again.
+    let retry = format!("/runs/{}/retry", id(&dead));
+    browser.submit(&shown, &retry, &[]).await;
+    host.finished(dead["event_id"].as_str().unwrap()).await;
+    assert!(!page(&mut browser, &dead).await.contains("Another version"));
 }
