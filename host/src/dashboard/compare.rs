@@ -15,6 +15,8 @@ pub(super) struct Comparison {
     pub(super) logs: Vec<Difference>,
     /// Calls that came and went.
     pub(super) calls: Vec<Difference>,
+    /// Why nothing is said of calls, where one of the two has some.
+    pub(super) uncompared: Option<String>,
 }
 
 /// A line that is in one, or in both.
@@ -32,7 +34,10 @@ impl Comparison {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.facts.is_empty() && self.logs.is_empty() && self.calls.is_empty()
+        let lines = self.lines();
+        self.facts.is_empty()
+            && lines.iter().all(|lines| lines.is_empty())
+            && self.uncompared.is_none()
     }
 }
 
@@ -72,14 +77,46 @@ pub(super) fn compare(before: &Attempt, now: &Attempt) -> Comparison {
         });
         calls.collect::<Vec<_>>()
     };
+    let uncompared = uncompared(before, now);
     Comparison {
         facts: facts
             .into_iter()
             .filter(|(_, before, now)| before != now)
             .collect(),
         logs: differences(&logs(before), &logs(now)),
-        calls: differences(&calls(before), &calls(now)),
+        calls: match uncompared {
+            None => differences(&calls(before), &calls(now)),
+            // What is not known has not gone.
+            Some(_) => Vec::new(),
+        },
+        uncompared,
     }
+}
+
+/// Why the calls of two attempts cannot be compared, unless they can, or neither kept any.
+fn uncompared(before: &Attempt, now: &Attempt) -> Option<String> {
+    let kept = [before, now].map(Attempt::has_journal);
+    if kept == [false, false] {
+        return None;
+    }
+    let why = match [before, now].into_iter().find(|one| !one.has_journal()) {
+        Some(one) if one.outcome == "succeeded" => format!(
+            "No journal was kept of attempt {}, because it succeeded: those of attempts that \
+             succeed are kept only where the plugin's journal setting says all.",
+            one.n
+        ),
+        Some(one) => format!(
+            "No journal was kept of attempt {}: the plugin's journal setting said none then, or \
+             the attempt was lost with its host.",
+            one.n
+        ),
+        None => {
+            let mut both = [before, now].into_iter();
+            let long = both.find(|one| one.has_long_journal())?;
+            format!("The journal of attempt {} is too long for a page.", long.n)
+        }
+    };
+    Some(format!("{why} So the host calls are not compared."))
 }
 
 /// Lines that came and went, in order, with a little of what stayed around them. Nothing
@@ -147,7 +184,21 @@ fn shortened(lines: Vec<Difference>) -> Vec<Difference> {
 
 #[cfg(test)]
 mod tests {
-    use super::differences;
+    use serde_json::json;
+
+    use super::{Attempt, compare, differences};
+
+    /// An attempt that ended so, with a journal of so many bytes that has these calls.
+    fn attempt(n: i64, outcome: &str, bytes: i64, calls: &[&str]) -> Attempt {
+        let journal: Vec<_> = calls.iter().map(|call| json!({ "call": call })).collect();
+        let attempt = json!({
+            "n": n, "digest": "d", "version": null, "host": "h", "duration_ms": 1.0,
+            "started_at": "2026-11-22T03:01:36.791Z", "cpu_ms": 1.0, "memory_bytes": 1,
+            "egress_bytes": 0, "outcome": outcome, "error": null, "logs": [],
+            "journal": journal, "journal_size_bytes": bytes,
+        });
+        serde_json::from_value(attempt).unwrap()
+    }
 
     #[track_caller]
     fn check(before: &str, now: &str, expected: &str) {
@@ -174,5 +225,33 @@ mod tests {
         check("a b", "", "-a -b");
         check("a b c", "a x c", "a -b +x c");
         check("a b c d e f g", "a b c d e f h", "… f -g +h");
+    }
+
+    #[test]
+    fn calls_are_compared_only_where_both_attempts_kept_them() {
+        let before = attempt(1, "retry", 100, &["kv.get", "log.write"]);
+        let with = |now: &Attempt| compare(&before, now);
+
+        let both = with(&attempt(2, "retry", 90, &["kv.get"]));
+        assert_eq!(both.uncompared, None);
+        let [_, calls] = both.lines();
+        assert_eq!(calls.last().unwrap().class, "removed");
+
+        for (now, why) in [
+            (attempt(2, "succeeded", 0, &[]), "because it succeeded"),
+            (attempt(2, "host_lost", 0, &[]), "lost with its host"),
+            (attempt(2, "retry", 300_000, &[]), "attempt 2 is too long"),
+        ] {
+            let comparison = with(&now);
+            assert!(comparison.calls.is_empty(), "{why}");
+            let told = comparison.uncompared.unwrap();
+            assert!(told.contains(why) && told.contains("attempt 2"), "{told}");
+        }
+        // It called nothing, and that is known.
+        let none = with(&attempt(2, "retry", 12, &[]));
+        assert_eq!((none.uncompared, none.calls.len()), (None, 2));
+        // Nobody kept any: there is nothing to miss.
+        let neither = compare(&attempt(1, "retry", 0, &[]), &attempt(2, "retry", 0, &[]));
+        assert!(neither.is_empty());
     }
 }

@@ -325,6 +325,21 @@ impl Run {
     }
 }
 
+/// A packed journal this small that holds no call is one of an attempt that made none.
+const EMPTY_JOURNAL_MAX: i64 = 4096;
+
+impl Attempt {
+    /// Whether its calls were kept.
+    pub(super) fn has_journal(&self) -> bool {
+        self.journal_size_bytes > 0
+    }
+
+    /// Whether they were, and are too many for a page.
+    pub(super) fn has_long_journal(&self) -> bool {
+        self.journal.is_empty() && self.journal_size_bytes > EMPTY_JOURNAL_MAX
+    }
+}
+
 impl Line {
     /// Its fields, `name=value`.
     pub(super) fn told(&self) -> String {

@@ -208,3 +208,28 @@ async fn a_run_says_which_version_of_its_plugin_made_each_attempt() {
     let version = plugin["version"].as_str().unwrap();
     assert!(page.contains(&format!("<bdi>{version}</bdi>")), "{page}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_recorded_of_an_attempt_is_not_said_to_have_gone() {
+    const RETRIES: &str = "retry = { attempts = 3, first = \"1ms\", factor = 1, max = \"1ms\" }";
+    for (journal, is_told) in [("failures", true), ("all", false)] {
+        let config = format!("{CONFIG}\n[plugins.misbehave]\n{RETRIES}\njournal = \"{journal}\"\n");
+        let host = Host::start(&config, &["misbehave"]).await;
+        let emit = json!({ "do": "emit", "kind": "a.b", "times": 1, "until": 2 });
+        let event = host.send("misbehave", &[], emit.to_string()).await.event();
+        let run = host.finished(&event).await;
+        assert_eq!(run["attempts"][1]["outcome"], "succeeded", "{run}");
+        let mut browser = Browser::signed_in(&host, TOKEN).await;
+        let address = format!("/runs/{}", run["id"].as_str().unwrap());
+        let page = browser.get(&address).await.text();
+        assert!(page.contains("Different from attempt 1"), "{page}");
+        let told = "No journal was kept of attempt 2, because it succeeded";
+        assert_eq!(page.contains(told), is_told, "{journal}: {page}");
+        if is_told {
+            assert!(!page.contains("<li class=\"removed\">"), "{page}");
+        }
+        // The error of the first is gone, and nothing stands in its place.
+        assert!(page.contains("<dt>error</dt><dd><del>"), "{page}");
+        assert!(!page.contains("<ins><bdi></bdi></ins>"), "{page}");
+    }
+}
