@@ -42,6 +42,8 @@ pub(super) struct RunJson {
     #[schema(value_type = Option<serde_json::Value>)]
     data: Option<Box<RawValue>>,
     error: Option<ErrorJson>,
+    /// The version of its plugin that made the last attempt that has ended.
+    digest: Option<String>,
 }
 
 /// One run with its attempts.
@@ -310,6 +312,7 @@ fn run_json(board: &Board, row: RunRow) -> RunJson {
         outcome: row.outcome,
         summary: row.summary,
         data: row.data.and_then(|data| RawValue::from_string(data).ok()),
+        digest: row.digest.map(hex::encode),
     }
 }
 

@@ -49,6 +49,7 @@ pub(super) struct Run {
     pub(super) summary: Option<String>,
     pub(super) data: Option<Box<RawValue>>,
     pub(super) error: Option<Problem>,
+    pub(super) digest: Option<String>,
     #[serde(default)]
     pub(super) blocks_key: bool,
     #[serde(default)]

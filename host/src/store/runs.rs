@@ -48,6 +48,8 @@ pub struct RunRow {
     pub data: Option<String>,
     /// What went wrong in the last attempt that has ended.
     pub error: Option<String>,
+    /// The component's sha256, of the last attempt that has ended.
+    pub digest: Option<Vec<u8>>,
 }
 
 /// Which runs to list.
@@ -135,7 +137,8 @@ impl Store {
             .bind(filter.limit);
         query.push(") page left join events e on e.id = page.event_id order by page.run_id desc");
         let rows = self.readers().fetch_all(query.build()).await?;
-        rows.iter().map(RunRow::read).collect()
+        let runs = rows.iter().map(RunRow::read).collect::<Result<_, _>>()?;
+        self.with_digests(runs).await
     }
 
     /// Whether a run is dead and blocks its ordering key.
@@ -352,6 +355,8 @@ impl RunRow {
             summary: row.text_or_none("summary")?,
             data: row.text_or_none("data")?,
             error: row.text_or_none("error")?,
+            // Looked up for all runs of a page.
+            digest: None,
         })
     }
 }

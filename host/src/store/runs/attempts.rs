@@ -1,8 +1,12 @@
 //! Reads the attempts of runs, and the calls that were recorded of them.
 
+use std::collections::HashMap;
+
 use crate::run::RunId;
-use crate::store::sql::{Row, sql};
+use crate::store::sql::{Dialect, Row, sql};
 use crate::store::{Store, StoreError, damaged};
+
+use super::{OVERLAP, RunRow};
 
 /// One try of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +60,41 @@ impl Store {
         let attempts = attempts.bind(run.0).bind(LISTED_JOURNAL_MAX);
         let rows = self.readers().fetch_all(attempts).await?;
         rows.iter().map(AttemptRow::read).collect()
+    }
+
+    /// Notes in each run which version made the last of its attempts that has ended.
+    pub(super) async fn with_digests(
+        &self,
+        mut runs: Vec<RunRow>,
+    ) -> Result<Vec<RunRow>, StoreError> {
+        let Some(oldest) = runs.iter().map(|run| run.created_at).min() else {
+            return Ok(runs);
+        };
+        let dialect = self.readers().dialect();
+        let are_theirs = dialect.is_one_of("a.run_id", 1);
+        let ids: Vec<i64> = runs.iter().map(|run| run.id.0).collect();
+        let last = match dialect {
+            Dialect::Sqlite => sql(format!(
+                "select a.run_id, a.digest from attempts a where {are_theirs} \
+                 and a.n = (select max(n) from attempts where run_id = a.run_id)"
+            ))
+            .bind(ids),
+            // Only in the partitions of the days since the oldest of them was stored.
+            Dialect::Postgres => sql(format!(
+                "select distinct on (a.run_id) a.run_id, a.digest from attempts a \
+                 where {are_theirs} and a.ended_ms >= $2 order by a.run_id, a.n desc"
+            ))
+            .bind(ids)
+            .bind(oldest.minus(OVERLAP)),
+        };
+        let mut digests = HashMap::with_capacity(runs.len());
+        for row in self.readers().fetch_all(last).await? {
+            digests.insert(RunId(row.int("run_id")?), row.bytes_or_none("digest")?);
+        }
+        for run in &mut runs {
+            run.digest = digests.remove(&run.id).flatten();
+        }
+        Ok(runs)
     }
 
     /// The recorded host calls of one attempt as JSON text, if they are kept.

@@ -1,10 +1,11 @@
 //! Pages of single things, and what is said where there is none.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Browser, new_token};
+use crate::components::named;
 use crate::harness::{Host, TOKEN, eventually};
 
 const CONFIG: &str = r#"
@@ -232,4 +233,56 @@ async fn what_was_not_recorded_of_an_attempt_is_not_said_to_have_gone() {
         assert!(page.contains("<dt>error</dt><dd><del>"), "{page}");
         assert!(!page.contains("<ins><bdi></bdi></ins>"), "{page}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_runs_says_which_version_tried_each_last() {
+    let host = Host::start(CONFIG, &["misbehave"]).await;
+    let (old, new) = (named("misbehave"), named("misbehave").numbered(2));
+    let first = host.tell(&json!({ "do": "ok" })).await;
+    host.finished(&first).await;
+    let waits = host
+        .tell(&json!({ "do": "retry", "after_ms": 3_600_000 }))
+        .await;
+    let waits_id = host.run_in(&waits, &["waiting"]).await["id"].clone();
+    host.install(&new, "misbehave.wasm").await;
+    let second = host.tell(&json!({ "do": "permanent" })).await;
+    host.finished(&second).await;
+    host.post("plugins/misbehave/pause").await;
+    eventually("it is paused", async || {
+        (host.get("plugins/misbehave").await["state"] == "paused").then_some(())
+    })
+    .await;
+    let none = host.tell(&json!({ "do": "ok" })).await;
+    host.run_in(&none, &["blocked"]).await;
+
+    let expected = [
+        (&none, Value::Null),
+        (&second, json!(new.digest())),
+        (&waits, json!(old.digest())),
+        (&first, json!(old.digest())),
+    ];
+    let listed = host.items("runs").await;
+    let mut browser = Browser::signed_in(&host, TOKEN).await;
+    let page = browser.get("/runs").await.text();
+    let cell = |digest: &str| format!("title=\"{digest}\">{}</span>", &digest[..12]);
+    for (run, (event, digest)) in listed.iter().zip(expected) {
+        assert_eq!((&run["event_id"], &run["digest"]), (&json!(event), &digest));
+        let of_event = host.get(&format!("events/{event}")).await;
+        assert_eq!(of_event["runs"][0]["digest"], digest);
+        let Some(digest) = digest.as_str() else {
+            continue;
+        };
+        assert!(page.contains(&cell(digest)), "{page}");
+        let page = browser.get(&format!("/events/{event}")).await.text();
+        assert!(page.contains(&cell(digest)), "{page}");
+    }
+    // Cancelled later, it was still the old one that tried it.
+    let waits_id = waits_id.as_str().unwrap();
+    assert_eq!(
+        host.post(&format!("runs/{waits_id}/cancel")).await.status,
+        202
+    );
+    let cancelled = host.get(&format!("runs/{waits_id}")).await;
+    assert_eq!(cancelled["digest"], old.digest());
 }

@@ -36,6 +36,11 @@ pub(super) async fn a_live_run_can_be_ended_in_any_state(bench: Bench) {
         let again = bench.store.cancel(run).await.unwrap();
         assert_eq!(again, Cancelled::NotNow(RunState::Cancelled), "{run}");
     }
+    // What tried one of them before is known still.
+    let listed = bench.runs().await;
+    let digests: Vec<Option<Vec<u8>>> = listed.into_iter().map(|run| run.digest).collect();
+    assert_eq!(digests[0], Some(vec![7; 32]));
+    assert_eq!(digests[2..], [None, None]);
     let counts = bench.store.plugin_runs(plugin).await.unwrap();
     assert_eq!(
         (counts.cancelled, counts.running, counts.due, counts.later),
