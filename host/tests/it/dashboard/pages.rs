@@ -147,7 +147,7 @@ async fn a_source_says_what_it_refused_and_why() {
     for told in [
         kept["reason"]["code"].as_str().unwrap(),
         kept["id"].as_str().unwrap(),
-        "/webhooks/orders",
+        "/webhooks/<wbr>orders",
         "the configuration",
     ] {
         assert!(page.contains(told), "{told}: {page}");
