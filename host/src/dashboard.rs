@@ -119,6 +119,7 @@ pub(crate) fn routes(dashboard: Dashboard) -> Router {
         .route("/quarantine/{id}/body", get(quarantine::body))
         .route("/quarantine/{id}/release", post(quarantine::release))
         .route("/operations", get(operations::list))
+        .route("/operations/{id}", get(operations::show))
         .route("/operations/{id}/cancel", post(operations::cancel))
         .route("/send", get(send::show).post(send::send))
         .route("/audit", get(audit::list))

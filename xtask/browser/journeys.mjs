@@ -99,25 +99,26 @@ export async function replays(browser, host) {
   await page.goto("/events?kind=bulk.replay");
   await page.getByRole("link", { name: "Replay these…" }).click();
   await visitor.press("Only count them");
-  await page.waitForURL("**/operations");
+  await page.waitForURL("**/operations/*");
   const [count] = await until("they are counted", async () => {
     const found = await host.items("operations");
     return found[0]?.state === "succeeded" && found;
   });
   assert.equal(count.total, 3);
+  await page.getByText("3 events would be replayed.").waitFor();
   assert.equal((await host.get(`events/${events[1]}`)).runs.length, 1);
 
-  await page.goto("/events?kind=bulk.replay");
-  await page.getByRole("link", { name: "Replay these…" }).click();
+  await page.getByRole("link", { name: "Replay them…" }).click();
   await page.getByLabel("With").selectOption("misbehave");
   await visitor.press("Replay them");
-  await page.waitForURL("**/operations");
+  await page.waitForURL("**/operations/*");
   const operation = await until("they are replayed", async () => {
     const [newest] = await host.items("operations");
     return newest.id !== count.id && newest.state === "succeeded" && newest;
   });
   assert.deepEqual([operation.done, operation.total], [3, 3]);
-  await page.locator("tr", { hasText: operation.what }).first().locator(".pill.succeeded").waitFor();
+  await page.locator("h1 + .pill.succeeded").waitFor();
+  await page.getByText("3 events replayed.").waitFor();
   for (const [at, runs] of [[0, 3], [1, 2], [2, 2]]) {
     assert.equal((await host.get(`events/${events[at]}`)).runs.length, runs);
   }
@@ -134,7 +135,7 @@ export async function bulkRetry(browser, host) {
   await page.goto(`/runs?event=${event}&state=dead`);
   await page.getByRole("link", { name: "Retry these…" }).click();
   await visitor.press("Retry them");
-  await page.waitForURL("**/operations");
+  await page.waitForURL("**/operations/*");
   await until("it was tried again", async () => (await host.get(`runs/${id}`)).attempts.length === 2);
 
   const waiting = await host.tell({ do: "retry", after_ms: 3_600_000 });
@@ -260,7 +261,7 @@ export async function releasing(browser, host) {
   await page.goto("/quarantine?source=orders");
   await page.getByRole("link", { name: "Release in bulk…" }).click();
   await visitor.press("Only count them");
-  await page.waitForURL("**/operations");
+  await page.waitForURL("**/operations/*");
   const operation = await until("they are counted", async () => {
     const [newest] = await host.items("operations");
     return !known.has(newest.id) && newest.state === "succeeded" && newest;

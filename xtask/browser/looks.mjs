@@ -42,6 +42,7 @@ export async function fillWithHarm(host) {
     const event = await host.tell(what);
     await host.run(event, "succeeded", "dead");
   }
+  await host.ask("POST", "quarantine/release", { filter: { reason: script.repeat(20) }, dry_run: true });
   return details(host);
 }
 
@@ -54,7 +55,8 @@ async function details(host) {
   const plugins = (await host.items("plugins")).flatMap(({ name }) => [`/plugins/${name}`, `/plugins/${name}/kv`]);
   const sources = (await host.items("sources")).map(({ name }) => `/sources/${name}`);
   const kept = (await host.items("quarantine?limit=1")).map(({ id }) => `/quarantine/${id}`);
-  return [...kinds.values(), ...states.values(), ...plugins, ...sources, ...kept];
+  const operations = (await host.items("operations")).map(({ id }) => `/operations/${id}`);
+  return [...kinds.values(), ...states.values(), ...plugins, ...sources, ...kept, ...operations];
 }
 
 /** Every page of a host, in every look. */

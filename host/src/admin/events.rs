@@ -338,6 +338,12 @@ pub(super) fn any_plugin_id(board: &Board, name: &str) -> Result<PluginId, Admin
     id.ok_or_else(|| AdminError::unknown("plugin", name))
 }
 
+/// The name of a plugin by its number, also of one that is forgotten.
+pub(super) fn plugin_name_of(board: &Board, plugin: PluginId) -> String {
+    let name = board.name_of(plugin);
+    name.map_or_else(|| plugin.0.to_string(), ToString::to_string)
+}
+
 /// The event with this id; a text that is no id names no event.
 async fn stored(admin: &Admin, id: &str) -> Result<(EventRow, Arc<Event>), AdminError> {
     let unknown = || AdminError::unknown("event", id);

@@ -1,5 +1,6 @@
 //! `operations`: bulk replay and retry, and how far they are.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -10,14 +11,15 @@ use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
 use crate::config::units;
+use crate::dispatch::Board;
 use crate::http::Problem;
 use crate::run::RunState;
 use crate::store::{
     Begun, Ended, NewOperation, OperationId, OperationRow, OperationState, Request,
 };
 
-use super::access::Target;
-use super::events::{EventQuery, runnable_id};
+use super::access::{Caller, Target};
+use super::events::{EventQuery, plugin_name_of, runnable_id};
 use super::page::{Page, Parameters};
 use super::problems::JsonBytes;
 use super::runs::RunQuery;
@@ -33,9 +35,21 @@ const KEY_BYTES_MAX: usize = 255;
 pub(super) struct OperationJson {
     id: String,
     what: String,
+    /// Whether it only counts: then `total` says how many would be done.
+    dry_run: bool,
+    /// What it is over, as the parameters of the list that it is of; null where that is not
+    /// known.
+    filter: Option<BTreeMap<&'static str, String>>,
+    /// Of which plugin, where that is no part of the filter: for a replay the one that gets
+    /// the new runs, null for every one that an event triggers.
+    plugin: Option<String>,
+    /// Whether a release asks for no proof.
+    forced: bool,
     state: &'static str,
     done: i64,
     total: Option<i64>,
+    /// The token that it was begun with; null if the host itself began it.
+    created_by: Option<String>,
     created_at: Timestamp,
     finished_at: Option<Timestamp>,
     error: Option<String>,
@@ -85,6 +99,7 @@ pub(super) type BegunAnswer = (StatusCode, Extension<Target>, Json<BegunJson>);
 )]
 pub(super) async fn replay(
     State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: JsonBytes,
 ) -> Result<BegunAnswer, AdminError> {
@@ -98,7 +113,7 @@ pub(super) async fn replay(
         filter,
         plugin: plugin.transpose()?,
     };
-    begin(&admin, &headers, request, wish.dry_run).await
+    begin(&admin, &caller, &headers, request, wish.dry_run).await
 }
 
 /// `POST runs/retry {filter, "dry_run"?}`: another attempt for every run that fits,
@@ -111,6 +126,7 @@ pub(super) async fn replay(
 )]
 pub(super) async fn retry(
     State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: JsonBytes,
 ) -> Result<BegunAnswer, AdminError> {
@@ -126,12 +142,14 @@ pub(super) async fn retry(
             state.as_str()
         )));
     }
-    begin(&admin, &headers, Request::Retry { filter }, wish.dry_run).await
+    let request = Request::Retry { filter };
+    begin(&admin, &caller, &headers, request, wish.dry_run).await
 }
 
 /// Begins an operation, once for each idempotency key.
 pub(super) async fn begin(
     admin: &Admin,
+    caller: &Caller,
     headers: &HeaderMap,
     request: Request,
     is_dry_run: bool,
@@ -140,6 +158,7 @@ pub(super) async fn begin(
     let new = NewOperation {
         request,
         is_dry_run,
+        created_by: Some(caller.token.to_string()),
         // Apart from the keys that the host itself gives.
         idempotency_key: key.map(|key| format!("api:{key}")),
     };
@@ -178,7 +197,9 @@ pub(super) async fn list(
     let before = parameters.place("cursor")?.map(OperationId);
     parameters.finish()?;
     let rows = admin.store.operations(before, limit + 1).await?;
-    let items = rows.into_iter().map(operation_json).collect();
+    let board = admin.board.load();
+    let json = |row| operation_json(&board, row);
+    let items = rows.into_iter().map(json).collect();
     Ok(Page::new(items, limit, |item: &OperationJson| item.id.clone()).json())
 }
 
@@ -221,7 +242,7 @@ pub(super) async fn cancel(
 
 async fn stored(admin: &Admin, id: OperationId) -> Result<Json<OperationJson>, AdminError> {
     let row = admin.store.operation(id).await?;
-    row.map(|row| Json(operation_json(row)))
+    row.map(|row| Json(operation_json(&admin.board.load(), row)))
         .ok_or_else(|| AdminError::unknown("operation", id))
 }
 
@@ -239,16 +260,69 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, AdminError> {
         })
 }
 
-fn operation_json(row: OperationRow) -> OperationJson {
+fn operation_json(board: &Board, row: OperationRow) -> OperationJson {
+    let request = row.request.as_ref();
     OperationJson {
         id: row.id.to_string(),
         what: row.what,
+        dry_run: row.is_dry_run,
+        filter: request.map(|request| filter_json(board, request)),
+        plugin: request.and_then(|request| plugin_of(board, request)),
+        forced: matches!(
+            request,
+            Some(Request::Release {
+                is_forced: true,
+                ..
+            })
+        ),
         state: row.state.as_str(),
         done: row.done,
         total: row.total,
+        created_by: row.created_by,
         created_at: row.created_at,
         finished_at: row.finished_at,
         error: row.error,
+    }
+}
+
+/// What an operation is over, in the parameters of the list that it is of.
+fn filter_json(board: &Board, request: &Request) -> BTreeMap<&'static str, String> {
+    let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
+    let parameters = match request {
+        Request::Replay { filter, .. } => vec![
+            ("source", filter.source.clone()),
+            ("kind", filter.kind.as_ref().map(ToString::to_string)),
+            ("since", time(filter.since)),
+            ("until", time(filter.until)),
+        ],
+        Request::Retry { filter } => vec![
+            ("plugin", filter.plugin.map(|id| plugin_name_of(board, id))),
+            ("state", filter.state.map(|state| state.as_str().to_owned())),
+            ("event", filter.event.map(|event| event.to_string())),
+            ("since", time(filter.since)),
+            ("until", time(filter.until)),
+        ],
+        Request::Release { filter, .. } => vec![
+            ("source", filter.source.clone()),
+            ("reason", filter.reason.clone()),
+            ("since", time(filter.since)),
+            ("until", time(filter.until)),
+        ],
+        Request::CatchUp { since, .. } => vec![("since", time(Some(*since)))],
+        Request::Forget { .. } => Vec::new(),
+    };
+    let given = parameters.into_iter();
+    given
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+}
+
+fn plugin_of(board: &Board, request: &Request) -> Option<String> {
+    match request {
+        Request::Replay { plugin, .. } => plugin.map(|id| plugin_name_of(board, id)),
+        Request::CatchUp { plugin, .. } => Some(plugin.clone()),
+        Request::Forget { plugin } => Some(plugin_name_of(board, *plugin)),
+        Request::Retry { .. } | Request::Release { .. } => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -18,6 +18,7 @@ use crate::plugin::{Digest, Manifest, Role, TriggerText, Wants};
 use crate::run::PluginId;
 use crate::store::PluginRuns;
 
+use super::access::Caller;
 use super::events::plugin_id;
 use super::operations::BegunJson;
 use super::page::{Page, Parameters};
@@ -296,7 +297,9 @@ pub(super) async fn forget(
 ) -> Result<(StatusCode, Json<BegunJson>), AdminError> {
     // That its file is gone may not have been noticed yet.
     admin.rescan.now().await;
-    let operation = admin.controls.forget(plugin_name(&name)?).await?;
+    Extension(caller): Extension<Caller>,
+    let forgotten = admin.controls.forget(plugin_name(&name)?, caller.token);
+    let operation = forgotten.await?;
     admin.operation_begun.notify_one();
     let operation_id = operation.to_string();
     Ok((StatusCode::ACCEPTED, Json(BegunJson { operation_id })))

@@ -19,7 +19,7 @@ use crate::http::Problem;
 use crate::ingest::{self, Reason, ReleaseError};
 use crate::store::{QuarantineFilter, QuarantinedRow, RawRequest, Request};
 
-use super::access::Target;
+use super::access::{Caller, Target};
 use super::operations::{BegunAnswer, BegunJson, begin};
 use super::page::{Page, Parameters};
 use super::problems::JsonBytes;
@@ -281,6 +281,7 @@ pub(super) async fn release(
 )]
 pub(super) async fn release_all(
     State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: JsonBytes,
 ) -> Result<BegunAnswer, AdminError> {
@@ -293,7 +294,7 @@ pub(super) async fn release_all(
         is_forced: bulk.force,
     };
     let (status, Extension(Target(mut target)), begun) =
-        begin(&admin, &headers, request, bulk.dry_run).await?;
+        begin(&admin, &caller, &headers, request, bulk.dry_run).await?;
     if bulk.force {
         target.push_str(FORCED);
     }

@@ -17,7 +17,7 @@ use crate::http::Problem;
 use crate::run::{RunId, RunState};
 use crate::store::{AttemptRow, Cancelled, Retried, RunFilter, RunRow, VersionRow};
 
-use super::events::any_plugin_id;
+use super::events::{any_plugin_id, plugin_name_of};
 use super::page::{Page, Parameters};
 use super::schema::{JsonTime, RetriedState, Time};
 use super::{Admin, AdminError, journals};
@@ -295,9 +295,7 @@ fn run_json(board: &Board, row: RunRow) -> RunJson {
     RunJson {
         id: row.id,
         event_id: row.event,
-        plugin: board
-            .name_of(row.plugin)
-            .map_or_else(|| row.plugin.0.to_string(), ToString::to_string),
+        plugin: plugin_name_of(board, row.plugin),
         source: row.source,
         kind: row.kind,
         state: row.state,

@@ -1,6 +1,7 @@
 //! `hookbay operations`: bulk work of a running host, and how far it is. What begins one
 //! is [`super::events`]' and [`super::runs`]'.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -68,9 +69,13 @@ pub(crate) struct BulkArgs {
 struct Operation {
     id: String,
     what: Option<String>,
+    dry_run: bool,
+    filter: Option<BTreeMap<String, String>>,
+    plugin: Option<String>,
     state: Option<String>,
     done: u64,
     total: Option<u64>,
+    created_by: Option<String>,
     created_at: Option<String>,
     finished_at: Option<String>,
     error: Option<String>,
@@ -205,13 +210,43 @@ fn say(progress: &str, is_terminal: bool, is_last: bool) {
     drop(stderr.flush());
 }
 
-/// `running, 1200 of 4500`.
+/// `running, 1200 of 4500`; of what is only counted `succeeded, 4500 would be done`.
 fn progress(operation: &Operation) -> String {
     let state = text::or_dash(operation.state.as_deref());
+    if operation.dry_run {
+        let state = text::harmless(&state);
+        return match operation.total {
+            Some(total) => format!("{state}, {total} would be done"),
+            None => format!("{state}, not counted yet"),
+        };
+    }
     let total = operation
         .total
         .map_or_else(|| "?".to_owned(), |total| total.to_string());
     format!("{}, {} of {total}", text::harmless(&state), operation.done)
+}
+
+/// What it does, and whether it only counts.
+fn what(operation: &Operation) -> Option<String> {
+    let what = operation.what.clone()?;
+    Some(match operation.dry_run {
+        true => format!("{what} (dry run)"),
+        false => what,
+    })
+}
+
+/// What it is over: `kind=push since=…`.
+fn over_what(operation: &Operation) -> Option<String> {
+    let filter = operation.filter.as_ref()?;
+    let parts: Vec<String> = filter
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    Some(if parts.is_empty() {
+        "everything".to_owned()
+    } else {
+        parts.join(" ")
+    })
 }
 
 async fn list(config_path: Option<&Path>, args: &ListArgs) -> Result<(), CommandError> {
@@ -232,7 +267,7 @@ async fn list(config_path: Option<&Path>, args: &ListArgs) -> Result<(), Command
         vec![
             operation.id.clone(),
             text::relative(operation.created_at.as_deref(), screen.now),
-            text::or_dash(operation.what.as_deref()),
+            what(operation).unwrap_or_else(|| text::or_dash(None)),
             progress(operation),
             text::or_dash(operation.error.as_deref()),
         ]
@@ -266,8 +301,11 @@ fn shown(client: &AdminClient, answer: Value, is_json: bool) -> Result<Reader, C
     let time = |time: &Option<String>| time.as_deref().map(|time| text::time(Some(time), now));
     print(&facts(&[
         ("operation", Some(operation.id.clone())),
-        ("what", operation.what.clone()),
+        ("what", what(&operation)),
+        ("filter", over_what(&operation)),
+        ("plugin", operation.plugin.clone()),
         ("state", Some(progress(&operation))),
+        ("begun by", operation.created_by.clone()),
         ("created", time(&operation.created_at)),
         ("finished", time(&operation.finished_at)),
         ("error", operation.error.clone()),

@@ -15,6 +15,7 @@ use super::failure::Failure;
 use super::form::Form;
 use super::frame::{self, Frame, Visit};
 use super::list::{Filter, Listed};
+use super::operations;
 use super::plugins::Plugin;
 use super::runs::Run;
 use super::shown;
@@ -69,6 +70,8 @@ struct ReplayPage {
     frame: Frame,
     filter: Filter,
     plugins: Vec<String>,
+    /// The one that is chosen, if one is.
+    plugin: String,
     key: String,
 }
 
@@ -159,6 +162,7 @@ pub(super) async fn ask_replay(visit: Visit) -> Result<Response<Body>, Failure> 
         frame: visit.frame("events", "Replay events"),
         filter: Filter::of(&visit, &FILTERS),
         plugins: plugin_names(&visit).await?,
+        plugin: visit.asked("plugin").unwrap_or_default().to_owned(),
         key: uuid::Uuid::new_v4().to_string(),
     })
 }
@@ -184,19 +188,7 @@ pub(super) async fn begin(
     let visit = &form.visit;
     let key = form.field("key").unwrap_or_default();
     match visit.post_once::<Begun>(path, body, key).await {
-        Ok(begun) => {
-            let what = if body["dry_run"] == true {
-                "Counting"
-            } else {
-                "Begun"
-            };
-            visit.tell(
-                true,
-                &format!("{what}: operation {}.", begun.operation_id),
-                None,
-            );
-            Ok(frame::go_to("/operations"))
-        }
+        Ok(begun) => Ok(frame::go_to(&operations::address(&begun.operation_id))),
         Err(failure) => {
             told(visit, failure)?;
             Ok(frame::go_to(form.back("/operations")))

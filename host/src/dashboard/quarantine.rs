@@ -18,7 +18,7 @@ use super::shown;
 use super::sources::source_names;
 
 /// What selects requests in bulk.
-const FILTERS: [&str; 2] = ["source", "reason"];
+const FILTERS: [&str; 4] = ["source", "reason", "since", "until"];
 
 /// A request that was kept though it failed.
 #[derive(Deserialize)]
@@ -66,7 +66,7 @@ struct EntryPage {
 #[template(path = "release.html")]
 struct ReleasePage {
     frame: Frame,
-    source: String,
+    filter: Filter,
     key: String,
 }
 
@@ -137,7 +137,7 @@ pub(super) async fn release(Path(id): Path<String>, form: Form) -> Result<Respon
 pub(super) async fn ask_release(visit: Visit) -> Result<Response<Body>, Failure> {
     frame::page(&ReleasePage {
         frame: visit.frame("quarantine", "Release requests"),
-        source: visit.asked("source").unwrap_or_default().to_owned(),
+        filter: Filter::of(&visit, &FILTERS),
         key: uuid::Uuid::new_v4().to_string(),
     })
 }

@@ -145,7 +145,7 @@ impl Operations {
         let id = operation.row.id;
         let board = self.board.load_full();
         let now = self.clock.now();
-        match &operation.request {
+        match &operation.row.request {
             Some(Request::Retry { filter }) => {
                 let filter = RunFilter {
                     blocked: board.blocked(now),

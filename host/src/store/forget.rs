@@ -49,13 +49,20 @@ pub enum Forgetting {
 
 impl Store {
     /// Takes a plugin out of the registry, with its triggers and its name, and begins
-    /// to cancel its runs, unless another live host has its file.
+    /// to cancel its runs, unless another live host has its file. `created_by` is the token
+    /// that asks for it.
     ///
     /// # Errors
     /// [`StoreError`] if nothing was changed.
-    pub async fn forget_plugin(&self, plugin: PluginId) -> Result<Forgot, StoreError> {
+    pub async fn forget_plugin(
+        &self,
+        plugin: PluginId,
+        created_by: Option<&str>,
+    ) -> Result<Forgot, StoreError> {
         let epoch = self.epoch().0;
+        let created_by = created_by.map(str::to_owned);
         self.write(move |tx| {
+            let created_by = created_by.clone();
             Box::pin(async move {
                 let has_it = |host: &HostRow| {
                     host.epoch != epoch && host.loaded.iter().any(|(has, _)| *has == plugin)
@@ -79,6 +86,7 @@ impl Store {
                 let new = NewOperation {
                     request: Request::Forget { plugin },
                     is_dry_run: false,
+                    created_by,
                     idempotency_key: None,
                 };
                 match begin(tx, &new).await? {

@@ -8,25 +8,27 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
 use crate::run::Epoch;
 
-use super::sql::{Builder, Row, sql};
+use super::sql::{Builder, sql};
 use super::tx::Tx;
 use super::{Store, StoreError};
 
 mod request;
+mod row;
 
 pub use request::Request;
+pub use row::{OperationRow, OwnOperation, Position};
 
 use request::{KeptRequest, first_position};
+use row::state_of;
 
 /// How long a finished operation is remembered, and with it its idempotency key.
 const REMEMBERED: Duration = Duration::from_hours(24 * 30);
 /// Operations that one host works on in turn; others wait.
 const AT_ONCE: u32 = 16;
 const COLUMNS: &str = "operation_id, what, state, done, total, created_ms, finished_ms, error, request, \
-     is_dry_run, position, owner";
+     is_dry_run, created_by, position, owner";
 
 /// Names an operation; grows in the order in which they were begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +54,8 @@ pub struct NewOperation {
     pub request: Request,
     /// Whether it only counts.
     pub is_dry_run: bool,
+    /// The token that it is begun with; none if the host itself begins it.
+    pub created_by: Option<String>,
     /// Under which it is begun once.
     pub idempotency_key: Option<String>,
 }
@@ -65,50 +69,6 @@ pub enum Begun {
     Known(OperationId),
     /// The key stands for another one.
     KeyTaken(OperationId),
-}
-
-/// An operation as it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OperationRow {
-    /// Its name.
-    pub id: OperationId,
-    /// `replay`, `retry`, `release`, `catch_up` or `forget`.
-    pub what: String,
-    /// How it stands.
-    pub state: OperationState,
-    /// Items done.
-    pub done: i64,
-    /// Items in all, once they are counted.
-    pub total: Option<i64>,
-    /// When it began.
-    pub created_at: Timestamp,
-    /// When it ended.
-    pub finished_at: Option<Timestamp>,
-    /// Why it failed.
-    pub error: Option<String>,
-}
-
-/// An operation that this host works on.
-#[derive(Clone, Debug)]
-pub struct OwnOperation {
-    /// How it stands.
-    pub row: OperationRow,
-    /// What it does; none if this version cannot read it.
-    pub request: Option<Request>,
-    /// Whether it only counts.
-    pub is_dry_run: bool,
-    /// How far it is.
-    pub position: Position,
-}
-
-/// How far an operation is: behind what, and up to what it goes. Ids of events or of
-/// runs, as texts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// The last item looked at; empty before the first.
-    pub after: String,
-    /// The last one that counts; empty while that is not known.
-    pub until: String,
 }
 
 /// What became of a request to end an operation.
@@ -231,7 +191,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if nothing was changed.
     pub async fn set_total(&self, of: &OwnOperation, total: i64) -> Result<(), StoreError> {
-        let (epoch, id, is_over) = (self.epoch().0, of.row.id, of.is_dry_run);
+        let (epoch, id, is_over) = (self.epoch().0, of.row.id, of.row.is_dry_run);
         self.write(move |tx| {
             Box::pin(async move {
                 let set = sql(
@@ -289,13 +249,14 @@ pub(super) async fn begin(tx: &mut Tx, new: &NewOperation) -> Result<Begun, Stor
     let request = super::state::json(&KeptRequest::of(&new.request));
     let position = first_position(tx, &new.request).await?;
     let begin = sql(
-        "insert into operations (idempotency_key, what, request, is_dry_run, state, position, created_ms) \
-         values ($1, $2, $3, $4, 'running', $5, $6) \
+        "insert into operations (idempotency_key, what, request, is_dry_run, created_by, state, position, created_ms) \
+         values ($1, $2, $3, $4, $5, 'running', $6, $7) \
          on conflict (idempotency_key) do nothing returning operation_id",
     );
     let what = new.request.what();
     let begin = begin.bind(new.idempotency_key.clone()).bind(what);
     let begin = begin.bind(request.clone()).bind(new.is_dry_run);
+    let begin = begin.bind(new.created_by.clone());
     let begin = begin.bind(position.to_string()).bind(tx.now);
     if let Some(row) = tx.fetch_optional(begin).await? {
         return Ok(Begun::New(OperationId(row.int("operation_id")?)));
@@ -349,54 +310,6 @@ impl OperationState {
             Self::Cancelled => "cancelled",
             Self::Failed => "failed",
         }
-    }
-}
-
-fn state_of(row: &Row) -> Result<OperationState, StoreError> {
-    Ok(match row.text("state")?.as_str() {
-        "running" => OperationState::Running,
-        "succeeded" => OperationState::Succeeded,
-        "cancelled" => OperationState::Cancelled,
-        "failed" => OperationState::Failed,
-        _ => return Err(super::damaged("an operation's state is not one")),
-    })
-}
-
-impl OperationRow {
-    fn read(row: &Row) -> Result<Self, StoreError> {
-        let finished_at = row.int_or_none("finished_ms")?;
-        Ok(Self {
-            id: OperationId(row.int("operation_id")?),
-            what: row.text("what")?,
-            state: state_of(row)?,
-            done: row.int("done")?,
-            total: row.int_or_none("total")?,
-            created_at: row.time("created_ms")?,
-            finished_at: finished_at.map(Timestamp::from_millis),
-            error: row.text_or_none("error")?,
-        })
-    }
-}
-
-impl OwnOperation {
-    fn read(row: &Row) -> Result<Self, StoreError> {
-        let position = row.text_or_none("position")?.unwrap_or_default();
-        let (after, until) = position.split_once('/').unwrap_or_default();
-        Ok(Self {
-            row: OperationRow::read(row)?,
-            request: KeptRequest::read(&row.text("request")?),
-            is_dry_run: row.flag("is_dry_run")?,
-            position: Position {
-                after: after.to_owned(),
-                until: until.to_owned(),
-            },
-        })
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.after, self.until)
     }
 }
 

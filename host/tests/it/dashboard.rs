@@ -10,6 +10,7 @@ use crate::http::Answer;
 mod access;
 mod attention;
 mod hiding;
+mod operations;
 mod pages;
 mod steering;
 mod waits;
@@ -351,7 +352,7 @@ async fn a_failed_run_is_retried_and_an_event_replayed_by_their_buttons() {
     let fields = [("source", "misbehave"), ("key", "one-page")];
     for _ in 0..2 {
         let answer = browser.submit(&page, "/events/replay", &fields).await;
-        assert_eq!(answer.header("location"), "/operations");
+        assert_eq!(answer.header("location"), "/operations/1");
     }
     assert_eq!(host.items("operations").await.len(), 1);
     let page = browser.get("/runs/retry?state=running").await;

@@ -39,6 +39,7 @@ pub(in crate::dispatch) async fn begin_catch_up(
             since: store.clock().now().minus(age),
         },
         is_dry_run: false,
+        created_by: None,
         idempotency_key: Some(Request::catch_up_key(name.as_str())),
     };
     if let Begun::New(id) = store.begin_operation(catch_up).await? {

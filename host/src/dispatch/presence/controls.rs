@@ -51,7 +51,8 @@ type Answer<T> = oneshot::Sender<Result<T, ControlError>>;
 pub(super) enum Request {
     RollBack(PluginName, Option<Digest>, Answer<Digest>),
     Unpin(PluginName, Answer<String>),
-    Forget(PluginName, Answer<OperationId>),
+    /// With the token that asks for it.
+    Forget(PluginName, Arc<str>, Answer<OperationId>),
 }
 
 impl Controls {
@@ -84,12 +85,18 @@ impl Controls {
         self.ask(|answer| Request::Unpin(plugin, answer)).await
     }
 
-    /// Takes away a plugin whose file is gone; returns what ends its runs.
+    /// Takes away a plugin whose file is gone, as the token of this name asks; returns what
+    /// ends its runs.
     ///
     /// # Errors
     /// [`ControlError`] says why nothing was changed.
-    pub async fn forget(&self, plugin: PluginName) -> Result<OperationId, ControlError> {
-        self.ask(|answer| Request::Forget(plugin, answer)).await
+    pub async fn forget(
+        &self,
+        plugin: PluginName,
+        token: Arc<str>,
+    ) -> Result<OperationId, ControlError> {
+        self.ask(|answer| Request::Forget(plugin, token, answer))
+            .await
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, ControlError> {
@@ -117,7 +124,9 @@ impl Presence {
                 answer.send(self.roll_back(&plugin, to).await).is_ok()
             }
             Request::Unpin(plugin, answer) => answer.send(self.unpin(&plugin).await).is_ok(),
-            Request::Forget(plugin, answer) => answer.send(self.forget(&plugin).await).is_ok(),
+            Request::Forget(plugin, token, answer) => {
+                answer.send(self.forget(&plugin, &token).await).is_ok()
+            }
         };
         if !is_heard {
             tracing::debug!("an operator did not wait for an answer");
@@ -188,7 +197,7 @@ impl Presence {
         Ok(entry.file.clone())
     }
 
-    async fn forget(&self, name: &PluginName) -> Result<OperationId, ControlError> {
+    async fn forget(&self, name: &PluginName, token: &str) -> Result<OperationId, ControlError> {
         let (entry, id) = self.known(name)?;
         if entry.is_present {
             let file = &entry.file;
@@ -196,7 +205,7 @@ impl Presence {
                 "the plugin's file `{file}` is in the plugins directory; remove it first"
             )));
         }
-        let operation = match self.store.forget_plugin(id).await? {
+        let operation = match self.store.forget_plugin(id, Some(token)).await? {
             Forgot::Begun(operation) => operation,
             Forgot::Unknown => return Err(ControlError::UnknownPlugin(name.clone())),
             Forgot::IsAt(hosts) => {

@@ -197,6 +197,10 @@ async fn the_command_line_begins_and_follows_operations() {
     say(
         &["runs", "retry", "--state", "dead", "--dry-run"],
         0,
+    say(&["operations", "list"], 0, "succeeded, 1 would be done").await;
+    say(&["operations", "show", "1"], 0, "retry (dry run)").await;
+    say(&["operations", "show", "1"], 0, "state=dead").await;
+    say(&["operations", "show", "1"], 0, "bootstrap").await;
         "1 fit",
     )
     .await;

@@ -88,7 +88,7 @@ pub(super) async fn a_pin_is_kept_until_it_is_taken_away(bench: Bench) {
 
 /// Forgets a plugin; the operation that ends it.
 async fn forget(bench: &Bench, plugin: PluginId) -> OperationId {
-    match bench.store.forget_plugin(plugin).await.unwrap() {
+    match bench.store.forget_plugin(plugin, None).await.unwrap() {
         Forgot::Begun(operation) => operation,
         other => panic!("{other:?}"),
     }
@@ -131,7 +131,7 @@ pub(super) async fn a_forgotten_plugins_runs_are_cancelled_and_its_name_is_free(
 
     let operation = forget(&bench, plugin).await;
     assert_eq!(
-        bench.store.forget_plugin(plugin).await.unwrap(),
+        bench.store.forget_plugin(plugin, None).await.unwrap(),
         Forgot::Unknown,
         "once is enough"
     );
@@ -262,7 +262,7 @@ pub(super) async fn a_plugin_that_another_host_has_is_not_forgotten(bench: Bench
                 .beat("there", LEASE, there, BTreeSet::new())
                 .await
                 .unwrap();
-            let forgot = bench.store.forget_plugin(plugin).await.unwrap();
+            let forgot = bench.store.forget_plugin(plugin, None).await.unwrap();
             assert_eq!(forgot, Forgot::IsAt(vec!["there".to_owned()]));
         }
         bench.pass(LEASE);
@@ -300,6 +300,7 @@ pub(super) async fn a_replay_starts_no_run_of_a_plugin_that_is_forgotten_meanwhi
             plugin: None,
         },
         is_dry_run: false,
+        created_by: None,
         idempotency_key: None,
     };
     bench.store.begin_operation(replay).await.unwrap();
@@ -313,3 +314,4 @@ pub(super) async fn a_replay_starts_no_run_of_a_plugin_that_is_forgotten_meanwhi
     let of: Vec<PluginId> = bench.runs().await.iter().map(|run| run.plugin).collect();
     assert_eq!(of, [other, other]);
 }
+        created_by: None,
