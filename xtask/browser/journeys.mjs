@@ -133,7 +133,7 @@ export async function bulkRetry(browser, host) {
   const event = await host.tell({ do: "permanent" });
   const { id } = await host.run(event, "dead");
   await page.goto(`/runs?event=${event}&state=dead`);
-  await page.getByRole("link", { name: "Retry these…" }).click();
+  await page.getByRole("link", { name: "Retry this dead run…" }).click();
   await visitor.press("Retry them");
   await page.waitForURL("**/operations/*");
   await until("it was tried again", async () => (await host.get(`runs/${id}`)).attempts.length === 2);

@@ -19,6 +19,10 @@ use super::list::{Filter, Listed};
 use super::plugins::Plugin;
 use super::spans::{Span, spans};
 
+mod offer;
+
+use offer::{Offer, offer};
+
 /// What selects runs, in a list and in bulk.
 const FILTERS: [&str; 5] = ["plugin", "state", "event", "since", "until"];
 /// The states that can be asked for.
@@ -102,6 +106,7 @@ struct RunsPage {
     plugins: Vec<String>,
     states: [&'static str; 7],
     spans: Vec<Span>,
+    offer: Offer,
     list: Listed<Run>,
 }
 
@@ -142,26 +147,18 @@ struct RetryPage {
     key: String,
 }
 
-impl RunsPage {
-    /// Whether runs that it finds can be retried.
-    fn can_retry(&self) -> bool {
-        matches!(
-            self.filter.value("state"),
-            "" | "dead" | "cancelled" | "waiting"
-        )
-    }
-}
-
 /// `GET /runs`.
 pub(super) async fn list(visit: Visit) -> Result<Response<Body>, Failure> {
     let filter = Filter::of(&visit, &FILTERS);
     let (list, plugins) = tokio::join!(filter.list(&visit, "/runs"), plugin_names(&visit));
+    let list = list?;
     frame::page(&RunsPage {
         frame: visit.frame("runs", "Runs"),
-        list: list?,
         plugins: plugins?,
         states: STATES,
         spans: spans(visit.now, "/runs", &filter),
+        offer: offer(&filter, &list),
+        list,
         filter,
     })
 }

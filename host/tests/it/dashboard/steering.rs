@@ -37,6 +37,74 @@ async fn what_a_search_finds_is_not_offered_in_bulk() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_filter_that_is_wrong_is_offered_nothing_in_bulk() {
+    let host = Host::start(CONFIG, &["misbehave"]).await;
+    host.told(&json!({ "do": "permanent" })).await;
+    let mut browser = Browser::signed_in(&host, TOKEN).await;
+    for (list, bulk) in [
+        ("/events", "href=\"/events/replay"),
+        ("/runs", "href=\"/runs/retry"),
+    ] {
+        let page = browser.get(list).await.text();
+        assert!(page.contains(bulk), "{page}");
+        for wrong in ["?since=1h", "?until=soon", "?since=1h&q=needle"] {
+            let page = browser.get(&format!("{list}{wrong}")).await.text();
+            assert!(page.contains("role=\"alert\""), "{page}");
+            assert!(!page.contains(bulk), "{page}");
+            assert!(!page.contains("Show all that these take"), "{page}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_runs_says_which_of_them_are_retried_and_why_others_are_not() {
+    let host = Host::start(CONFIG, &["misbehave"]).await;
+    host.told(&json!({ "do": "permanent" })).await;
+    let succeeded = host.told(&json!({ "do": "ok" })).await;
+    let event = succeeded["event_id"].as_str().unwrap();
+    let mut browser = Browser::signed_in(&host, TOKEN).await;
+    let (bulk, replay) = ("href=\"/runs/retry", "href=\"/events/replay");
+    for (list, says, is_retried, instead) in [
+        ("/runs", "Retry the 1 dead run of these…", true, None),
+        ("/runs?state=dead", "Retry this dead run…", true, None),
+        (
+            "/runs?state=succeeded&plugin=misbehave",
+            "Succeeded runs are not retried.",
+            false,
+            Some("href=\"/events/replay?plugin=misbehave\""),
+        ),
+        (
+            &format!("/runs?event={event}"),
+            "None of these runs is dead.",
+            false,
+            Some(&*format!("href=\"/events/{event}\"")),
+        ),
+        ("/runs?state=ready", "No run fits.", false, None),
+    ] {
+        let page = browser.get(list).await.text();
+        assert!(page.contains(says), "{list}: {page}");
+        assert_eq!(page.contains(bulk), is_retried, "{list}: {page}");
+        let is_offered = instead.is_none_or(|instead| page.contains(instead));
+        assert!(is_offered, "{list}: {page}");
+        assert_eq!(
+            page.contains(replay),
+            instead.is_some_and(|instead| instead.starts_with(replay)),
+            "{list}: {page}"
+        );
+    }
+    let asked = browser.get("/runs/retry").await.text();
+    assert!(asked.contains("Every dead run with these marks"), "{asked}");
+    let asked = browser.get("/runs/retry?state=waiting").await.text();
+    assert!(asked.contains("instead of at its time"), "{asked}");
+
+    // Who may only look is told nothing of it.
+    let text = super::new_token(&host, "looker", "read").await;
+    let mut looker = Browser::signed_in(&host, &text).await;
+    let page = looker.get("/runs?state=succeeded").await.text();
+    assert!(!page.contains("are not retried"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dead_run_that_blocks_its_key_is_cancelled_by_its_button() {
     let host = Host::start(CONFIG, &["misbehave"]).await;
     let free = host.told(&json!({ "do": "permanent" })).await;
