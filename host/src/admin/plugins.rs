@@ -84,6 +84,9 @@ struct EndpointJson {
 struct VersionJson {
     digest: Digest,
     version: Option<String>,
+    /// When it became active first, as far back as that was noted
+    first_activated_at: Timestamp,
+    /// When it last became active
     activated_at: Timestamp,
     is_active: bool,
 }
@@ -190,6 +193,7 @@ async fn versions(admin: &Admin, entry: &Entry) -> Result<Vec<VersionJson>, Admi
             kept.push(VersionJson {
                 digest,
                 version: row.version.or(now.map(|now| now.version.clone())),
+                first_activated_at: row.first_activated_at,
                 activated_at: row.activated_at,
                 is_active,
             });
@@ -293,11 +297,11 @@ pub(super) async fn unpin(
 )]
 pub(super) async fn forget(
     State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Result<(StatusCode, Json<BegunJson>), AdminError> {
     // That its file is gone may not have been noticed yet.
     admin.rescan.now().await;
-    Extension(caller): Extension<Caller>,
     let forgotten = admin.controls.forget(plugin_name(&name)?, caller.token);
     let operation = forgotten.await?;
     admin.operation_begun.notify_one();

@@ -104,6 +104,7 @@ struct Endpoint {
 pub(super) struct Version {
     digest: String,
     version: Option<String>,
+    first_activated_at: String,
     activated_at: String,
     is_active: bool,
 }

@@ -14,6 +14,8 @@ pub struct VersionRow {
     pub digest: String,
     /// What its author calls it, if that was noted.
     pub version: Option<String>,
+    /// When it became active first, as far back as that was noted.
+    pub first_activated_at: Timestamp,
     /// When it last became active.
     pub activated_at: Timestamp,
 }
@@ -24,10 +26,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the database does not answer.
     pub async fn versions(&self, plugin: PluginId) -> Result<Vec<VersionRow>, StoreError> {
-        let all = sql(
-            "select digest, version, activated_ms from digests where plugin_id = $1 \
-             order by activated_ms desc, digest",
-        );
+        let all = sql("select digest, version, activated_ms, \
+             coalesce(first_activated_ms, activated_ms) as first_activated_ms \
+             from digests where plugin_id = $1 order by activated_ms desc, digest");
         let rows = self.run_readers().fetch_all(all.bind(plugin.0)).await?;
         rows.iter().map(VersionRow::read).collect()
     }
@@ -58,8 +59,8 @@ impl Store {
     }
 }
 
-/// Notes that a version has become active. Of two that became so in the same
-/// millisecond the later one is later all the same.
+/// Notes that a version has become active; when it did first stays. Of two that became so in
+/// the same millisecond the later one is later all the same.
 pub(super) async fn activated(
     tx: &mut Tx,
     plugin: PluginId,
@@ -71,8 +72,10 @@ pub(super) async fn activated(
     let last_ms = tx.fetch_one(last.bind(plugin.0)).await?.int("last_ms")?;
     let activated_ms = tx.now.millis().max(last_ms.saturating_add(1));
     let known = sql(
-        "insert into digests (plugin_id, digest, activated_ms, version) values ($1, $2, $3, $4) \
+        "insert into digests (plugin_id, digest, activated_ms, first_activated_ms, version) \
+         values ($1, $2, $3, $3, $4) \
          on conflict (plugin_id, digest) do update set activated_ms = excluded.activated_ms, \
+         first_activated_ms = coalesce(digests.first_activated_ms, digests.activated_ms), \
          version = coalesce(excluded.version, digests.version)",
     );
     let known = known.bind(plugin.0).bind(digest).bind(activated_ms);
@@ -85,6 +88,7 @@ impl VersionRow {
         Ok(Self {
             digest: row.text("digest")?,
             version: row.text_or_none("version")?,
+            first_activated_at: row.time("first_activated_ms")?,
             activated_at: row.time("activated_ms")?,
         })
     }

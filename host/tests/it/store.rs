@@ -196,6 +196,7 @@ conformance! {
     ]
     versions: [
         versions_are_known_in_the_order_they_were_active,
+        a_version_that_is_active_again_was_so_first_when_it_was,
         a_pin_is_kept_until_it_is_taken_away,
         a_forgotten_plugins_runs_are_cancelled_and_its_name_is_free,
         a_forgotten_plugins_last_runs_end_by_themselves,

@@ -42,6 +42,7 @@ pub(crate) struct ForgetArgs {
 pub(super) struct Version {
     digest: String,
     version: Option<String>,
+    first_activated_at: Option<String>,
     activated_at: Option<String>,
     is_active: bool,
 }
@@ -123,12 +124,14 @@ pub(super) fn table(versions: &[Version], screen: &Screen) -> String {
         vec![
             text::short_digest(Some(&version.digest)),
             text::or_dash(version.version.as_deref()),
+            text::relative(version.first_activated_at.as_deref(), screen.now),
             text::relative(version.activated_at.as_deref(), screen.now),
             if version.is_active { "active" } else { "" }.to_owned(),
         ]
     };
     let rows: Vec<Vec<String>> = versions.iter().map(row).collect();
-    let mut table = screen.table(&["DIGEST", "VERSION", "ACTIVATED", ""], &rows, "");
+    let headers = ["DIGEST", "VERSION", "FIRST ACTIVE", "ACTIVATED", ""];
+    let mut table = screen.table(&headers, &rows, "");
     table.push('\n');
     table
 }

@@ -97,7 +97,9 @@ async fn a_file_of_the_first_version_keeps_everything() {
     let counts = bench.store.plugin_runs(other).await.unwrap();
     assert_eq!((counts.cancelled, counts.later), (2, 1));
     assert_eq!(bench.value(plugin, "n").await.as_deref(), Some("40"));
-    assert!(bench.store.knows_digest(plugin, "one").await.unwrap());
+    let had = bench.store.versions(plugin).await.unwrap();
+    assert_eq!(had[0].digest, "one");
+    assert_eq!(had[0].first_activated_at, had[0].activated_at);
     let filter = EventFilter {
         limit: 10,
         ..EventFilter::default()

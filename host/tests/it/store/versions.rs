@@ -8,7 +8,7 @@ use hookbay::retry::Next;
 use hookbay::run::{Outcome, PluginId, RunState};
 use hookbay::store::{
     Ended, EventFilter, Forgetting, Forgot, OperationId, OperationState, OwnOperation,
-    RegisterPlugin, Request, Retried,
+    RegisterPlugin, Request, Retried, VersionRow,
 };
 
 use super::bench::{Bench, LEASE, about, unordered};
@@ -61,6 +61,28 @@ pub(super) async fn versions_are_known_in_the_order_they_were_active(bench: Benc
         .unwrap();
     let versions = bench.store.versions(plugin).await.unwrap();
     assert_eq!(versions[0].activated_at, first);
+}
+
+pub(super) async fn a_version_that_is_active_again_was_so_first_when_it_was(bench: Bench) {
+    let plugin = bench.plugin("p").await;
+    let activate = async |digest: &str| {
+        bench.pass(Duration::from_secs(60));
+        let version = in_version(digest, false);
+        bench.store.register(version).await.unwrap();
+        bench.now()
+    };
+    let (first, other) = (activate("one").await, activate("two").await);
+    let again = activate("one").await;
+    let versions = bench.store.versions(plugin).await.unwrap();
+    let times = |row: &VersionRow| (row.digest.clone(), row.first_activated_at, row.activated_at);
+    let times: Vec<_> = versions.iter().map(times).collect();
+    assert_eq!(
+        times,
+        [
+            ("one".to_owned(), first, again),
+            ("two".to_owned(), other, other)
+        ]
+    );
 }
 
 pub(super) async fn a_pin_is_kept_until_it_is_taken_away(bench: Bench) {
@@ -278,6 +300,7 @@ pub(super) async fn a_plugin_that_comes_back_catches_up_anew(bench: Bench) {
             since: bench.now(),
         },
         is_dry_run: false,
+        created_by: None,
         idempotency_key: Some(Request::catch_up_key("p")),
     };
     let first = bench.store.begin_operation(catch_up()).await.unwrap();
@@ -314,4 +337,3 @@ pub(super) async fn a_replay_starts_no_run_of_a_plugin_that_is_forgotten_meanwhi
     let of: Vec<PluginId> = bench.runs().await.iter().map(|run| run.plugin).collect();
     assert_eq!(of, [other, other]);
 }
-        created_by: None,
