@@ -14,6 +14,7 @@ use super::table::{Screen, facts, print, print_json};
 use super::{CommandError, request, text};
 
 mod export;
+mod search;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -130,6 +131,9 @@ struct Event<R> {
     no_run_reason: Option<String>,
 }
 
+/// An event in a list.
+type Listed = Event<BTreeMap<String, u64>>;
+
 /// The answer to a replay.
 #[derive(Debug, Deserialize)]
 struct Replayed {
@@ -173,25 +177,34 @@ async fn list(config_path: Option<&Path>, args: &ListArgs) -> Result<(), Command
         ("kind", args.which.kind.as_deref()),
         ("q", args.q.as_deref()),
     ];
-    let parameters = [filter.as_slice(), &window.parameters()].concat();
-    let answer: Value = client.get_json(&["events"], &parameters).await?;
     if args.admin.json {
+        let parameters = [filter.as_slice(), &window.parameters()].concat();
+        let answer: Value = client.get_json(&["events"], &parameters).await?;
         print_json(&answer)?;
         return Ok(());
     }
-    let page: Page<Event<BTreeMap<String, u64>>> = client.typed(answer)?;
-    let rows: Vec<Vec<String>> = page.items.iter().map(|event| row(event, &screen)).collect();
-    let mut output = screen.table(
-        &["ID", "RECEIVED", "SOURCE", "KIND", "RUNS", "DELIVERY"],
-        &rows,
-        "no events match",
-    );
-    output.push_str(&next_page(page.next_cursor.as_deref()));
+    let output = if args.q.is_some() {
+        let filter = [filter.as_slice(), &window.period()].concat();
+        let (cursor, limit) = (args.window.cursor(), args.window.limit());
+        let found = search::search(&client, &filter, cursor, limit).await?;
+        table(&found.items, &screen, found.nothing()) + &found.rest()
+    } else {
+        let parameters = [filter.as_slice(), &window.parameters()].concat();
+        let page: Page<Listed> = client.get_json(&["events"], &parameters).await?;
+        let table = table(&page.items, &screen, "no events match");
+        table + &next_page(page.next_cursor.as_deref())
+    };
     print(&output)?;
     Ok(())
 }
 
-fn row(event: &Event<BTreeMap<String, u64>>, screen: &Screen) -> Vec<String> {
+fn table(events: &[Listed], screen: &Screen, empty: &str) -> String {
+    let rows: Vec<Vec<String>> = events.iter().map(|event| row(event, screen)).collect();
+    let headers = ["ID", "RECEIVED", "SOURCE", "KIND", "RUNS", "DELIVERY"];
+    screen.table(&headers, &rows, empty)
+}
+
+fn row(event: &Listed, screen: &Screen) -> Vec<String> {
     vec![
         event.id.clone(),
         text::relative(event.received_at.as_deref(), screen.now),

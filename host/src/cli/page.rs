@@ -5,6 +5,9 @@ use super::client::Parameter;
 use super::table::Screen;
 use super::text::{self, Moment, moment};
 
+/// How many a list has if nobody says, as the API has it.
+const LIMIT_DEFAULT: u16 = 50;
+
 /// Which part of a list.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Window {
@@ -47,6 +50,16 @@ impl Window {
             cursor: self.cursor.clone(),
         }
     }
+
+    /// How many a list has at most.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.unwrap_or(LIMIT_DEFAULT).into()
+    }
+
+    /// Where it goes on.
+    pub(crate) fn cursor(&self) -> Option<&str> {
+        self.cursor.as_deref()
+    }
 }
 
 impl Period {
@@ -61,11 +74,20 @@ impl Period {
 
 impl WindowQuery {
     pub(crate) fn parameters(&self) -> [Parameter<'_>; 4] {
+        let [since, until] = self.period();
+        [
+            since,
+            until,
+            ("limit", self.limit.as_deref()),
+            ("cursor", self.cursor.as_deref()),
+        ]
+    }
+
+    /// From when to when, without the part.
+    pub(crate) fn period(&self) -> [Parameter<'_>; 2] {
         [
             ("since", self.since.as_deref()),
             ("until", self.until.as_deref()),
-            ("limit", self.limit.as_deref()),
-            ("cursor", self.cursor.as_deref()),
         ]
     }
 }

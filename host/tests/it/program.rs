@@ -7,7 +7,7 @@ use reqwest::Method;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::Value;
 
-use crate::harness::{Folder, TOKEN, eventually};
+use crate::harness::{Folder, Host, TOKEN, eventually};
 use crate::http::{Answer, Client};
 
 /// `hookbay serve` over a folder; killed when it is dropped.
@@ -34,6 +34,18 @@ pub(crate) fn hookbay(folder: &Folder) -> Command {
         .env("HOOKBAY_ADMIN_TOKEN", TOKEN)
         .current_dir(folder.path());
     command
+}
+
+/// What the command line says to these arguments, which ask a host: exit code, stdout, stderr.
+pub(crate) async fn asked(host: &Host, arguments: &[&str]) -> (i32, String, String) {
+    let mut command = hookbay(&host.folder);
+    let url = format!("http://{}", host.admin);
+    command.args(arguments).args(["--url", &url]);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let output = output.await.unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let code = output.status.code().unwrap();
+    (code, text(&output.stdout), text(&output.stderr))
 }
 
 /// `hookbay serve` on free addresses.

@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::harness::{Folder, Host, eventually};
+use crate::program::asked;
 
 const CONFIG: &str = r#"
 [sources.orders]
@@ -201,6 +202,40 @@ async fn a_look_into_bodies_is_bounded_and_says_so() {
         let answer = host.ask(Method::GET, &format!("/api/v1/{path}"), "").await;
         assert_eq!(answer.status, status, "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_searches_on_until_it_has_what_was_asked_for() {
+    let host = Host::start(CONFIG, &[]).await;
+    let body = format!("{{\"filler\": \"{}\"}}", "x".repeat(900_000));
+    let oldest = send(&host, "plain", "", "", "the needle").await;
+    for _ in 0..12 {
+        send(&host, "plain", "", "", &body).await;
+    }
+    let newest = send(&host, "plain", "", "", "another needle").await;
+    let list = ["events", "list", "-q", "needle"];
+    let (code, found, _) = asked(&host, &list).await;
+    assert_eq!(code, 0, "{found}");
+    assert!(
+        found.contains(&oldest) && found.contains(&newest),
+        "{found}"
+    );
+    assert!(!found.contains("--cursor"), "{found}");
+    // With one it has what was asked for, and says how to go on.
+    let (_, found, _) = asked(&host, &[&list[..], &["--limit", "1"]].concat()).await;
+    assert!(
+        found.contains(&newest) && !found.contains(&oldest),
+        "{found}"
+    );
+    let (_, cursor) = found.split_once("more with --cursor '").unwrap();
+    let cursor = cursor.split_once('\'').unwrap().0;
+    let (_, found, _) = asked(&host, &[&list[..], &["--cursor", cursor]].concat()).await;
+    assert!(
+        found.contains(&oldest) && !found.contains(&newest),
+        "{found}"
+    );
+    let (_, found, _) = asked(&host, &["events", "list", "-q", "nowhere"]).await;
+    assert_eq!(found, "no events match\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,8 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{bulk, host, n_runs, over, tell};
-use crate::harness::Host;
-use crate::program;
+use crate::program::asked;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_of_what_is_wrong_is_refused_and_named() {
@@ -155,18 +154,6 @@ async fn a_key_makes_an_operation_once() {
     assert!(!ids.contains(answer.json()["operation_id"].as_str().unwrap()));
 }
 
-/// What the command line says to these arguments: exit code, stdout, stderr.
-async fn hookbay(host: &Host, arguments: &[&str]) -> (i32, String, String) {
-    let mut command = program::hookbay(&host.folder);
-    let url = format!("http://{}", host.admin);
-    command.args(arguments).args(["--url", &url]);
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
-    let output = output.await.unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let code = output.status.code().unwrap();
-    (code, text(&output.stdout), text(&output.stderr))
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_line_begins_and_follows_operations() {
     let host = host().await;
@@ -176,7 +163,7 @@ async fn the_command_line_begins_and_follows_operations() {
         .unwrap()
         .to_owned();
     let say = async |arguments: &[&str], code: i32, said: &str| {
-        let (exit, stdout, stderr) = hookbay(&host, arguments).await;
+        let (exit, stdout, stderr) = asked(&host, arguments).await;
         let output = format!("{stdout}{stderr}");
         assert_eq!(exit, code, "{arguments:?}: {output}");
         assert!(output.contains(said), "{arguments:?}: {output}");
@@ -197,10 +184,6 @@ async fn the_command_line_begins_and_follows_operations() {
     say(
         &["runs", "retry", "--state", "dead", "--dry-run"],
         0,
-    say(&["operations", "list"], 0, "succeeded, 1 would be done").await;
-    say(&["operations", "show", "1"], 0, "retry (dry run)").await;
-    say(&["operations", "show", "1"], 0, "state=dead").await;
-    say(&["operations", "show", "1"], 0, "bootstrap").await;
         "1 fit",
     )
     .await;
@@ -214,7 +197,12 @@ async fn the_command_line_begins_and_follows_operations() {
     say(&["events", "replay", "--all"], 0, "operations show 4").await;
     over(&host, "4").await;
     say(&["operations", "list"], 0, "succeeded, ").await;
+    say(&["operations", "list"], 0, "succeeded, 1 would be done").await;
+    say(&["operations", "show", "1"], 0, "retry (dry run)").await;
+    say(&["operations", "show", "1"], 0, "state=dead").await;
+    say(&["operations", "show", "1"], 0, "bootstrap").await;
     say(&["operations", "show", "4"], 0, "replay").await;
+    say(&["operations", "show", "4"], 0, "everything").await;
     say(&["operations", "cancel", "4"], 1, "is over").await;
     say(&["plugins", "pause", "misbehave"], 0, "is paused").await;
     say(&["plugins", "resume", "nobody"], 1, "nobody").await;
