@@ -259,10 +259,10 @@ fn plugin_routes(routes: Routes<Arc<Admin>>) -> Routes<Arc<Admin>> {
     routes
         .route("/plugins", reads(get(plugins::list)))
         // A name that a plugin may have, at an address that is not the plugin's.
-        .route("/plugins/rescan", reads(get(plugins::show_rescan)))
+        .route("/plugins/rescan", reads(get(plugins::rescan::show_rescan)))
         .route(
             "/plugins/rescan",
-            operates("plugins.rescan", post(plugins::rescan)),
+            operates("plugins.rescan", post(plugins::rescan::rescan)),
         )
         .route("/plugins/{name}", reads(get(plugins::show)))
         .route("/plugins/{name}/kv", reads(get(plugins::kv::list)))

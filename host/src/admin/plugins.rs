@@ -26,6 +26,7 @@ use super::problems::JsonBytes;
 use super::{Admin, AdminError};
 
 mod cost;
+pub(super) mod rescan;
 pub(super) mod kv;
 
 use cost::CostJson;
@@ -147,17 +148,6 @@ pub(super) async fn show(
     shown(&admin, &name).await
 }
 
-/// `GET plugins/rescan`: the plugin of this name, since the address is no other's.
-#[utoipa::path(
-    get, path = "/api/v1/plugins/rescan", tag = "plugins", summary = "Shows the plugin that is called `rescan`",
-    responses((status = 200, description = "The plugin", body = PluginJson), (status = 404, description = "There is none of this name", body = Problem, content_type = "application/problem+json")),
-)]
-pub(super) async fn show_rescan(
-    State(admin): State<Arc<Admin>>,
-) -> Result<Json<PluginJson>, AdminError> {
-    shown(&admin, "rescan").await
-}
-
 /// A plugin with its versions.
 async fn shown(admin: &Admin, name: &str) -> Result<Json<PluginJson>, AdminError> {
     let board = admin.board.load_full();
@@ -200,16 +190,6 @@ async fn versions(admin: &Admin, entry: &Entry) -> Result<Vec<VersionJson>, Admi
         }
     }
     Ok(kept)
-}
-
-/// `POST plugins/rescan`: answers when every file was looked at.
-#[utoipa::path(
-    post, path = "/api/v1/plugins/rescan", tag = "plugins", summary = "Looks at the plugins directory now",
-    responses((status = 204, description = "Every file was looked at")),
-)]
-pub(super) async fn rescan(State(admin): State<Arc<Admin>>) -> StatusCode {
-    admin.rescan.now().await;
-    StatusCode::NO_CONTENT
 }
 
 /// `POST plugins/{name}/pause`: no run of it is started until it is resumed.

@@ -181,3 +181,24 @@ async fn a_machine_without_room_for_the_pool_runs_plugins_all_the_same() {
     .await;
     assert_eq!(program.terminate().await, Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rescan_that_activates_something_is_in_the_audit_log_with_its_digest() {
+    let host = Host::start("", &["noop"]).await;
+    host.rescan().await;
+    let newest = async || {
+        let changes = host.items("audit?action=plugins.rescan").await;
+        changes[0]["target"].clone()
+    };
+    assert_eq!(newest().await, Value::Null);
+    // The host may have noticed the file before it was asked to look.
+    let mut number = 1;
+    eventually("a rescan has activated a version", async || {
+        number += 1;
+        let version = named("noop").numbered(number);
+        host.install(&version, "noop.wasm").await;
+        let told = format!("noop {}", &version.digest()[..12]);
+        (newest().await == told).then_some(())
+    })
+    .await;
+}
