@@ -110,6 +110,8 @@ pub(crate) enum AdminError {
     #[error("there is no {what} `{id}`")]
     Unknown { what: &'static str, id: String },
     #[error("{0}")]
+    NotSeen(String),
+    #[error("{0}")]
     Invalid(String),
     #[error("{what} `{id}` cannot be read any more: {problem}")]
     Damaged {
@@ -362,7 +364,7 @@ impl AdminError {
 impl IntoResponse for AdminError {
     fn into_response(self) -> Response<Body> {
         let (status, title) = match &self {
-            Self::Unknown { .. } => (StatusCode::NOT_FOUND, "not found"),
+            Self::Unknown { .. } | Self::NotSeen(_) => (StatusCode::NOT_FOUND, "not found"),
             // Not 503: whoever comes again is answered the same.
             Self::Damaged { .. } => (StatusCode::GONE, "damaged"),
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "bad request"),

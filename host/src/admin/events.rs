@@ -15,13 +15,12 @@ use crate::clock::Timestamp;
 use crate::dispatch::{Board, new_runs};
 use crate::event::{Event, EventId};
 use crate::http::Problem;
-use crate::name::PluginName;
-use crate::plugin::Manifest;
 use crate::run::{PluginId, RunState};
 use crate::store::{Cancelled, Erased, EventFilter, EventRow, RunCounts, RunFilter};
 use crate::trigger::KindPattern;
 
 use super::page::{Page, Parameters};
+use super::plugins::named;
 use super::problems::JsonBytes;
 use super::runs::{RunJson, runs_json};
 use super::schema::{JsonTime, Time};
@@ -220,7 +219,8 @@ pub(super) async fn replay(
     let plugin = wanted.and_then(|wanted| wanted.plugin);
     let (_, event) = stored(&admin, &id).await?;
     let board = admin.board.load_full();
-    let plugin = plugin.map(|name| runnable_id(&board, &name)).transpose()?;
+    let plugin = plugin.map(|name| named::runnable_id(&board, &name));
+    let plugin = named::explained(&admin, plugin.transpose()).await?;
     let new = new_runs(&board, &event, plugin).await?;
     if new.is_empty() {
         let kind = &event.kind;
@@ -308,40 +308,6 @@ impl From<EventQuery> for EventFilter {
             ..Self::default()
         }
     }
-}
-
-/// The number of a plugin by its name.
-pub(super) fn plugin_id(board: &Board, name: &str) -> Result<PluginId, AdminError> {
-    let entry = name
-        .parse::<PluginName>()
-        .ok()
-        .and_then(|name| board.entries.get(&name));
-    entry
-        .and_then(|entry| entry.id)
-        .ok_or_else(|| AdminError::unknown("plugin", name))
-}
-
-/// The same, of what can have runs.
-pub(super) fn runnable_id(board: &Board, name: &str) -> Result<PluginId, AdminError> {
-    let id = plugin_id(board, name)?;
-    let manifest = board.by_id(id).and_then(|entry| entry.manifest.as_ref());
-    if manifest.is_some_and(Manifest::is_verifier) {
-        let problem = format!("plugin `{name}` is a verifier, which gets no events");
-        return Err(AdminError::NotNow(problem));
-    }
-    Ok(id)
-}
-
-/// The same, also of a plugin that is forgotten: its runs are there still.
-pub(super) fn any_plugin_id(board: &Board, name: &str) -> Result<PluginId, AdminError> {
-    let id = name.parse().ok().and_then(|name| board.id_of(&name));
-    id.ok_or_else(|| AdminError::unknown("plugin", name))
-}
-
-/// The name of a plugin by its number, also of one that is forgotten.
-pub(super) fn plugin_name_of(board: &Board, plugin: PluginId) -> String {
-    let name = board.name_of(plugin);
-    name.map_or_else(|| plugin.0.to_string(), ToString::to_string)
 }
 
 /// The event with this id; a text that is no id names no event.

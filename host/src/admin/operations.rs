@@ -19,8 +19,9 @@ use crate::store::{
 };
 
 use super::access::{Caller, Target};
-use super::events::{EventQuery, plugin_name_of, runnable_id};
+use super::events::EventQuery;
 use super::page::{Page, Parameters};
+use super::plugins::named;
 use super::problems::JsonBytes;
 use super::runs::RunQuery;
 use super::schema::RETRIED;
@@ -108,11 +109,9 @@ pub(super) async fn replay(
     let filter = EventQuery::take(&mut parameters)?.into();
     parameters.finish()?;
     let plugin = wish.plugin.as_deref();
-    let plugin = plugin.map(|name| runnable_id(&admin.board.load(), name));
-    let request = Request::Replay {
-        filter,
-        plugin: plugin.transpose()?,
-    };
+    let plugin = plugin.map(|name| named::runnable_id(&admin.board.load(), name));
+    let plugin = named::explained(&admin, plugin.transpose()).await?;
+    let request = Request::Replay { filter, plugin };
     begin(&admin, &caller, &headers, request, wish.dry_run).await
 }
 
@@ -134,7 +133,8 @@ pub(super) async fn retry(
     let mut parameters = Parameters::of_object(wish.filter)?;
     let query = RunQuery::take(&mut parameters)?;
     parameters.finish()?;
-    let mut filter = query.filter(&admin.board.load())?;
+    let filter = query.filter(&admin.board.load());
+    let mut filter = named::explained(&admin, filter).await?;
     let state = *filter.state.get_or_insert(RunState::Dead);
     if !RETRIED.contains(&state) {
         return Err(AdminError::Invalid(format!(
@@ -296,7 +296,7 @@ fn filter_json(board: &Board, request: &Request) -> BTreeMap<&'static str, Strin
             ("until", time(filter.until)),
         ],
         Request::Retry { filter } => vec![
-            ("plugin", filter.plugin.map(|id| plugin_name_of(board, id))),
+            ("plugin", filter.plugin.map(|id| named::name_of(board, id))),
             ("state", filter.state.map(|state| state.as_str().to_owned())),
             ("event", filter.event.map(|event| event.to_string())),
             ("since", time(filter.since)),
@@ -319,9 +319,9 @@ fn filter_json(board: &Board, request: &Request) -> BTreeMap<&'static str, Strin
 
 fn plugin_of(board: &Board, request: &Request) -> Option<String> {
     match request {
-        Request::Replay { plugin, .. } => plugin.map(|id| plugin_name_of(board, id)),
+        Request::Replay { plugin, .. } => plugin.map(|id| named::name_of(board, id)),
         Request::CatchUp { plugin, .. } => Some(plugin.clone()),
-        Request::Forget { plugin } => Some(plugin_name_of(board, *plugin)),
+        Request::Forget { plugin } => Some(named::name_of(board, *plugin)),
         Request::Retry { .. } | Request::Release { .. } => None,
     }
 }

@@ -19,15 +19,15 @@ use crate::run::PluginId;
 use crate::store::PluginRuns;
 
 use super::access::Caller;
-use super::events::plugin_id;
 use super::operations::BegunJson;
 use super::page::{Page, Parameters};
 use super::problems::JsonBytes;
 use super::{Admin, AdminError};
 
 mod cost;
-pub(super) mod rescan;
 pub(super) mod kv;
+pub(super) mod named;
+pub(super) mod rescan;
 
 use cost::CostJson;
 
@@ -152,7 +152,8 @@ pub(super) async fn show(
 async fn shown(admin: &Admin, name: &str) -> Result<Json<PluginJson>, AdminError> {
     let board = admin.board.load_full();
     let entry = board.entries.get(&plugin_name(name)?);
-    let entry = entry.ok_or_else(|| AdminError::unknown("plugin", name))?;
+    let entry = entry.ok_or_else(|| named::unknown(name));
+    let entry = named::explained(admin, entry).await?;
     let versions = versions(admin, entry).await?;
     let cost = match entry.id {
         Some(id) => admin.store.cost(id).await?.map(CostJson::from),
@@ -219,7 +220,8 @@ pub(super) async fn resume(
 }
 
 async fn set_paused(admin: &Admin, name: &str, is_paused: bool) -> Result<StatusCode, AdminError> {
-    let plugin = plugin_id(&admin.board.load(), name)?;
+    let plugin = named::id_of(&admin.board.load(), name);
+    let plugin = named::explained(admin, plugin).await?;
     admin.store.pause_plugin(plugin, is_paused).await?;
     admin.registry_changed.notify_one();
     if let Err(error) = admin.store.tell_registry().await {
@@ -290,8 +292,7 @@ pub(super) async fn forget(
 }
 
 fn plugin_name(name: &str) -> Result<PluginName, AdminError> {
-    name.parse()
-        .map_err(|_| AdminError::unknown("plugin", name))
+    name.parse().map_err(|_| named::unknown(name))
 }
 
 /// How many live runs stand where; all wait behind a plugin that cannot run.

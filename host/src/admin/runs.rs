@@ -17,8 +17,8 @@ use crate::http::Problem;
 use crate::run::{RunId, RunState};
 use crate::store::{AttemptRow, Cancelled, Retried, RunFilter, RunRow, VersionRow};
 
-use super::events::{any_plugin_id, plugin_name_of};
 use super::page::{Page, Parameters};
+use super::plugins::named;
 use super::schema::{JsonTime, RetriedState, Time};
 use super::{Admin, AdminError, journals};
 
@@ -138,13 +138,15 @@ pub(super) async fn list(
 ) -> Result<Json<Page<RunJson>>, AdminError> {
     let board = admin.board.load_full();
     let limit = parameters.limit()?;
+    let before = parameters.place("cursor")?.map(RunId);
+    let asked = RunQuery::take(&mut parameters)?.filter(&board);
+    parameters.finish()?;
     let filter = RunFilter {
-        before: parameters.place("cursor")?.map(RunId),
+        before,
         limit: limit + 1,
         blocked: board.blocked(admin.clock.now()),
-        ..RunQuery::take(&mut parameters)?.filter(&board)?
+        ..named::explained(&admin, asked).await?
     };
-    parameters.finish()?;
     let items = runs_json(&board, admin.store.runs(&filter).await?);
     Ok(Page::new(items, limit, |run: &RunJson| run.id.to_string()).json())
 }
@@ -241,7 +243,7 @@ impl RunQuery {
     }
 
     pub(super) fn filter(self, board: &Board) -> Result<RunFilter, AdminError> {
-        let plugin = self.plugin.map(|name| any_plugin_id(board, &name));
+        let plugin = self.plugin.map(|name| named::any_id_of(board, &name));
         Ok(RunFilter {
             plugin: plugin.transpose()?,
             event: self.event,
@@ -295,7 +297,7 @@ fn run_json(board: &Board, row: RunRow) -> RunJson {
     RunJson {
         id: row.id,
         event_id: row.event,
-        plugin: plugin_name_of(board, row.plugin),
+        plugin: named::name_of(board, row.plugin),
         source: row.source,
         kind: row.kind,
         state: row.state,

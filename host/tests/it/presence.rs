@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::components::named;
@@ -199,6 +200,36 @@ async fn a_rescan_that_activates_something_is_in_the_audit_log_with_its_digest()
         host.install(&version, "noop.wasm").await;
         let told = format!("noop {}", &version.digest()[..12]);
         (newest().await == told).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_is_not_known_yet_says_what_its_file_is_waiting_for() {
+    let host = Host::start("", &[]).await;
+    let said = async |name: &str| {
+        let path = format!("/api/v1/runs?plugin={name}");
+        let answer = host.ask(Method::GET, &path, "").await;
+        assert_eq!(answer.status, 404, "{}", answer.text());
+        answer.json()["detail"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(said("nobody").await, "there is no plugin `nobody`");
+    assert_eq!(said("No-Body").await, "there is no plugin `No-Body`");
+    let broken = named("noop").truncated();
+    host.install(&broken, "half.wasm").await;
+    let half = said("half").await;
+    assert!(
+        half.starts_with("plugin `half` was never active: "),
+        "{half}"
+    );
+    // What was copied just now is looked at twice before it is taken for whole.
+    let mut number = 0;
+    eventually("one is asked for before it was looked at", async || {
+        number += 1;
+        let name = format!("late-{number}");
+        broken.write_over(&host.folder.plugins_dir(), &format!("{name}.wasm"));
+        let said = said(&name).await;
+        said.contains("is not known yet, but `late-").then_some(())
     })
     .await;
 }

@@ -9,11 +9,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::admin::events::plugin_id;
 use crate::admin::page::{Page, Parameters};
 use crate::admin::{Admin, AdminError};
 use crate::clock::Timestamp;
 use crate::store::KvItem;
+
+use super::named;
 
 /// A key of a plugin's state.
 #[derive(Serialize, ToSchema)]
@@ -39,7 +40,8 @@ pub(in crate::admin) async fn list(
     Path(name): Path<String>,
     mut parameters: Parameters,
 ) -> Result<Json<Page<KvJson>>, AdminError> {
-    let plugin = plugin_id(&admin.board.load(), &name)?;
+    let plugin = named::id_of(&admin.board.load(), &name);
+    let plugin = named::explained(&admin, plugin).await?;
     let limit = parameters.limit()?;
     let prefix = parameters.take("prefix").unwrap_or_default();
     let after = parameters.take("cursor");
