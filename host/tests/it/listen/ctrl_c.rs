@@ -20,16 +20,22 @@ async fn with_a_backlog() -> (Host, Folder, Local) {
     (host, home, local)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_event_on_its_way_arrives_and_no_other_is_begun() {
-    let (host, home, local) = with_a_backlog().await;
-    let mut listening = Listening::start(&home, host.admin, &local, &[]);
+/// One that was interrupted while its first event was on its way.
+async fn interrupted(host: &Host, home: &Folder, local: &Local) -> Listening {
+    let listening = Listening::start(home, host.admin, local, &[]);
     eventually("one is on its way", async || {
         (local.count() == 1).then_some(())
     })
     .await;
     listening.interrupt();
-    says(&home, "Ctrl-C again ends at once").await;
+    says(home, "Ctrl-C again ends at once").await;
+    listening
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_event_on_its_way_arrives_and_no_other_is_begun() {
+    let (host, home, local) = with_a_backlog().await;
+    let mut listening = interrupted(&host, &home, &local).await;
     local.held.send_replace(false);
     assert_eq!(listening.ended().await, Some(0));
     assert_eq!(local.count(), 1);
@@ -46,13 +52,7 @@ async fn the_event_on_its_way_arrives_and_no_other_is_begun() {
 #[tokio::test(flavor = "multi_thread")]
 async fn twice_ends_it_at_once() {
     let (host, home, local) = with_a_backlog().await;
-    let mut listening = Listening::start(&home, host.admin, &local, &[]);
-    eventually("one is on its way", async || {
-        (local.count() == 1).then_some(())
-    })
-    .await;
-    listening.interrupt();
-    says(&home, "Ctrl-C again ends at once").await;
+    let mut listening = interrupted(&host, &home, &local).await;
     listening.interrupt();
     assert_eq!(listening.ended().await, Some(0));
     assert_eq!(local.count(), 1);
