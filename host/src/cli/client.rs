@@ -107,13 +107,8 @@ impl AdminClient {
         path: &[&str],
         parameters: &[Parameter<'_>],
     ) -> Result<T, ClientError> {
-        let response = self
-            .ask(
-                self.http
-                    .request(Method::GET, self.address(path, parameters)),
-            )
-            .await?;
-        self.read_json(response).await
+        let request = self.request(Method::GET, path, parameters);
+        self.read_json(self.ask(request).await?).await
     }
 
     /// `POST /api/v1/{path}` with a JSON body; an empty answer reads as null.
@@ -125,10 +120,7 @@ impl AdminClient {
         path: &[&str],
         body: &Value,
     ) -> Result<T, ClientError> {
-        let request = self
-            .http
-            .request(Method::POST, self.address(path, &[]))
-            .json(body);
+        let request = self.request(Method::POST, path, &[]).json(body);
         self.read_json(self.ask(request).await?).await
     }
 
@@ -141,8 +133,7 @@ impl AdminClient {
         path: &[&str],
         parameters: &[Parameter<'_>],
     ) -> Result<Value, ClientError> {
-        let address = self.address(path, parameters);
-        let request = self.http.request(Method::DELETE, address);
+        let request = self.request(Method::DELETE, path, parameters);
         self.read_json(self.ask(request).await?).await
     }
 
@@ -151,8 +142,7 @@ impl AdminClient {
     /// # Errors
     /// As [`Self::get_json`].
     pub(crate) async fn get_bytes(&self, path: &[&str]) -> Result<Response, ClientError> {
-        self.ask(self.http.request(Method::GET, self.address(path, &[])))
-            .await
+        self.ask(self.request(Method::GET, path, &[])).await
     }
 
     /// `POST /api/v1/{path}` for bytes that may be long in coming: [`Self::next_chunk`].
@@ -160,7 +150,7 @@ impl AdminClient {
     /// # Errors
     /// As [`Self::get_json`].
     pub(crate) async fn post_for_bytes(&self, path: &[&str]) -> Result<Response, ClientError> {
-        let request = self.http.request(Method::POST, self.address(path, &[]));
+        let request = self.request(Method::POST, path, &[]);
         self.ask(request.timeout(LONG_TIMEOUT)).await
     }
 
@@ -189,6 +179,16 @@ impl AdminClient {
     /// [`ClientError::NotJson`].
     pub(crate) fn typed<T: DeserializeOwned>(&self, answer: Value) -> Result<T, ClientError> {
         serde_json::from_value(answer).map_err(|error| self.not_json(&error))
+    }
+
+    /// What every way of asking begins with.
+    fn request(
+        &self,
+        method: Method,
+        path: &[&str],
+        parameters: &[Parameter<'_>],
+    ) -> reqwest::RequestBuilder {
+        self.http.request(method, self.address(path, parameters))
     }
 
     /// Every segment is percent-encoded, so that no id can change the path.

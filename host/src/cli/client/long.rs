@@ -25,11 +25,8 @@ impl AdminClient {
         parameters: &[Parameter<'_>],
         after: Option<&str>,
     ) -> Result<Response, ClientError> {
-        let address = self.address(path, parameters);
-        let mut request = self
-            .http
-            .request(Method::GET, address)
-            .timeout(LONG_TIMEOUT);
+        let request = self.request(Method::GET, path, parameters);
+        let mut request = request.timeout(LONG_TIMEOUT);
         if let Some(after) = after {
             request = request.header("last-event-id", after);
         }
