@@ -12,26 +12,16 @@
 //! secret   = { public_key = { file = "partner.pem" } }   # or { hmac = "BASE64" }
 //! ```
 
+use hookbay_message_signatures::{Signature, check_content_digest, signatures};
 use hookbay_plugin::{
     oracle::{self, Form, Hash, Signing},
     verifier::{About, Reason, Rejection, Request, Verified, Verifier},
 };
 
-mod base;
-mod digest;
-mod fields;
-
-#[cfg(test)]
-mod tests;
-
-use fields::{Input, Value};
-
 struct HttpMessageSignatures;
 
 hookbay_plugin::export_verifier!(HttpMessageSignatures);
 
-/// Most signatures of one request that are looked at.
-const SIGNATURES_MAX: usize = 4;
 /// What covers the path.
 const PATHS: [&str; 3] = ["@target-uri", "@request-target", "@path"];
 
@@ -41,18 +31,12 @@ impl Verifier for HttpMessageSignatures {
     }
 
     fn verify(request: &Request) -> Result<Verified, Rejection> {
-        let inputs = fields::inputs(request.header("signature-input")?)?;
-        let signatures = fields::signatures(request.header("signature")?)?;
         let mut last = rejection(
             Reason::MissingSignature,
             "`signature-input` names no signature of `signature`",
         );
-        for input in inputs.iter().take(SIGNATURES_MAX) {
-            let signature = signatures.iter().find(|(label, _)| *label == input.label);
-            let Some((_, signature)) = signature else {
-                continue;
-            };
-            match verify(request, input, signature) {
+        for signature in signatures(request)? {
+            match verify(request, &signature) {
                 Ok(verified) => return Ok(verified),
                 Err(why) => last = why,
             }
@@ -62,13 +46,13 @@ impl Verifier for HttpMessageSignatures {
 }
 
 /// Whether one of the request's signatures proves it.
-fn verify(request: &Request, input: &Input<'_>, signature: &[u8]) -> Result<Verified, Rejection> {
-    let created = time(input, "created")?
+fn verify(request: &Request, signature: &Signature<'_>) -> Result<Verified, Rejection> {
+    let created = signature
+        .time_ms("created")?
         .ok_or_else(|| rejection(Reason::MissingTimestamp, "the signature has no `created`"))?;
-    covers_enough(request, input)?;
-    let base = base::signature_base(request, input)?;
-    is_signed(input, &base, signature)?;
-    if let Some(expires) = time(input, "expires")?
+    covers_enough(request, signature)?;
+    is_signed(signature, &signature.base(request)?)?;
+    if let Some(expires) = signature.time_ms("expires")?
         && expires <= request.received_at_ms
     {
         return Err(rejection(
@@ -76,51 +60,45 @@ fn verify(request: &Request, input: &Input<'_>, signature: &[u8]) -> Result<Veri
             "the signature's `expires` has passed",
         ));
     }
-    if input.covers("content-digest") {
-        digest::check(request)?;
+    if signature.covers("content-digest") {
+        check_content_digest(request)?;
     }
-    let nonce = match input.parameter("nonce") {
-        Some(Value::Text(nonce)) => Some(nonce.clone()),
-        _ => None,
-    };
+    // One that is no text tells no deliveries apart.
+    let nonce = signature.text("nonce").unwrap_or_default();
     Ok(Verified {
         signed_at_ms: Some(created),
         kind: None,
-        delivery_id: nonce,
+        delivery_id: nonce.map(str::to_owned),
     })
 }
 
 /// Refuses a signature that leaves out what matters.
-fn covers_enough(request: &Request, input: &Input<'_>) -> Result<(), Rejection> {
+fn covers_enough(request: &Request, signature: &Signature<'_>) -> Result<(), Rejection> {
     let missing = |what: &str| {
         let detail = format!("the signature does not cover {what}");
         Err(rejection(Reason::UnmetRequirement, detail))
     };
-    if !input.covers("@method") {
+    if !signature.covers("@method") {
         return missing("`@method`");
     }
-    if !PATHS.iter().any(|path| input.covers(path)) {
+    if !PATHS.iter().any(|path| signature.covers(path)) {
         return missing("`@target-uri`, `@request-target` or `@path`");
     }
-    if !request.body.is_empty() && !input.covers("content-digest") {
+    if !request.body.is_empty() && !signature.covers("content-digest") {
         return missing("`content-digest`, and with it the body");
     }
     Ok(())
 }
 
 /// Whether a key of the source's has signed `base`, by the algorithm that the signature names.
-fn is_signed(input: &Input<'_>, base: &str, signature: &[u8]) -> Result<(), Rejection> {
-    let named = match input.parameter("alg") {
-        None => None,
-        Some(Value::Text(name)) => Some(name.as_str()),
-        Some(_) => return Err(rejection(Reason::MalformedSignature, "`alg` is not a text")),
-    };
+fn is_signed(signature: &Signature<'_>, base: &str) -> Result<(), Rejection> {
+    let (named, bytes) = (signature.text("alg")?, signature.bytes());
     let takes = |name: &str| named.is_none_or(|named| named == name);
     let mut n_keys = 0;
     if takes("hmac-sha256") {
         for key in oracle::secret_parts("hmac", Form::Base64) {
             n_keys += 1;
-            if key.hmac(Hash::Sha256, base).is(signature) {
+            if key.hmac(Hash::Sha256, base).is(bytes) {
                 return Ok(());
             }
         }
@@ -136,10 +114,7 @@ fn is_signed(input: &Input<'_>, base: &str, signature: &[u8]) -> Result<(), Reje
         let keys = oracle::secret_parts("public_key", Form::Text);
         n_keys += keys.len();
         for (_, signing) in signings {
-            if keys
-                .iter()
-                .any(|key| key.has_signed(*signing, base, signature))
-            {
+            if keys.iter().any(|key| key.has_signed(*signing, base, bytes)) {
                 return Ok(());
             }
         }
@@ -154,18 +129,9 @@ fn is_signed(input: &Input<'_>, base: &str, signature: &[u8]) -> Result<(), Reje
     ))
 }
 
-/// A time among the parameters, in milliseconds.
-fn time(input: &Input<'_>, name: &str) -> Result<Option<u64>, Rejection> {
-    match input.parameter(name) {
-        None => Ok(None),
-        Some(Value::Integer(seconds)) => Ok(Some(seconds.saturating_mul(1000))),
-        Some(_) => Err(rejection(
-            Reason::MalformedTimestamp,
-            format!("the signature's `{name}` is no time"),
-        )),
-    }
-}
-
 fn rejection(reason: Reason, detail: impl Into<String>) -> Rejection {
     Rejection::new(reason, detail)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,12 +2,12 @@
 
 use hookbay_plugin::verifier::{Reason, Rejection, Request};
 
-use crate::fields::Input;
+use crate::Signature;
 
 /// The signature base of a request, by what the signature says that it covers.
-pub(crate) fn signature_base(request: &Request, input: &Input<'_>) -> Result<String, Rejection> {
+pub(crate) fn of(request: &Request, signature: &Signature<'_>) -> Result<String, Rejection> {
     let mut base = String::new();
-    for component in &input.components {
+    for component in &signature.components {
         let value = match component.strip_prefix('@') {
             Some(_) => derived(request, component)?,
             None => field(request, component)?,
@@ -20,7 +20,7 @@ pub(crate) fn signature_base(request: &Request, input: &Input<'_>) -> Result<Str
         }
     }
     base.push_str("\"@signature-params\": ");
-    base.push_str(input.text);
+    base.push_str(signature.text);
     Ok(base)
 }
 

@@ -1,4 +1,4 @@
-//! The two header fields of a signature: as much of Structured Fields (RFC 9651) as they use.
+//! The header fields of signatures and digests: as much of Structured Fields (RFC 9651) as they use.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hookbay_plugin::verifier::{Reason, Rejection};
@@ -7,29 +7,18 @@ use hookbay_plugin::verifier::{Reason, Rejection};
 pub(crate) struct Input<'a> {
     pub(crate) label: &'a str,
     pub(crate) components: Vec<String>,
-    parameters: Vec<(&'a str, Value)>,
+    pub(crate) parameters: Vec<(&'a str, Value)>,
     /// Its value as it was sent, which is signed too.
     pub(crate) text: &'a str,
 }
 
 /// The value of a parameter.
+#[derive(Debug)]
 pub(crate) enum Value {
     Integer(u64),
     Text(String),
     /// Anything else, which nothing here reads.
     Other,
-}
-
-impl Input<'_> {
-    pub(crate) fn covers(&self, component: &str) -> bool {
-        self.components.iter().any(|covered| covered == component)
-    }
-
-    pub(crate) fn parameter(&self, name: &str) -> Option<&Value> {
-        let mut values = self.parameters.iter();
-        let (_, value) = values.find(|(key, _)| *key == name)?;
-        Some(value)
-    }
 }
 
 /// The members of `Signature-Input`.
@@ -48,18 +37,9 @@ pub(crate) fn inputs(text: &str) -> Result<Vec<Input<'_>>, Rejection> {
     })
 }
 
-/// The members of `Signature`: labels with bytes.
-pub(crate) fn signatures(text: &str) -> Result<Vec<(&str, Vec<u8>)>, Rejection> {
-    members(text, "signature", |reader, label| {
-        let bytes = reader.bytes()?;
-        reader.parameters()?;
-        Some((label, bytes))
-    })
-}
-
-/// The digests of `Content-Digest`: names of algorithms with bytes.
-pub(crate) fn digests(text: &str) -> Result<Vec<(&str, Vec<u8>)>, Rejection> {
-    members(text, "content-digest", |reader, label| {
+/// The members of `Signature` or `Content-Digest`: labels with bytes.
+pub(crate) fn bytes<'a>(header: &str, text: &'a str) -> Result<Vec<(&'a str, Vec<u8>)>, Rejection> {
+    members(text, header, |reader, label| {
         let bytes = reader.bytes()?;
         reader.parameters()?;
         Some((label, bytes))
