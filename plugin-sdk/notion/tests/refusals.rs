@@ -80,7 +80,7 @@ fn what_may_pass_is_tried_again_when_notion_says() {
             let (answer, expected) = match retry_after {
                 None => (answer, expected),
                 Some(seconds) => (
-                    answer.header("Retry-After", &seconds.to_string()),
+                    answer.header("Retry-After", seconds.to_string()),
                     expected.after(Duration::from_secs(seconds)),
                 ),
             };
