@@ -31,6 +31,7 @@ async fn retry(host: &Bench) -> OwnOperation {
     let new = NewOperation {
         request,
         is_dry_run: false,
+        created_by: None,
         idempotency_key: None,
     };
     host.store.begin_operation(new).await.unwrap();
