@@ -14,8 +14,8 @@ use crate::harness::{Folder, Host, eventually, standing};
 
 /// Less than the lease of a test's hosts: nobody's is over when the clock is set ahead.
 const STEP: i64 = 2000;
-/// Longer than a plugin may be unknown, twice.
-const STEPS: usize = 12;
+/// Longer than a plugin may be unknown, twice, and than the look for operations takes.
+const STEPS: usize = 20;
 
 /// Hosts by one clock, which a test sets ahead.
 struct Hosts {
