@@ -108,6 +108,7 @@ pub(crate) struct Run {
     created_at: Option<String>,
     next_attempt_at: Option<String>,
     finished_at: Option<String>,
+    waits_behind: Option<String>,
     blocks_key: bool,
     outcome: Option<String>,
     summary: Option<String>,
@@ -241,13 +242,17 @@ fn summary(run: &Run, screen: &Screen) -> String {
         time.as_deref()
             .map(|time| text::time(Some(time), screen.now))
     };
-    let next_try = if run.state.as_deref() == Some("blocked") {
-        let plugin = text::or_dash(run.plugin.as_deref());
-        Some(format!(
-            "when `{plugin}` can run: see `hookbay plugins show {plugin}`"
-        ))
-    } else {
-        time(&run.next_attempt_at)
+    let next_try = match (&run.waits_behind, run.state.as_deref()) {
+        (Some(first), _) => Some(format!(
+            "when run {first} is over, which has the same ordering key"
+        )),
+        (None, Some("blocked")) => {
+            let plugin = text::or_dash(run.plugin.as_deref());
+            Some(format!(
+                "when `{plugin}` can run: see `hookbay plugins show {plugin}`"
+            ))
+        }
+        (None, _) => time(&run.next_attempt_at),
     };
     facts(&[
         ("run", Some(run.id.clone())),

@@ -2,7 +2,7 @@
 //! refuse.
 
 use super::api::with_query;
-use super::operations::Operation;
+use super::operations::{self, Operation};
 use super::plugins::Plugin;
 use super::shown;
 use super::sources::Source;
@@ -47,7 +47,7 @@ pub(super) fn concerns(
         level: "bad",
         what: format!("Operation {} failed", operation.id),
         why: operation.error.clone().unwrap_or_default(),
-        address: "/operations".to_owned(),
+        address: operations::address(&operation.id),
     }));
     // What is worst stands first; otherwise the order stays.
     concerns.sort_by_key(|concern| concern.level != "bad");

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Browser;
 use crate::components;
-use crate::harness::{Host, TOKEN};
+use crate::harness::{Host, TOKEN, eventually};
 
 const CONFIG: &str = r#"
 [sources.misbehave]
@@ -202,4 +202,48 @@ async fn who_signs_in_is_in_the_audit_log_and_who_fails_to_does_not_fill_it() {
         noted,
         [(json!("bootstrap"), from.clone()), (json!("on-call"), from)]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_run_is_retried_and_an_event_replayed_by_their_buttons() {
+    let host = Host::start(super::CONFIG, &["misbehave"]).await;
+    let event = host.tell(&json!({ "do": "permanent" })).await;
+    let run = host.finished(&event).await;
+    let id = run["id"].as_str().unwrap();
+    let mut browser = Browser::signed_in(&host, TOKEN).await;
+    let page = browser.get(&format!("/runs/{id}")).await;
+    assert!(page.text().contains("asked to fail"), "{}", page.text());
+    let retry = format!("/runs/{id}/retry");
+    assert_eq!(browser.submit(&page, &retry, &[]).await.status, 303);
+    eventually("another attempt was made", async || {
+        let run = host.get(&format!("runs/{id}")).await;
+        (run["attempts"].as_array().unwrap().len() == 2).then_some(())
+    })
+    .await;
+
+    let page = browser.get(&format!("/events/{event}")).await;
+    let replay = format!("/events/{event}/replay");
+    let answer = browser
+        .submit(&page, &replay, &[("plugin", "nobody")])
+        .await;
+    assert_eq!(answer.header("location"), format!("/events/{event}"));
+    let told = browser.get(&format!("/events/{event}")).await.text();
+    assert!(told.contains("There is no plugin `nobody`"), "{told}");
+    browser
+        .submit(&page, &replay, &[("plugin", "misbehave")])
+        .await;
+    assert_eq!(host.items(&format!("runs?event={event}")).await.len(), 2);
+
+    // In bulk, once for each page however often the button is pressed.
+    let page = browser.get("/events/replay?source=misbehave").await;
+    let fields = [("source", "misbehave"), ("key", "one-page")];
+    for _ in 0..2 {
+        let answer = browser.submit(&page, "/events/replay", &fields).await;
+        assert_eq!(answer.header("location"), "/operations/1");
+    }
+    assert_eq!(host.items("operations").await.len(), 1);
+    let page = browser.get("/runs/retry?state=running").await;
+    let fields = [("state", "running"), ("back", "/runs/retry?state=running")];
+    let answer = browser.submit(&page, "/runs/retry", &fields).await;
+    assert_eq!(answer.header("location"), "/runs/retry?state=running");
 }

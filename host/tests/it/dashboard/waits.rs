@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Browser, new_token};
 use crate::components::named;
 use crate::harness::{Host, TOKEN, eventually};
+use crate::program::asked;
 
 const CONFIG: &str = r#"
 [sources.misbehave]
@@ -42,6 +43,9 @@ async fn a_run_names_the_one_that_it_waits_behind() {
         assert!(page.contains(&told), "{page}");
         assert!(!page.contains("is paused"), "{page}");
     }
+    let (code, said, _) = asked(&host, &["runs", "show", &id(&behind[0])]).await;
+    let told_there = format!("when run {} is over", id(&first));
+    assert!(code == 0 && said.contains(&told_there), "{said}");
     assert_eq!(first["waits_behind"], Value::Null);
     assert!(!page(&mut browser, &first).await.contains("waits behind"));
 
