@@ -7,8 +7,7 @@
 //! anything, since what is known stays, and is used for some days more where it cannot be
 //! fetched again.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,7 +27,7 @@ const AT_ONCE: usize = 8;
 const FRESH: Duration = Duration::from_hours(24);
 /// How long one is used that cannot be fetched again.
 const KEPT: Duration = Duration::from_hours(24 * 7);
-/// How long an address is left alone that had none.
+/// How long an address is left alone that had none, or not the one of a name.
 const LEFT_ALONE: Duration = Duration::from_secs(20);
 
 /// Gets things from the internet, guarded: no private address, no redirect, bounded in size
@@ -50,12 +49,15 @@ pub struct Fetched {
     known: Mutex<HashMap<String, Arc<Entry>>>,
 }
 
+/// The keys of the certificates at an address by their names; of a single one the empty name.
+type Keys = Arc<BTreeMap<String, PublicKey>>;
+
 struct Entry {
     began: Timestamp,
-    /// None if there is none; empty while it is fetched.
-    found: OnceCell<Option<PublicKey>>,
+    /// None if there are none; empty while they are fetched.
+    found: OnceCell<Option<Keys>>,
     /// What was fetched before, and when.
-    before: Option<(PublicKey, Timestamp)>,
+    before: Option<(Keys, Timestamp)>,
 }
 
 impl Fetched {
@@ -71,18 +73,20 @@ impl Fetched {
     /// The key of the certificate at an address that a scheme approves of; none if it cannot
     /// be had now.
     pub(super) async fn key(&self, url: &str) -> Option<PublicKey> {
-        let entry = self.entry(url)?;
+        let (address, name) = url.split_once('#').unwrap_or((url, ""));
+        let entry = self.entry(address, name)?;
         let found = entry.found.get_or_init(|| async {
-            match self.fetch_key(url).await {
-                Ok(key) => Some(key),
+            match self.fetch_keys(address).await {
+                Ok(keys) => Some(keys),
                 Err(error) => {
-                    tracing::warn!(url, %error, "a sender's certificate cannot be had now");
+                    tracing::warn!(url = address, %error, "a sender's certificate cannot be had now");
                     None
                 }
             }
         });
-        let before = || entry.before.as_ref().map(|(key, _)| key.clone());
-        found.await.clone().or_else(before)
+        let before = || entry.before.as_ref().map(|(keys, _)| Arc::clone(keys));
+        let keys = found.await.clone().or_else(before)?;
+        keys.get(name).cloned()
     }
 
     /// Asks an address for something, whatever the answer's body is.
@@ -90,24 +94,24 @@ impl Fetched {
         self.fetch.get(url).await.map(drop)
     }
 
-    async fn fetch_key(&self, url: &str) -> Result<PublicKey, NotFetched> {
-        let parsed = Url::parse(url).map_err(|error| NotFetched(error.to_string()))?;
-        let body = self.fetch.get(&parsed).await?;
-        let pem = match parsed.fragment() {
-            Some(name) => named(&body, name).map(Cow::Owned),
-            None => std::str::from_utf8(&body).ok().map(Cow::Borrowed),
-        };
-        pem.and_then(|pem| PublicKey::of_certificate(&pem))
-            .ok_or_else(|| NotFetched("it is no certificate with a key of a known kind".to_owned()))
+    async fn fetch_keys(&self, address: &str) -> Result<Keys, NotFetched> {
+        let parsed = Url::parse(address).map_err(|error| NotFetched(error.to_string()))?;
+        let keys = keys(&self.fetch.get(&parsed).await?);
+        match keys.is_empty() {
+            false => Ok(Arc::new(keys)),
+            true => Err(NotFetched(
+                "it is no certificate with a key of a known kind".to_owned(),
+            )),
+        }
     }
 
     /// What is known of an address, or will be once its fetch has ended; none if too many
     /// are fetched.
-    fn entry(&self, url: &str) -> Option<Arc<Entry>> {
+    fn entry(&self, url: &str, name: &str) -> Option<Arc<Entry>> {
         let now = self.clock.now();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = known.get(url)
-            && !entry.is_over(now)
+            && !entry.is_over(now, Some(name))
         {
             return Some(Arc::clone(entry));
         }
@@ -118,7 +122,7 @@ impl Fetched {
             return over.filter(|_| before.is_some());
         }
         if known.len() >= KNOWN_MAX {
-            known.retain(|_, entry| !entry.is_over(now) || entry.last(now).is_some());
+            known.retain(|_, entry| !entry.is_over(now, None) || entry.last(now).is_some());
         }
         if known.len() >= KNOWN_MAX {
             // What was found goes last.
@@ -139,10 +143,18 @@ impl Fetched {
     }
 }
 
-/// One of several certificates in PEM, in a JSON object by their names.
-fn named(json: &[u8], name: &str) -> Option<String> {
-    let mut by_name: HashMap<String, String> = serde_json::from_slice(json).ok()?;
-    by_name.remove(name)
+/// The keys of what is at an address: a certificate in PEM, or a JSON object of such by name.
+fn keys(body: &[u8]) -> BTreeMap<String, PublicKey> {
+    let pem = std::str::from_utf8(body).ok();
+    if let Some(key) = pem.and_then(PublicKey::of_certificate) {
+        return BTreeMap::from([(String::new(), key)]);
+    }
+    let by_name: HashMap<String, String> = serde_json::from_slice(body).unwrap_or_default();
+    let keys = by_name.into_iter().filter_map(|(name, pem)| {
+        let key = PublicKey::of_certificate(&pem)?;
+        Some((name, key))
+    });
+    keys.collect()
 }
 
 impl Entry {
@@ -151,19 +163,21 @@ impl Entry {
     }
 
     /// What was fetched last, unless that is too long ago.
-    fn last(&self, now: Timestamp) -> Option<(PublicKey, Timestamp)> {
+    fn last(&self, now: Timestamp) -> Option<(Keys, Timestamp)> {
         let last = match self.found.get() {
-            Some(Some(key)) => Some((key.clone(), self.began)),
+            Some(Some(keys)) => Some((Arc::clone(keys), self.began)),
             Some(None) | None => self.before.clone(),
         };
         last.filter(|(_, fetched_at)| now.since(*fetched_at) < KEPT)
     }
 
-    fn is_over(&self, now: Timestamp) -> bool {
+    /// Whether it is to be fetched again, or would be for the certificate of a name.
+    fn is_over(&self, now: Timestamp, name: Option<&str>) -> bool {
+        let age = now.since(self.began);
         match self.found.get() {
             None => false,
-            Some(Some(_)) => now.since(self.began) >= FRESH,
-            Some(None) => now.since(self.began) >= LEFT_ALONE,
+            Some(Some(keys)) if name.is_none_or(|name| keys.contains_key(name)) => age >= FRESH,
+            Some(_) => age >= LEFT_ALONE,
         }
     }
 }
@@ -175,15 +189,16 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::{AT_ONCE, KNOWN_MAX};
-    use super::{Arc, BoxFuture, Bytes, Clock, Fetch, Fetched, NotFetched, Timestamp, Url};
+    use super::{Arc, BoxFuture, Bytes, Clock, Fetch, Fetched, Mutex, NotFetched, Timestamp, Url};
 
-    /// Answers once it may: a certificate where the path ends in `good`, and in JSON under its
+    /// Answers once it may: a certificate where the path ends in `good`, and in JSON under a
     /// name where it ends in `many`.
     struct Outside {
         may: Semaphore,
         asked: AtomicUsize,
         is_away: AtomicBool,
         pem: String,
+        name: Mutex<&'static str>,
     }
 
     impl Fetch for Outside {
@@ -195,7 +210,9 @@ mod tests {
                 let is_there = !self.is_away.load(Ordering::SeqCst);
                 match url.path() {
                     path if is_there && path.ends_with("good") => Ok(self.pem.clone().into()),
-                    "/many" => Ok(serde_json::json!({"one": self.pem}).to_string().into()),
+                    "/many" => Ok(serde_json::json!({*self.name.lock().unwrap(): self.pem})
+                        .to_string()
+                        .into()),
                     _ => Err(NotFetched("nothing is there".to_owned())),
                 }
             })
@@ -214,6 +231,7 @@ mod tests {
             may: Semaphore::new(may),
             asked: AtomicUsize::new(0),
             is_away: AtomicBool::new(false),
+            name: Mutex::new("one"),
             pem: certs.values().next().unwrap().as_str().unwrap().to_owned(),
         });
         let ms = Arc::new(AtomicI64::new(1_700_000_000_000));
@@ -247,16 +265,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_of_several_is_named() {
-        let (fetched, ..) = fetched(10);
+    async fn one_of_several_is_named_and_strangers_names_have_little_fetched() {
+        let (fetched, outside, ms) = fetched(10);
         for (url, is_there) in [
             ("https://h/many#one", true),
             ("https://h/many#two", false),
+            ("https://h/many#three", false),
             ("https://h/many", false),
+            ("https://h/good", true),
             ("https://h/good#one", false),
         ] {
             assert_eq!(fetched.key(url).await.is_some(), is_there, "{url}");
         }
+        assert_eq!(outside.asked.load(Ordering::SeqCst), 2);
+        // There may be a new one; and one that is withdrawn is used no more.
+        ms.fetch_add(20_000, Ordering::SeqCst);
+        *outside.name.lock().unwrap() = "two";
+        assert!(fetched.key("https://h/many#two").await.is_some());
+        assert!(fetched.key("https://h/many#one").await.is_none());
+        assert_eq!(outside.asked.load(Ordering::SeqCst), 3);
     }
 
     #[tokio::test]

@@ -119,7 +119,9 @@ fn needed(request: &Request<'_>, name: &str) -> Result<String, Rejection> {
 
 /// Whether a certificate may be fetched from there: a `.pem` on a host of SNS itself.
 fn is_amazons(url: &str) -> bool {
-    let is_pem = |url: &Url| url.path().ends_with(".pem") && url.query().is_none();
+    let is_pem = |url: &Url| {
+        url.path().ends_with(".pem") && url.query().is_none() && url.fragment().is_none()
+    };
     Url::parse(url).is_ok_and(|url| is_pem(&url) && is_of_sns(&url))
 }
 
@@ -150,6 +152,10 @@ mod tests {
     #[test]
     fn certificates_come_from_sns() {
         for (url, expected) in [
+            (
+                "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0.pem#k",
+                false,
+            ),
             (
                 "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0.pem",
                 true,

@@ -25,7 +25,7 @@ const KID_BYTES_MAX: usize = 128;
 ///
 /// # Errors
 /// [`Rejection::NeedsKey`] where the certificate is not at hand: only once all that the token
-/// says is right, so that strangers have nothing fetched.
+/// says is right. Strangers can know that: what they have fetched is bounded there.
 pub(crate) fn verify(
     keys: &Keyring,
     request: &Request<'_>,

@@ -76,6 +76,7 @@ fn is_paypals(url: &str) -> bool {
                 .host_str()
                 .is_some_and(|host| host.ends_with(".paypal.com"))
             && url.port().is_none()
+            && url.fragment().is_none()
             && url.username().is_empty()
             && url.password().is_none()
     })
@@ -97,6 +98,7 @@ mod tests {
             ("https://api.paypal.com@evil.example/c", false),
             ("https://u@api.paypal.com/c", false),
             ("https:\\\\evil.example\\.paypal.com/", false),
+            ("https://api.paypal.com/c#k", false),
             ("api.paypal.com", false),
         ] {
             assert_eq!(is_paypals(url), expected, "{url}");
