@@ -23,6 +23,8 @@ struct SourceCounts {
     duplicates: i64,
     rejected: i64,
     ack: Latencies,
+    /// [`Kept::counted`] when it last changed.
+    changed: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -31,6 +33,8 @@ struct PluginCounts {
     failed: i64,
     dead: i64,
     run: Latencies,
+    /// The same.
+    changed: u64,
 }
 
 /// What happened in the present minute.
@@ -119,8 +123,9 @@ impl Latencies {
 
 impl Minutes {
     pub(super) fn webhook_received(&self, source: &str, received: Received, took: Duration) {
-        self.with(|minute| {
+        self.with(|minute, counted| {
             let counts = entry(&mut minute.sources, source);
+            counts.changed = counted;
             match received {
                 Received::Accepted => counts.received += 1,
                 Received::Duplicate => counts.duplicates += 1,
@@ -135,22 +140,25 @@ impl Minutes {
     }
 
     pub(super) fn attempt_ended(&self, plugin: &str, next: Next, took: Duration) {
-        self.with(|minute| {
+        self.with(|minute, counted| {
             let counts = entry(&mut minute.plugins, plugin);
+            counts.changed = counted;
             match next {
                 Next::Succeeded => counts.succeeded += 1,
                 Next::Dead => {
                     counts.failed += 1;
                     counts.dead += 1;
                 }
-                Next::RetryAt(_) | Next::Again | Next::Cancelled => counts.failed += 1,
+                Next::RetryAt(_) | Next::Again => counts.failed += 1,
+                // An operator's doing, and nobody's failure.
+                Next::Cancelled => {}
             }
             counts.run.observe(took);
         });
     }
 
     /// What was counted in the minute that `now` is in, and in those before it that have
-    /// not been written for the last time; nothing, if all of it is written.
+    /// not been written for the last time, of whom there is something new.
     pub fn rows(&self, now: Timestamp) -> (Vec<SourceMinute>, Vec<PluginMinute>) {
         let start_ms = now.minute().millis();
         let mut kept = self.lock();
@@ -178,7 +186,7 @@ impl Minutes {
         }
         let (mut sources, mut plugins) = (Vec::new(), Vec::new());
         for minute in kept.over.iter().chain([&kept.present]) {
-            let (more_sources, more_plugins) = minute.rows();
+            let (more_sources, more_plugins) = minute.rows_since(kept.written);
             sources.extend(more_sources);
             plugins.extend(more_plugins);
         }
@@ -195,7 +203,7 @@ impl Minutes {
     /// The start of the minute under way, and what was counted in it so far.
     pub fn peek(&self) -> (Timestamp, Vec<SourceMinute>, Vec<PluginMinute>) {
         let kept = self.lock();
-        let (sources, plugins) = kept.present.rows();
+        let (sources, plugins) = kept.present.rows_since(0);
         (
             Timestamp::from_millis(kept.present.start_ms),
             sources,
@@ -203,10 +211,11 @@ impl Minutes {
         )
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut Minute) -> T) -> T {
+    fn with<T>(&self, change: impl FnOnce(&mut Minute, u64) -> T) -> T {
         let mut kept = self.lock();
-        kept.counted = kept.counted.wrapping_add(1);
-        change(&mut kept.present)
+        kept.counted += 1;
+        let counted = kept.counted;
+        change(&mut kept.present, counted)
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -215,7 +224,8 @@ impl Minutes {
 }
 
 impl Minute {
-    fn rows(&self) -> (Vec<SourceMinute>, Vec<PluginMinute>) {
+    /// The rows that have changed since so much was counted.
+    fn rows_since(&self, counted: u64) -> (Vec<SourceMinute>, Vec<PluginMinute>) {
         let json = |latencies: &Latencies| serde_json::to_string(latencies).unwrap_or_default();
         let source = |(source, counts): (&String, &SourceCounts)| SourceMinute {
             minute_ms: self.start_ms,
@@ -234,8 +244,16 @@ impl Minute {
             run: json(&counts.run),
         };
         (
-            self.sources.iter().map(source).collect(),
-            self.plugins.iter().map(plugin).collect(),
+            self.sources
+                .iter()
+                .filter(|(_, counts)| counts.changed > counted)
+                .map(source)
+                .collect(),
+            self.plugins
+                .iter()
+                .filter(|(_, counts)| counts.changed > counted)
+                .map(plugin)
+                .collect(),
         )
     }
 }
@@ -321,6 +339,12 @@ mod tests {
         assert_eq!(minutes.rows(at).0[0].received, 2);
         minutes.written();
         assert!(minutes.rows(at).0.is_empty());
+        // Of what else was counted in this minute there is nothing new.
+        minutes.webhook_received("c", Received::Accepted, Duration::ZERO);
+        let (rows, _) = minutes.rows(at);
+        assert_eq!((rows.len(), rows[0].source.as_str()), (1, "c"));
+        assert_eq!(minutes.peek().1.len(), 2);
+        minutes.written();
         // An hour later nothing of it is written again.
         assert!(minutes.rows(Timestamp::from_millis(3_660_000)).0.is_empty());
         minutes.webhook_received("b", Received::Rejected, Duration::ZERO);

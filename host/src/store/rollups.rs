@@ -327,7 +327,10 @@ impl PluginSum {
         if present.succeeded > 0 {
             self.last_succeeded = Some(Timestamp::from_millis(present.minute_ms));
             self.failed_since = 0;
-        } else {
+        } else if self
+            .last_succeeded
+            .is_none_or(|at| at.millis() < present.minute_ms)
+        {
             self.failed_since += present.failed;
         }
     }
@@ -381,5 +384,10 @@ mod tests {
         sum.add(&minute(6, 1, 9, 0));
         assert_eq!((sum.succeeded, sum.failed_since), (1, 0));
         assert_eq!(sum.last_succeeded, Some(Timestamp::from_millis(360_000)));
+        // Of another host, which has no success in that minute: nobody knows which came first.
+        sum.add(&minute(6, 0, 2, 0));
+        assert_eq!((sum.failed, sum.failed_since), (14, 0));
+        sum.add(&minute(7, 0, 2, 0));
+        assert_eq!(sum.failed_since, 2);
     }
 }
