@@ -252,7 +252,7 @@ impl Operations {
             if runs.len() >= STARTED {
                 break;
             }
-            let new = selection::runs_of(&self.store, board, event, selection.plugin).await?;
+            let new = selection::runs_of(&self.store, board, event, selection).await?;
             runs.extend(new.into_iter().map(|run| (event.id, run)));
             done += 1;
         }

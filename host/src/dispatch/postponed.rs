@@ -15,6 +15,8 @@ use super::execute::Executor;
 const PAUSE_MIN: Duration = Duration::from_secs(5);
 /// … and the longest, but for how far it strays.
 const PAUSE_MAX: Duration = Duration::from_mins(15);
+/// How old a run is of which the log still hears.
+const LOGGED: Duration = Duration::from_mins(15);
 /// Which part of the time that it has waited a run waits once more.
 const SHARE: u32 = 4;
 
@@ -34,10 +36,13 @@ impl Executor {
             self.pause().await?;
         }
         self.metrics.run_postponed(plugin);
-        tracing::warn!(
-            run.id = %run, event.id = %claimed.event, %plugin, error = %problem, due = %due,
-            "the run is put back for a host that can read its event"
-        );
+        // A key that is lost is not to fill the log: the metric goes on counting.
+        if now.since(claimed.created_at) < LOGGED {
+            tracing::warn!(
+                run.id = %run, event.id = %claimed.event, %plugin, error = %problem, due = %due,
+                "the run is put back for a host that can read its event"
+            );
+        }
         Some(due)
     }
 }

@@ -63,12 +63,16 @@ impl Selection {
 
 /// The runs that a stored event gets. Only an ordering key needs its body, and one
 /// body at a time is held; an event that cannot be read gets none.
+///
+/// # Errors
+/// [`StoreError::MissingKey`] of a catch-up: there is only one, and it misses nothing.
 pub(super) async fn runs_of(
     store: &Store,
     board: &Arc<Board>,
     row: &EventRow,
-    plugin: Option<PluginId>,
+    selection: &Selection,
 ) -> Result<Vec<NewRun>, StoreError> {
+    let plugin = selection.plugin;
     let Some(bare) = bare(row) else {
         return Ok(Vec::new());
     };
@@ -85,6 +89,7 @@ pub(super) async fn runs_of(
     }
     match store.event_of_run(row.id).await {
         Ok(event) => new_runs(board, &event, plugin).await,
+        Err(error @ StoreError::MissingKey(_)) if selection.is_catch_up => Err(error),
         Err(
             error @ (StoreError::Damaged(_) | StoreError::MissingKey(_) | StoreError::EventGone),
         ) => {

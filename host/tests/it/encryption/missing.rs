@@ -173,6 +173,28 @@ async fn bulk_work_passes_over_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_plugin_catches_up_once_the_key_is_there() {
+    let plugin = ONE.replace("concurrency = 1", "catch_up = \"2h\"");
+    let host = Host::start(&format!("{}{plugin}", toml(&[OLD])), &[]).await;
+    let event = host.tell(&json!({ "do": "ok" })).await;
+    let folder = host.stop().await;
+    set_keys(&folder, &[NEW]);
+    let host = Host::over(folder).await;
+    let component = crate::components::named("misbehave");
+    host.install(&component, "misbehave.wasm").await;
+    eventually("it is about to be started", async || {
+        let operations = host.items("operations").await;
+        let counted = operations.first().map(|one| one["total"] == json!(1));
+        counted.unwrap_or_default().then_some(())
+    })
+    .await;
+    let folder = host.stop().await;
+    set_keys(&folder, &[NEW, OLD]);
+    let host = Host::over(folder).await;
+    assert_eq!(outcomes(&host.finished(&event).await), ["succeeded"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_search_and_an_export_have_all_others() {
     let (host, [sealed, legible]) = lacking().await;
     let found = host.get(&format!("events?q={MARK}")).await;
