@@ -59,12 +59,17 @@ impl Refusal {
     /// A failure that is not tried again before a search sees what was done.
     pub(crate) fn later(self) -> Failure {
         match self.failure {
-            Failure::Retry { reason, after } => Failure::Retry {
-                reason: format!("{reason}; the page may have been made"),
-                after: Some(after.unwrap_or_default().max(IN_DOUBT)),
-            },
+            Failure::Retry { reason, after } => in_doubt(&reason, after.unwrap_or_default()),
             failure @ Failure::Permanent { .. } => failure,
         }
+    }
+}
+
+/// A failure of a request that may have made a page: not tried again before a search sees it.
+pub(crate) fn in_doubt(reason: &str, after: Duration) -> Failure {
+    Failure::Retry {
+        reason: format!("{reason}; the page may have been made"),
+        after: Some(after.max(IN_DOUBT)),
     }
 }
 

@@ -8,7 +8,7 @@ use hookbay_plugin::http::{self, Request, Response};
 use hookbay_plugin::{Failure, Run, clock, config, kv};
 use serde_json::{Value as Json, json};
 
-use crate::call::{Refusal, ask};
+use crate::call::{Refusal, ask, in_doubt};
 use crate::column::{Column, Columns};
 use crate::{DATA_SOURCE, DATABASE, ENDPOINT, Page, Value};
 
@@ -53,7 +53,9 @@ impl Database {
     /// returns values by column; those that the page shows already are not sent again.
     ///
     /// However often a thing is kept, it has one page, if the runs about it go one at a time: by
-    /// the ordering key of the plugin's trigger.
+    /// the ordering key of the plugin's trigger. Where a run dies before anybody knows whether it
+    /// made the page, the next one may come before a search sees it: `on_dead = "block"` has it
+    /// wait for an operator.
     ///
     /// # Errors
     ///
@@ -138,7 +140,10 @@ impl Database {
             Err(refusal) if refusal.is_in_doubt() => return Err(refusal.later()),
             Err(refusal) => return Err(self.explained(refusal)),
         };
-        let page = self.columns.read(&answer.json()?);
+        let answer = answer.json();
+        let unread = |_| in_doubt("Notion: the answer is not JSON", Duration::ZERO);
+        let answer: Json = answer.map_err(unread)?;
+        let page = self.columns.read(&answer);
         kv::set_json(&format!("page/{id}"), &page.id)?;
         Ok(page)
     }

@@ -137,6 +137,7 @@ fn a_page_that_may_have_been_made_is_given_time_to_be_found() {
         (Answer::timeout(), 10),
         (Answer::unavailable(), 10),
         (Answer::new(502), 10),
+        (Answer::new(200), 10),
         (asked_for("3"), 10),
         (asked_for("60"), 60),
     ] {

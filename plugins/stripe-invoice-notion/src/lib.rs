@@ -2,7 +2,8 @@
 //!
 //! - **One page per invoice.** It carries the invoice's id, and Notion is asked for it before
 //!   one is made. Runs about the same invoice go one at a time, by their ordering key. A
-//!   payment that names no invoice has a page of its own.
+//!   payment that names no invoice has a page of its own. A refund names only its payment in
+//!   Stripe's versions since 2025-03-31, and goes in the order of that.
 //! - **In any order.** Stripe promises none. The status moves only to a higher rank, or to a
 //!   later time within one. What a draft says only stands in for what the finalized invoice
 //!   says, which never changes again. Sums only grow.
