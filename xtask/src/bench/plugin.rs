@@ -52,7 +52,7 @@ pub(crate) fn measure(workspace: &Workspace) -> Result<()> {
         println!(
             "| {name} | {} | {} | {} | {memory} |",
             times(&measured),
-            measured["alone_p50_us"],
+            measured["on_thread_p50_us"],
             measured["cpu_p50_us"]
         );
     }

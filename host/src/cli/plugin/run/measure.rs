@@ -2,7 +2,7 @@
 //!
 //! The time is that of [`PluginHost::call`](crate::plugin::PluginHost::call) as the host sees
 //! it: the way to a guest thread and back, the instance, the event in, the answer out. Beside it
-//! stands that of the call alone, without that way: the attempt's own duration.
+//! stands what of it was spent on that thread: the attempt's own duration.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::plugin::{Loaded, PluginHost};
 /// What was measured, sorted.
 pub(super) struct Timings {
     calls: Vec<Duration>,
-    alone_us: Vec<i64>,
+    on_thread_us: Vec<i64>,
     cpu_us: Vec<i64>,
     /// By how much each copy of the plugin made this process larger.
     bytes_per_copy: Option<u64>,
@@ -92,7 +92,7 @@ pub(super) async fn timings(
     }
     let mut timings = Timings {
         calls: Vec::new(),
-        alone_us: Vec::new(),
+        on_thread_us: Vec::new(),
         cpu_us: Vec::new(),
         bytes_per_copy: copies.as_ref().map(|copies| copies.bytes_each),
     };
@@ -101,12 +101,12 @@ pub(super) async fn timings(
         let started = Instant::now();
         let called = bench.call_one(plugin).await;
         timings.calls.push(started.elapsed());
-        timings.alone_us.push(called.report.record.duration_us);
+        timings.on_thread_us.push(called.report.record.duration_us);
         timings.cpu_us.push(called.report.record.cpu_us);
         called.ended_well()?;
     }
     timings.calls.sort_unstable();
-    timings.alone_us.sort_unstable();
+    timings.on_thread_us.sort_unstable();
     timings.cpu_us.sort_unstable();
     Ok(timings)
 }
@@ -118,7 +118,7 @@ impl Timings {
             "p50_us": microseconds(percentile(&self.calls, 50)),
             "p99_us": microseconds(percentile(&self.calls, 99)),
             "mean_us": microseconds(self.mean()),
-            "alone_p50_us": percentile(&self.alone_us, 50),
+            "on_thread_p50_us": percentile(&self.on_thread_us, 50),
             "cpu_p50_us": percentile(&self.cpu_us, 50),
             "bytes_per_copy": self.bytes_per_copy,
         })
@@ -132,7 +132,7 @@ impl Timings {
             ("p50", shown(percentile(&self.calls, 50))),
             ("p99", shown(percentile(&self.calls, 99))),
             ("mean", shown(self.mean())),
-            ("alone p50", whole(&self.alone_us)),
+            ("guest thread p50", whole(&self.on_thread_us)),
             ("cpu p50", whole(&self.cpu_us)),
             ("memory per copy", self.bytes_per_copy.map(readable_size)),
         ])
