@@ -78,7 +78,7 @@ fn of_attempts(plugin: &Plugin, attempts: Option<&Attempts>) -> Option<Concern> 
         return None;
     }
     let (dead, waiting) = (plugin.count("dead"), plugin.count("waiting"));
-    let (level, what) = failing(attempts, dead, waiting)?;
+    let (level, what) = failing(&plugin.name, attempts, dead, waiting)?;
     let state = if dead > 0 && attempts.is_some_and(|attempts| attempts.dead > 0) {
         Some("dead")
     } else {
@@ -99,7 +99,7 @@ fn of_attempts(plugin: &Plugin, attempts: Option<&Attempts>) -> Option<Concern> 
     let pair = [("plugin", Some(plugin.name.as_str())), ("state", state)];
     Some(Concern {
         level,
-        what: what.replace("{}", &plugin.name),
+        what,
         why: format!(
             "{tried}; {} for another attempt.",
             match waiting {
@@ -112,11 +112,17 @@ fn of_attempts(plugin: &Plugin, attempts: Option<&Attempts>) -> Option<Concern> 
     })
 }
 
-/// How a plugin fails, if it does: how bad that is, and what is said of `{}`. Dead is what
-/// nobody has retried; a run waits for its time only after an attempt that failed.
-fn failing(attempts: Option<&Attempts>, dead: i64, waiting: i64) -> Option<(&'static str, String)> {
+/// How a plugin fails, if it does: how bad that is, and what it is. Dead is what nobody has
+/// retried; a run waits for its time after an attempt that failed, or where no host could read
+/// its event.
+fn failing(
+    plugin: &str,
+    attempts: Option<&Attempts>,
+    dead: i64,
+    waiting: i64,
+) -> Option<(&'static str, String)> {
     let Some(attempts) = attempts else {
-        let what = "Runs of plugin {} have failed and wait".to_owned();
+        let what = format!("Runs of plugin {plugin} wait for another attempt");
         return (waiting > 0).then_some(("warn", what));
     };
     let is_lasting = attempts.failed_since >= IN_A_ROW;
@@ -124,21 +130,21 @@ fn failing(attempts: Option<&Attempts>, dead: i64, waiting: i64) -> Option<(&'st
         None if attempts.failed > 0 => {
             let is_bad = is_lasting || attempts.dead > 0;
             let level = if is_bad { "bad" } else { "warn" };
-            Some((level, "Every attempt of plugin {} fails".to_owned()))
+            Some((level, format!("Every attempt of plugin {plugin} fails")))
         }
         Some(at) if is_lasting => {
             let since = shown::moment(at);
             let since = since.get(11..16).unwrap_or(&since);
-            let what = format!("Every attempt of plugin {{}} has failed since {since} UTC");
+            let what = format!("Every attempt of plugin {plugin} has failed since {since} UTC");
             Some(("bad", what))
         }
         _ if attempts.succeeded + attempts.failed >= MANY
             && attempts.failed > attempts.succeeded =>
         {
-            Some(("warn", "Most attempts of plugin {} fail".to_owned()))
+            Some(("warn", format!("Most attempts of plugin {plugin} fail")))
         }
         _ if attempts.dead > 0 && dead > 0 => {
-            Some(("warn", "Runs of plugin {} have died".to_owned()))
+            Some(("warn", format!("Runs of plugin {plugin} have died")))
         }
         _ => None,
     }
@@ -208,17 +214,17 @@ mod tests {
 
     #[track_caller]
     fn check(counts: [i64; 4], expected: Option<(&str, &str)>) {
-        let found = failing(Some(&attempts(counts)), counts[2], 0);
+        let found = failing("it", Some(&attempts(counts)), counts[2], 0);
         let found = found.as_ref().map(|(level, what)| (*level, what.as_str()));
         assert_eq!(found, expected, "{counts:?}");
     }
 
     #[test]
     fn a_plugin_that_fails_is_told_from_one_that_stumbles() {
-        let all = "Every attempt of plugin {} fails";
-        let since = "Every attempt of plugin {} has failed since 03:01 UTC";
-        let most = "Most attempts of plugin {} fail";
-        let died = "Runs of plugin {} have died";
+        let all = "Every attempt of plugin it fails";
+        let since = "Every attempt of plugin it has failed since 03:01 UTC";
+        let most = "Most attempts of plugin it fail";
+        let died = "Runs of plugin it have died";
         check([0, 0, 0, 0], None);
         check([100, 0, 0, 0], None);
         // The first attempt of all: it may be an accident, until its run has died of it.
@@ -235,17 +241,17 @@ mod tests {
     }
 
     #[test]
-    fn runs_that_wait_though_nothing_was_tried_have_failed_before() {
-        assert_eq!(failing(None, 7, 0), None);
-        let (level, _) = failing(None, 0, 1).unwrap();
+    fn runs_that_wait_though_nothing_was_tried_are_named() {
+        assert_eq!(failing("it", None, 7, 0), None);
+        let (level, _) = failing("it", None, 0, 1).unwrap();
         assert_eq!(level, "warn");
-        assert_eq!(failing(Some(&attempts([1, 0, 0, 0])), 0, 1), None);
+        assert_eq!(failing("it", Some(&attempts([1, 0, 0, 0])), 0, 1), None);
     }
 
     #[test]
     fn runs_that_died_and_were_retried_need_nobody() {
         let died = attempts([100, 2, 1, 0]);
-        assert!(failing(Some(&died), 1, 0).is_some());
-        assert_eq!(failing(Some(&died), 0, 0), None);
+        assert!(failing("it", Some(&died), 1, 0).is_some());
+        assert_eq!(failing("it", Some(&died), 0, 0), None);
     }
 }

@@ -158,11 +158,17 @@ pub(super) fn told(visit: &Visit, failure: Failure) -> Result<(), Failure> {
 
 /// `GET /events/replay`: asks before every event of a filter is replayed.
 pub(super) async fn ask_replay(visit: Visit) -> Result<Response<Body>, Failure> {
+    let plugin = visit.asked("plugin").unwrap_or_default().to_owned();
+    let mut plugins = plugin_names(&visit).await?;
+    // One that is not there is refused, and never taken for all of them.
+    if !plugin.is_empty() && !plugins.contains(&plugin) {
+        plugins.push(plugin.clone());
+    }
     frame::page(&ReplayPage {
         frame: visit.frame("events", "Replay events"),
         filter: Filter::of(&visit, &FILTERS),
-        plugins: plugin_names(&visit).await?,
-        plugin: visit.asked("plugin").unwrap_or_default().to_owned(),
+        plugins,
+        plugin,
         key: uuid::Uuid::new_v4().to_string(),
     })
 }

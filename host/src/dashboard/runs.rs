@@ -194,7 +194,7 @@ pub(super) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
 
 /// Its plugin, where that may say why it stands still; none where it was forgotten.
 async fn plugin_of(visit: &Visit, run: &Run) -> Result<Option<Plugin>, Failure> {
-    if matches!(run.state.as_str(), "running" | "succeeded") {
+    if matches!(run.state.as_str(), "ready" | "running" | "succeeded") {
         return Ok(None);
     }
     let path = format!("plugins/{}", segment(&run.plugin));

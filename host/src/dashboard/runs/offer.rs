@@ -1,6 +1,6 @@
 //! What a list of runs offers to retry, or why it offers nothing and what helps instead. Pure.
 
-use super::super::api::{segment, with_query};
+use super::super::api::segment;
 use super::super::list::{Filter, Listed};
 use super::super::shown::{count, counted};
 use super::Run;
@@ -37,8 +37,8 @@ pub(super) fn offer(filter: &Filter, list: &Listed<Run>) -> Offer {
             })
         }
         "succeeded" => Offer::Not {
-            why: "Succeeded runs are not retried. What they ran on can be replayed instead, which starts new runs.",
-            instead: Some(replay(filter)),
+            why: "Succeeded runs are not retried. The event of each can be replayed instead, which starts a new run.",
+            instead: event(filter),
         },
         "ready" => Offer::Not {
             why: "There is nothing to retry: these runs start as soon as their plugin has room.",
@@ -63,8 +63,8 @@ fn of_all_states(filter: &Filter, runs: &[Run], is_whole: bool) -> Offer {
     Offer::Retry(match (is_whole, n_dead) {
         (true, 0) => {
             return Offer::Not {
-                why: "None of these runs is dead. To retry cancelled or waiting ones, choose that state; what succeeded ones ran on can be replayed.",
-                instead: Some(replay(filter)),
+                why: "None of these runs is dead. To retry cancelled or waiting ones, choose that state; the event of a succeeded one can be replayed.",
+                instead: event(filter),
             };
         }
         (true, n) => format!("Retry the {} of these…", counted(n as i64, "dead run")),
@@ -73,14 +73,11 @@ fn of_all_states(filter: &Filter, runs: &[Run], is_whole: bool) -> Offer {
     })
 }
 
-/// Where the events of runs are replayed: of one, or in bulk for the same plugin and time.
-fn replay(filter: &Filter) -> (String, &'static str) {
+/// Where the event of runs is replayed, if it is one. In bulk there is no such place: no filter
+/// of events takes just those that these runs had.
+fn event(filter: &Filter) -> Option<(String, &'static str)> {
     let event = filter.value("event");
-    if !event.is_empty() {
-        return (format!("/events/{}", segment(event)), "Show the event");
-    }
-    let same = ["since", "until", "plugin"].map(|name| (name, Some(filter.value(name))));
-    (with_query("/events/replay", &same), "Replay events…")
+    (!event.is_empty()).then(|| (format!("/events/{}", segment(event)), "Show the event"))
 }
 
 #[cfg(test)]
@@ -169,7 +166,7 @@ mod tests {
                 &[("state", "succeeded"), ("plugin", "p"), ("since", "t")][..],
                 &["succeeded"][..],
                 "not retried",
-                Some("/events/replay?since=t&plugin=p"),
+                None,
             ),
             (
                 &[("state", "succeeded"), ("event", "e")],
@@ -177,12 +174,7 @@ mod tests {
                 "not retried",
                 Some("/events/e"),
             ),
-            (
-                &[],
-                &["succeeded", "waiting"],
-                "is dead",
-                Some("/events/replay"),
-            ),
+            (&[], &["succeeded", "waiting"], "is dead", None),
             (&[("state", "ready")], &["ready"], "nothing to retry", None),
             (
                 &[("state", "running")],
