@@ -109,7 +109,7 @@ pub(super) struct ReplayedJson {
 /// `GET events`.
 #[utoipa::path(
     get, path = "/api/v1/events", tag = "events", summary = "Lists events, newest first",
-    params(EventQuery, ("q" = Option<String>, Query, min_length = 1, description = "Looks for this in ids, kinds and indexed values, then in the newest bodies"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, pattern = "^((bodies[.])?(kinds[.])?[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|bodies[.](kinds[.])?)$", description = "Continues behind a page: its `next_cursor`")),
+    params(EventQuery, ("q" = Option<String>, Query, min_length = 1, description = "Looks for this in ids, kinds and indexed values, then in the newest bodies"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many items a page has; 50 if not given"), ("cursor" = Option<String>, Query, pattern = "^((bodies[.](kinds[.])?(unread[.])?|kinds[.])?[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|bodies[.](kinds[.])?)$", description = "Continues behind a page: its `next_cursor`")),
     responses((status = 200, description = "A page", body = FoundJson)),
 )]
 pub(super) async fn list(

@@ -3,7 +3,8 @@
 //!
 //! A search is in one of two places: among what the indexes give, or, behind that, in the
 //! bodies, where the cursor begins with `bodies.`. Where too many kinds fit, the indexes give
-//! none of them, and they are looked at with the bodies; the cursor has `kinds.` then. What a
+//! none of them, and they are looked at with the bodies; the cursor has `kinds.` then. Once a
+//! body could not be looked into it has `unread.`, so that the last page says so too. What a
 //! source hides is not found.
 
 use std::collections::HashMap;
@@ -45,6 +46,8 @@ const WAITING: usize = 6;
 const BODIES: &str = "bodies.";
 /// What stands in it if kinds are looked at with the bodies.
 const KINDS: &str = "kinds.";
+/// What stands in it if a body before it could not be looked into.
+const UNREAD: &str = "unread.";
 
 /// What was looked into.
 #[derive(Serialize, ToSchema)]
@@ -53,8 +56,8 @@ pub(super) struct Searched {
     bodies: usize,
     /// How far back these go; older ones were not looked into.
     bodies_since: Option<Timestamp>,
-    /// Whether all that are stored were, behind this page's beginning; not, if one is too
-    /// long, damaged, or encrypted with a key that is missing.
+    /// Whether all that are stored were, for this page and those that led to it; not, if one
+    /// is too long, damaged, or encrypted with a key that is missing.
     is_complete: bool,
 }
 
@@ -84,6 +87,8 @@ pub(super) struct Place {
     is_in_bodies: bool,
     /// Whether the indexes give nothing by kind.
     has_no_kinds: bool,
+    /// Whether a body before it could not be looked into.
+    is_unread: bool,
 }
 
 /// A page of what was found.
@@ -119,7 +124,6 @@ pub(super) async fn find(
         sought: Arc::new(sought),
         filter: EventFilter { limit, ..filter },
         rows: Vec::new(),
-        is_unread: false,
         searched: Searched {
             bodies: 0,
             bodies_since: None,
@@ -168,8 +172,6 @@ struct Search<'a> {
     sought: Arc<Sought>,
     filter: EventFilter,
     rows: Vec<EventRow>,
-    /// Whether a body could not be looked into.
-    is_unread: bool,
     searched: Searched,
 }
 
@@ -188,6 +190,7 @@ impl Search<'_> {
             before: page.looked_to.filter(|_| !page.is_end),
             is_in_bodies: page.is_end,
             has_no_kinds,
+            is_unread: false,
         };
         if page.is_end && !self.is_full() {
             return self.bodies(next).await;
@@ -221,14 +224,14 @@ impl Search<'_> {
                     self.searched.bodies_since = Some(row.received_at);
                     self.searched.bodies += 1;
                     bytes += look.bytes;
-                    self.is_unread |= look.is_unread;
+                    place.is_unread |= look.is_unread;
                     if look.is_found {
                         self.rows.push(row);
                     }
                 }
             }
             if page.is_end {
-                self.searched.is_complete = !self.is_unread;
+                self.searched.is_complete = !place.is_unread;
                 return Ok(None);
             }
             place.before = page.looked_to;
@@ -291,8 +294,9 @@ impl Place {
     fn text(self) -> String {
         let bodies = if self.is_in_bodies { BODIES } else { "" };
         let kinds = if self.has_no_kinds { KINDS } else { "" };
+        let unread = if self.is_unread { UNREAD } else { "" };
         let before = self.before.map(|id| id.to_string()).unwrap_or_default();
-        format!("{bodies}{kinds}{before}")
+        format!("{bodies}{kinds}{unread}{before}")
     }
 }
 
@@ -307,14 +311,17 @@ impl FromStr for Place {
             behind.is_some()
         };
         let (is_in_bodies, has_no_kinds) = (has(BODIES), has(KINDS));
+        // Who has met an unread body is among bodies, and behind one.
+        let is_unread = is_in_bodies && has(UNREAD);
         let before = match rest {
-            "" if is_in_bodies => None,
+            "" if is_in_bodies && !is_unread => None,
             id => Some(id.parse()?),
         };
         Ok(Self {
             before,
             is_in_bodies,
             has_no_kinds,
+            is_unread,
         })
     }
 }

@@ -146,6 +146,28 @@ async fn a_search_that_cannot_look_into_a_body_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_no_page_could_look_into_is_remembered_on_the_last() {
+    let host = Host::start(CONFIG, &[]).await;
+    let filler = |bytes| format!("{{\"filler\": \"{}\"}}", "x".repeat(bytes));
+    for _ in 0..12 {
+        send(&host, "plain", "", "", &filler(900_000)).await;
+    }
+    // The newest: the first page meets it, and the last does not.
+    send(&host, "plain", "", "", &filler(1 << 20)).await;
+    let first = host.get("events?q=needle").await;
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let last = host.get(&format!("events?q=needle&cursor={cursor}")).await;
+    assert_eq!(last["next_cursor"], Value::Null, "{last}");
+    assert_eq!(last["searched"]["is_complete"], false, "{last}");
+    let (_, said, _) = asked(&host, &["events", "list", "-q", "needle"]).await;
+    assert!(said.contains("were not looked into"), "{said}");
+    // Where no page met one, none says so.
+    assert_eq!(all(&host, "q=needle&kind=nothing").await, [""; 0]);
+    send(&host, "returns", "", "", &filler(9)).await;
+    assert_eq!(all(&host, "q=needle&source=returns").await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_of_a_search_show_everything_once() {
     let host = Host::start(CONFIG, &[]).await;
     let mut expected = Vec::new();
