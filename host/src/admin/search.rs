@@ -57,7 +57,7 @@ pub(super) struct Searched {
     /// How far back these go; older ones were not looked into.
     bodies_since: Option<Timestamp>,
     /// Whether all that are stored were, for this page and those that led to it; not, if one
-    /// is too long, damaged, or encrypted with a key that is missing.
+    /// is longer than 1 MiB, damaged, or encrypted with a key that the host lacks.
     is_complete: bool,
 }
 

@@ -11,6 +11,9 @@ use super::super::page::next_page;
 use super::super::text;
 use super::Listed;
 
+/// What is said where a body could not be looked into.
+const UNREAD: &str = "\nbodies that are longer than 1 MiB, damaged, or encrypted with a key that \
+                      the host lacks were not looked into\n";
 /// How long it asks on; who wants more goes on from there.
 const ASKS_FOR: Duration = Duration::from_secs(30);
 
@@ -91,13 +94,8 @@ impl Search {
     pub(super) fn rest(&self) -> String {
         let more = next_page(self.next_cursor.as_deref());
         if self.next_cursor.is_none() {
-            let note = "\nbodies that are longer than 1 MiB or damaged were not looked into\n";
-            let is_all = self.searched.is_complete;
-            return if is_all {
-                String::new()
-            } else {
-                note.to_owned()
-            };
+            let note = if self.searched.is_complete { "" } else { UNREAD };
+            return note.to_owned();
         }
         if self.is_full {
             return more;
@@ -111,7 +109,7 @@ impl Search {
 
 #[cfg(test)]
 mod tests {
-    use super::{Search, Searched};
+    use super::{Search, Searched, UNREAD};
 
     fn search(next_cursor: Option<&str>, is_full: bool, is_complete: bool) -> Search {
         Search {
@@ -130,11 +128,7 @@ mod tests {
     fn what_was_not_looked_into_is_told_and_how_to_go_on() {
         for (search, nothing, rest) in [
             (search(None, false, true), "no events match", ""),
-            (
-                search(None, false, false),
-                "no events match",
-                "\nbodies that are longer than 1 MiB or damaged were not looked into\n",
-            ),
+            (search(None, false, false), "no events match", UNREAD),
             (
                 search(Some("bodies.1"), true, false),
                 "no events match so far",
