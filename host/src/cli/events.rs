@@ -183,18 +183,17 @@ async fn list(config_path: Option<&Path>, args: &ListArgs) -> Result<(), Command
         print_json(&answer)?;
         return Ok(());
     }
-    let output = if args.q.is_some() {
+    if args.q.is_some() {
         let filter = [filter.as_slice(), &window.period()].concat();
         let (cursor, limit) = (args.window.cursor(), args.window.limit());
         let found = search::search(&client, &filter, cursor, limit).await?;
-        table(&found.items, &screen, found.nothing()) + &found.rest()
-    } else {
-        let parameters = [filter.as_slice(), &window.parameters()].concat();
-        let page: Page<Listed> = client.get_json(&["events"], &parameters).await?;
-        let table = table(&page.items, &screen, "no events match");
-        table + &next_page(page.next_cursor.as_deref())
-    };
-    print(&output)?;
+        print(&(table(&found.items, &screen, found.nothing()) + &found.rest()))?;
+        return found.error.map_or(Ok(()), |error| Err(error.into()));
+    }
+    let parameters = [filter.as_slice(), &window.parameters()].concat();
+    let page: Page<Listed> = client.get_json(&["events"], &parameters).await?;
+    let table = table(&page.items, &screen, "no events match");
+    print(&(table + &next_page(page.next_cursor.as_deref())))?;
     Ok(())
 }
 

@@ -38,8 +38,17 @@ pub(crate) fn hookbay(folder: &Folder) -> Command {
 
 /// What the command line says to these arguments, which ask a host: exit code, stdout, stderr.
 pub(crate) async fn asked(host: &Host, arguments: &[&str]) -> (i32, String, String) {
-    let mut command = hookbay(&host.folder);
-    let url = format!("http://{}", host.admin);
+    asked_at(host.admin, &host.folder, arguments).await
+}
+
+/// The same where another is asked than the host of the folder.
+pub(crate) async fn asked_at(
+    admin: SocketAddr,
+    folder: &Folder,
+    arguments: &[&str],
+) -> (i32, String, String) {
+    let mut command = hookbay(folder);
+    let url = format!("http://{admin}");
     command.args(arguments).args(["--url", &url]);
     let output = tokio::task::spawn_blocking(move || command.output().unwrap());
     let output = output.await.unwrap();

@@ -1,12 +1,20 @@
 //! `index`, `redact` and `q`: finding events by what is written in them, and not by what is
 //! hidden.
 
+use std::net::SocketAddr;
+
+use axum::http::{StatusCode, Uri};
+use axum::routing::get;
+use axum::{Json, Router};
 use futures_util::future::join_all;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
+use crate::database::Engine;
 use crate::harness::{Folder, Host, eventually};
-use crate::program::asked;
+use crate::program::{asked, asked_at};
 
 const CONFIG: &str = r#"
 [sources.orders]
@@ -259,6 +267,47 @@ async fn the_command_line_searches_on_until_it_has_what_was_asked_for() {
     );
     let (_, found, _) = asked(&host, &["events", "list", "-q", "nowhere"]).await;
     assert_eq!(found, "no events match\n");
+}
+
+/// Stands in for a host that has one page of a search, and is asked for too many at once then.
+async fn host_with_one_page() -> (SocketAddr, JoinHandle<()>) {
+    let page = json!({
+        "items": [{ "id": "found", "runs": {} }],
+        "next_cursor": "bodies.1",
+        "searched": { "bodies": 7, "bodies_since": "2026-11-22T01:30:00.000Z", "is_complete": false },
+    });
+    let busy = json!({ "title": "too many requests", "detail": "others wait already" });
+    let events = move |uri: Uri| {
+        let is_later = uri.query().is_some_and(|query| query.contains("cursor="));
+        let (status, answer) = match is_later {
+            true => (StatusCode::SERVICE_UNAVAILABLE, busy.clone()),
+            false => (StatusCode::OK, page.clone()),
+        };
+        std::future::ready((status, Json(answer)))
+    };
+    let routes = Router::new().route("/api/v1/events", get(events));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    (address, task)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_that_breaks_off_shows_what_it_has_and_how_to_go_on() {
+    let (host, task) = host_with_one_page().await;
+    let folder = Folder::on(Engine::Sqlite, "", &[]).await;
+    let list = ["events", "list", "-q", "needle"];
+    let (code, found, why) = asked_at(host, &folder, &list).await;
+    assert_eq!((code, why.contains("others wait already")), (1, true), "{why}");
+    assert!(found.contains("found  "), "{found}");
+    let rest = "looked into 7 bodies, back to 2026-11-22T01:30:00.000Z; older ones were not";
+    assert!(found.contains(rest), "{found}");
+    assert!(found.contains("more with --cursor 'bodies.1'"), "{found}");
+    // Without a page there is nothing to show.
+    let from = [&list[..], &["--cursor", "bodies.1"]].concat();
+    let (code, found, why) = asked_at(host, &folder, &from).await;
+    assert_eq!((code, found.as_str()), (1, ""), "{why}");
+    task.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

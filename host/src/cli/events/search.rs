@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::super::CommandError;
-use super::super::client::{AdminClient, Parameter};
+use super::super::client::{AdminClient, ClientError, Parameter};
 use super::super::page::next_page;
 use super::super::text;
 use super::Listed;
@@ -41,12 +41,15 @@ pub(super) struct Search {
     next_cursor: Option<String>,
     /// Whether there are as many as were asked for.
     is_full: bool,
+    /// Why it ended before that, where a later page could not be had.
+    pub(super) error: Option<ClientError>,
 }
 
-/// Looks for at most `limit` events from `cursor` on.
+/// Looks for at most `limit` events from `cursor` on. What earlier pages gave is kept where a
+/// later one cannot be had.
 ///
 /// # Errors
-/// As any command that asks the host.
+/// As any command that asks the host, for the first page.
 pub(super) async fn search(
     client: &AdminClient,
     filter: &[Parameter<'_>],
@@ -59,7 +62,9 @@ pub(super) async fn search(
         searched: Searched::default(),
         next_cursor: cursor.map(str::to_owned),
         is_full: false,
+        error: None,
     };
+    let mut is_first = true;
     loop {
         let left = (limit - all.items.len()).to_string();
         let place = [
@@ -67,7 +72,15 @@ pub(super) async fn search(
             ("cursor", all.next_cursor.as_deref()),
         ];
         let parameters = [filter, &place].concat();
-        let found: Found = client.get_json(&["events"], &parameters).await?;
+        let found: Found = match client.get_json(&["events"], &parameters).await {
+            Ok(found) => found,
+            Err(error) if is_first => return Err(error.into()),
+            Err(error) => {
+                all.error = Some(error);
+                return Ok(all);
+            }
+        };
+        is_first = false;
         all.items.extend(found.items);
         all.searched.bodies += found.searched.bodies;
         let since = &mut all.searched.bodies_since;
@@ -102,7 +115,10 @@ impl Search {
         }
         let n = self.searched.bodies;
         let looked = format!("{n} bod{}", if n == 1 { "y" } else { "ies" });
-        let since = text::harmless(&text::or_dash(self.searched.bodies_since.as_deref()));
+        let Some(since) = &self.searched.bodies_since else {
+            return format!("\nbodies were not looked into yet{more}");
+        };
+        let since = text::harmless(since);
         format!("\nlooked into {looked}, back to {since}; older ones were not{more}")
     }
 }
@@ -121,6 +137,7 @@ mod tests {
             },
             next_cursor: next_cursor.map(str::to_owned),
             is_full,
+            error: None,
         }
     }
 
