@@ -235,8 +235,11 @@ fn what(operation: &Operation) -> Option<String> {
     })
 }
 
-/// What it is over: `kind=push since=…`.
+/// What it is over: `kind=push since=…`; nothing for the end of a plugin, which has its name.
 fn over_what(operation: &Operation) -> Option<String> {
+    if operation.what.as_deref() == Some("forget") {
+        return None;
+    }
     let filter = operation.filter.as_ref()?;
     let parts: Vec<String> = filter
         .iter()

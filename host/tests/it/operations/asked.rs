@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{bulk, host, n_runs, over, tell};
+use super::{begin, bulk, host, n_runs, over, tell};
 use crate::program::asked;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -206,4 +206,26 @@ async fn the_command_line_begins_and_follows_operations() {
     say(&["operations", "cancel", "4"], 1, "is over").await;
     say(&["plugins", "pause", "misbehave"], 0, "is paused").await;
     say(&["plugins", "resume", "nobody"], 1, "nobody").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_shows_of_an_operation_what_it_is_over() {
+    let host = host().await;
+    let show = async |id: &str| {
+        over(&host, id).await;
+        asked(&host, &["operations", "show", id]).await.1
+    };
+    let has = |shown: &str, label: &str| shown.lines().any(|line| line.starts_with(label));
+    begin(&host, "events/replay", &json!({ "filter": {} })).await;
+    let shown = show("1").await;
+    assert!(has(&shown, "filter ") && shown.contains("everything"), "{shown}");
+
+    // The end of a plugin is over what that left, not over everything.
+    std::fs::remove_file(host.folder.plugins_dir().join("misbehave.wasm")).unwrap();
+    host.rescan().await;
+    let forgotten = host.post("plugins/misbehave/forget").await;
+    assert_eq!(forgotten.status, 202, "{}", forgotten.text());
+    let shown = show("2").await;
+    assert!(shown.contains("forget") && !has(&shown, "filter"), "{shown}");
+    assert!(!shown.contains("everything"), "{shown}");
 }
