@@ -72,6 +72,7 @@ struct Operation {
     dry_run: bool,
     filter: Option<BTreeMap<String, String>>,
     plugin: Option<String>,
+    forced: bool,
     state: Option<String>,
     done: u64,
     total: Option<u64>,
@@ -302,11 +303,13 @@ fn shown(client: &AdminClient, answer: Value, is_json: bool) -> Result<Reader, C
     let operation: Operation = client.typed(answer)?;
     let now = Screen::current().now;
     let time = |time: &Option<String>| time.as_deref().map(|time| text::time(Some(time), now));
+    let note = operation.forced.then(|| "without proof of who sent it");
     print(&facts(&[
         ("operation", Some(operation.id.clone())),
         ("what", what(&operation)),
         ("filter", over_what(&operation)),
         ("plugin", operation.plugin.clone()),
+        ("note", note.map(str::to_owned)),
         ("state", Some(progress(&operation))),
         ("begun by", operation.created_by.clone()),
         ("created", time(&operation.created_at)),

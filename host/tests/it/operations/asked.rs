@@ -228,4 +228,12 @@ async fn the_command_line_shows_of_an_operation_what_it_is_over() {
     let shown = show("2").await;
     assert!(shown.contains("forget") && !has(&shown, "filter"), "{shown}");
     assert!(!shown.contains("everything"), "{shown}");
+
+    let release = "quarantine/release";
+    begin(&host, release, &json!({ "filter": {} })).await;
+    begin(&host, release, &json!({ "filter": {}, "force": true })).await;
+    for (id, is_forced) in [("3", false), ("4", true)] {
+        let shown = show(id).await;
+        assert_eq!(shown.contains("without proof"), is_forced, "{shown}");
+    }
 }
