@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::components::named;
 use crate::database::Engine;
 use crate::harness::{Folder, Host, eventually, outcomes};
+use crate::program::asked;
 
 const CONFIG: &str = r#"
 [sources.noop]
@@ -49,6 +50,15 @@ async fn runs_on(host: &Host) -> String {
     let run = host.finished(&event).await;
     assert_eq!(outcomes(&run), ["succeeded"]);
     run["attempts"][0]["digest"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_has_the_words_of_the_page_for_versions() {
+    let host = Host::start(CONFIG, &["noop"]).await;
+    host.install(&named("noop").numbered(2), "noop.wasm").await;
+    let (_, shown, _) = asked(&host, &["plugins", "show", "noop"]).await;
+    let headers = "FIRST ACTIVATED  LAST ACTIVATED";
+    assert!(shown.contains(headers), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
