@@ -120,6 +120,16 @@ impl Operation {
         )
     }
 
+    /// The command that does in earnest what was only counted of a release without proof: over
+    /// no more than that.
+    pub(super) fn command_line(&self) -> String {
+        let filter = self.filter.iter().flatten();
+        let flags = filter.map(|(name, value)| format!(" --{name} {}", quoted(value)));
+        let flags: String = flags.collect();
+        let which = if flags.is_empty() { " --all" } else { &flags };
+        format!("hookbay quarantine release --force{which}")
+    }
+
     /// What it does one after the other.
     fn thing(&self) -> &'static str {
         match self.what.as_str() {
@@ -141,6 +151,15 @@ impl Operation {
             _ => "done",
         }
     }
+}
+
+/// A text as one word to a shell.
+fn quoted(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:+/@%,".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
@@ -254,6 +273,30 @@ mod tests {
                 (operation.progress().as_str(), operation.outcome().as_str()),
                 (progress, outcome),
                 "{fields}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_release_without_proof_is_over_no_more_than_was_counted() {
+        let since = "2026-11-22T01:30:00.000Z";
+        for (filter, flags) in [
+            (json!({}), "--all"),
+            (json!({ "source": "github" }), "--source github"),
+            (
+                json!({ "source": "a", "reason": "bad_signature", "since": since, "until": since }),
+                "--reason bad_signature --since 2026-11-22T01:30:00.000Z --source a \
+                 --until 2026-11-22T01:30:00.000Z",
+            ),
+            (
+                json!({ "reason": "it's; rm" }),
+                r"--reason 'it'\''s; rm'",
+            ),
+        ] {
+            let fields = json!({ "what": "release", "forced": true, "filter": filter });
+            assert_eq!(
+                operation(fields).command_line(),
+                format!("hookbay quarantine release --force {flags}")
             );
         }
     }

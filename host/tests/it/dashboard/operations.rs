@@ -1,5 +1,6 @@
 //! Bulk work: what is only counted, what is done, and the page of each.
 
+use reqwest::Method;
 use serde_json::json;
 
 use super::{Browser, new_token};
@@ -143,6 +144,19 @@ async fn a_count_of_events_keeps_the_plugin_and_one_of_requests_their_reason() {
     has(&page, "Nothing fits: no request would be released.");
     has(&page, &format!("to source github refused for {reason}"));
     has(&page, "stay in quarantine");
+
+    // Without proof it is begun elsewhere, over the same.
+    let filter = json!({ "source": "github", "reason": reason });
+    let wish = json!({ "filter": filter, "force": true, "dry_run": true });
+    let path = "/api/v1/quarantine/release";
+    let answer = host.ask(Method::POST, path, &wish.to_string()).await;
+    let id = answer.json()["operation_id"].as_str().unwrap().to_owned();
+    let command = format!("release --force --reason {reason} --source github</code>");
+    eventually("it is counted, and the command shown", async || {
+        let page = browser.get(&format!("/operations/{id}")).await.text();
+        page.contains(&command).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
