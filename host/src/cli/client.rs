@@ -31,6 +31,10 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long to wait for an answer that takes its time.
 const LONG_TIMEOUT: Duration = Duration::from_hours(24);
 
+/// How long a connection without a request is kept: shorter than anybody waits before another
+/// try, which may then reach another of the hosts behind the address.
+const IDLE_TIMEOUT: Duration = Duration::from_millis(300);
+
 /// The largest JSON answer that is read.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 
@@ -381,6 +385,7 @@ pub(super) fn http_builder(address: &Url) -> reqwest::ClientBuilder {
         .user_agent(concat!("hookbay/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(REQUEST_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
         .redirect(redirect::Policy::none())
         .no_proxy();
     if address.scheme() == "http" {

@@ -72,8 +72,10 @@ struct Listener {
     to: Url,
     args: Args,
     cursor: Cursor,
-    /// Events that were left out, since the host cannot read them.
-    n_unreadable: u64,
+    /// Events that were left out, since they are damaged.
+    n_damaged: u64,
+    /// The event that waits for its key, of which that was said.
+    awaited: Option<String>,
     stop: Stop,
 }
 
@@ -126,7 +128,8 @@ pub(crate) async fn run(config_path: Option<&Path>, args: Args) -> Result<(), Co
         to,
         args,
         cursor,
-        n_unreadable: 0,
+        n_damaged: 0,
+        awaited: None,
         stop: Stop::on_ctrl_c(),
     };
     listener.listen().await
@@ -174,7 +177,7 @@ impl Listener {
 
     /// What is to be said at the end.
     fn verdict(&self) -> Result<(), CommandError> {
-        match self.n_unreadable {
+        match self.n_damaged {
             0 => Ok(()),
             n => Err(CommandError::Failed(format!(
                 "{n} of the events could not be read by the host and were left out"
@@ -252,13 +255,8 @@ impl Listener {
 
     /// Sends an event on until it is taken.
     async fn send_on(&mut self, id: &str) -> Result<(), Ended> {
-        let fetched = tokio::select! {
-            fetched = self.fetch(id) => fetched,
-            () = self.stop.soon() => return Err(Ended::Stopped),
-        };
-        let (event, body) = match fetched {
-            Ok(fetched) => fetched,
-            Err(error) => return self.left_out(id, error),
+        let Some((event, body)) = self.had(id).await? else {
+            return Ok(());
         };
         let headers = headers(&event);
         let mut pause = AGAIN_FIRST;
@@ -290,18 +288,53 @@ impl Listener {
         }
     }
 
+    /// An event with its body, once a host has its key; nothing if it is left out.
+    ///
+    /// It is never skipped for want of a key: another host behind the same address may have
+    /// it, or this one when it has started again.
+    async fn had(&mut self, id: &str) -> Result<Option<(Event, Vec<u8>)>, Ended> {
+        let mut pause = AGAIN_FIRST;
+        loop {
+            let fetched = tokio::select! {
+                fetched = self.fetch(id) => fetched,
+                () = self.stop.soon() => return Err(Ended::Stopped),
+            };
+            match fetched {
+                Ok(fetched) => return Ok(Some(fetched)),
+                Err(error) if error.is_of_missing_key() => self.say_that_it_waits(id, &error),
+                Err(error) => return self.left_out(id, error).map(|()| None),
+            }
+            if !self.waited(&mut pause).await {
+                return Err(Ended::Stopped);
+            }
+        }
+    }
+
+    /// Once for each event, however often it is asked for.
+    fn say_that_it_waits(&mut self, id: &str, error: &ClientError) {
+        if self.awaited.as_deref() == Some(id) {
+            return;
+        }
+        self.awaited = Some(id.to_owned());
+        complain(&format!(
+            "event {} waits, and with it what is behind it: {}",
+            text::harmless(id),
+            text::harmless(&error.to_string())
+        ));
+    }
+
     async fn fetch(&self, id: &str) -> Result<(Event, Vec<u8>), ClientError> {
         let event = self.client.get_json(&["events", id], &[]).await?;
         let body = self.client.get_whole(&["events", id, "body"]).await?;
         Ok((event, body))
     }
 
-    /// Goes on behind an event that cannot be had, now or later: it keeps nobody from others.
+    /// Goes on behind an event that can never be had: it keeps nobody from others.
     fn left_out(&mut self, id: &str, error: ClientError) -> Result<(), Ended> {
         let why = match error.status() {
             Some(StatusCode::NOT_FOUND) => "it is not kept any more".to_owned(),
-            _ if error.is_of_unreadable() => {
-                self.n_unreadable += 1;
+            Some(StatusCode::GONE) => {
+                self.n_damaged += 1;
                 text::harmless(&error.to_string())
             }
             _ => return Err(ended(error)),

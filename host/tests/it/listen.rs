@@ -211,12 +211,15 @@ fn begin_at_first(home: &Folder) {
 
 /// Waits until it has said something on stderr.
 async fn says(folder: &Folder, what: &str) {
-    let file = folder.path().join(SAID);
     eventually(&format!("it says `{what}`"), async || {
-        let said = std::fs::read_to_string(&file).unwrap_or_default();
-        said.contains(what).then_some(())
+        said(folder).contains(what).then_some(())
     })
     .await;
+}
+
+/// All that it has said on stderr.
+fn said(folder: &Folder) -> String {
+    std::fs::read_to_string(folder.path().join(SAID)).unwrap_or_default()
 }
 
 impl Drop for Listening {

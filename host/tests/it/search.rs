@@ -298,7 +298,11 @@ async fn a_search_that_breaks_off_shows_what_it_has_and_how_to_go_on() {
     let folder = Folder::on(Engine::Sqlite, "", &[]).await;
     let list = ["events", "list", "-q", "needle"];
     let (code, found, why) = asked_at(host, &folder, &list).await;
-    assert_eq!((code, why.contains("others wait already")), (1, true), "{why}");
+    assert_eq!(
+        (code, why.contains("others wait already")),
+        (1, true),
+        "{why}"
+    );
     assert!(found.contains("found  "), "{found}");
     let rest = "looked into 7 bodies, back to 2026-11-22T01:30:00.000Z; older ones were not";
     assert!(found.contains(rest), "{found}");

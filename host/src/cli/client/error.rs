@@ -92,13 +92,10 @@ impl ClientError {
         }
     }
 
-    /// Whether the host has what it was asked for and cannot read it: it is damaged, or
-    /// encrypted with a key that the host lacks.
-    pub(crate) fn is_of_unreadable(&self) -> bool {
+    /// Whether the host has what it was asked for and lacks the key that it is encrypted with.
+    pub(crate) fn is_of_missing_key(&self) -> bool {
         match self {
-            Self::Problem { status, title, .. } => {
-                *status == StatusCode::GONE || title == MISSING_KEY
-            }
+            Self::Problem { title, .. } => title == MISSING_KEY,
             Self::Address { .. }
             | Self::Token { .. }
             | Self::Setup(_)

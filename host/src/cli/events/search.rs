@@ -107,7 +107,11 @@ impl Search {
     pub(super) fn rest(&self) -> String {
         let more = next_page(self.next_cursor.as_deref());
         if self.next_cursor.is_none() {
-            let note = if self.searched.is_complete { "" } else { UNREAD };
+            let note = if self.searched.is_complete {
+                ""
+            } else {
+                UNREAD
+            };
             return note.to_owned();
         }
         if self.is_full {

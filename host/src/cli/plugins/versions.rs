@@ -130,13 +130,7 @@ pub(super) fn table(versions: &[Version], screen: &Screen) -> String {
         ]
     };
     let rows: Vec<Vec<String>> = versions.iter().map(row).collect();
-    let headers = [
-        "DIGEST",
-        "VERSION",
-        "FIRST ACTIVATED",
-        "LAST ACTIVATED",
-        "",
-    ];
+    let headers = ["DIGEST", "VERSION", "FIRST ACTIVATED", "LAST ACTIVATED", ""];
     let mut table = screen.table(&headers, &rows, "");
     table.push('\n');
     table

@@ -288,10 +288,7 @@ mod tests {
                 "--reason bad_signature --since 2026-11-22T01:30:00.000Z --source a \
                  --until 2026-11-22T01:30:00.000Z",
             ),
-            (
-                json!({ "reason": "it's; rm" }),
-                r"--reason 'it'\''s; rm'",
-            ),
+            (json!({ "reason": "it's; rm" }), r"--reason 'it'\''s; rm'"),
         ] {
             let fields = json!({ "what": "release", "forced": true, "filter": filter });
             assert_eq!(

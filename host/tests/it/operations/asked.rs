@@ -218,7 +218,10 @@ async fn the_command_line_shows_of_an_operation_what_it_is_over() {
     let has = |shown: &str, label: &str| shown.lines().any(|line| line.starts_with(label));
     begin(&host, "events/replay", &json!({ "filter": {} })).await;
     let shown = show("1").await;
-    assert!(has(&shown, "filter ") && shown.contains("everything"), "{shown}");
+    assert!(
+        has(&shown, "filter ") && shown.contains("everything"),
+        "{shown}"
+    );
 
     // The end of a plugin is over what that left, not over everything.
     std::fs::remove_file(host.folder.plugins_dir().join("misbehave.wasm")).unwrap();
@@ -226,7 +229,10 @@ async fn the_command_line_shows_of_an_operation_what_it_is_over() {
     let forgotten = host.post("plugins/misbehave/forget").await;
     assert_eq!(forgotten.status, 202, "{}", forgotten.text());
     let shown = show("2").await;
-    assert!(shown.contains("forget") && !has(&shown, "filter"), "{shown}");
+    assert!(
+        shown.contains("forget") && !has(&shown, "filter"),
+        "{shown}"
+    );
     assert!(!shown.contains("everything"), "{shown}");
 
     let release = "quarantine/release";
