@@ -303,7 +303,7 @@ fn shown(client: &AdminClient, answer: Value, is_json: bool) -> Result<Reader, C
     let operation: Operation = client.typed(answer)?;
     let now = Screen::current().now;
     let time = |time: &Option<String>| time.as_deref().map(|time| text::time(Some(time), now));
-    let note = operation.forced.then(|| "without proof of who sent it");
+    let note = operation.forced.then_some("without proof of who sent it");
     print(&facts(&[
         ("operation", Some(operation.id.clone())),
         ("what", what(&operation)),
