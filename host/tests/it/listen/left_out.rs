@@ -1,12 +1,15 @@
 //! `hookbay listen` and events that cannot be had: it says so, and goes on with the next, or
 //! waits where only a key is missing.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use axum::Router;
+use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
+use futures_util::{StreamExt as _, stream};
 use reqwest::Method;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -94,7 +97,12 @@ async fn an_event_whose_key_is_missing_is_waited_for_until_it_is_erased() {
 /// Stands in for a host that has one event and, unless it has the key, cannot read it.
 async fn host_with_sealed(has_key: bool) -> (SocketAddr, JoinHandle<()>) {
     let event = "{\"id\": \"sealed\", \"source\": \"a\", \"kind\": \"k\", \"headers\": []}";
-    let stream = format!("event: event\nid: 1\ndata: {event}\n\n");
+    let message = format!("event: event\nid: 1\ndata: {event}\n\n");
+    let stream = async move || {
+        let message = stream::once(std::future::ready(Ok::<_, Infallible>(message)));
+        // It keeps its connection: no other request has that.
+        Body::from_stream(message.chain(stream::pending()))
+    };
     let lacking = "{\"title\": \"missing key\", \"status\": 503, \"detail\": \"key `3f09`\"}";
     let answer = move |text: &'static str| async move {
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
@@ -104,7 +112,7 @@ async fn host_with_sealed(has_key: bool) -> (SocketAddr, JoinHandle<()>) {
         }
     };
     let routes = Router::new()
-        .route("/api/v1/stream", get(async || stream))
+        .route("/api/v1/stream", get(stream))
         .route("/api/v1/events/sealed", get(move || answer(event)))
         .route("/api/v1/events/sealed/body", get(move || answer("opened")));
     serve(routes).await
