@@ -149,6 +149,8 @@ impl From<Vec<i64>> for Value<'_> {
 pub(super) struct Statement<'q> {
     text: SqlStr,
     values: Vec<Value<'q>>,
+    /// Whether Postgres plans it each time, for these values.
+    is_planned_anew: bool,
 }
 
 /// A statement of this text.
@@ -156,6 +158,7 @@ pub(super) fn sql<'q>(text: impl Into<Cow<'static, str>>) -> Statement<'q> {
     Statement {
         text: AssertSqlSafe(text.into()).into_sql_str(),
         values: Vec::new(),
+        is_planned_anew: false,
     }
 }
 
@@ -171,6 +174,7 @@ impl<'q> Statement<'q> {
         Self {
             text: AssertSqlSafe(text).into_sql_str(),
             values,
+            is_planned_anew: false,
         }
     }
 
@@ -190,7 +194,7 @@ impl<'q> Statement<'q> {
     }
 
     pub(super) fn for_postgres(self, is_pooled: bool) -> Query<'q, Postgres, PgArguments> {
-        let mut query = sqlx::query(self.text).persistent(!is_pooled);
+        let mut query = sqlx::query(self.text).persistent(!is_pooled && !self.is_planned_anew);
         for value in self.values {
             query = match value {
                 Value::Int(value) => query.bind(value),
@@ -262,10 +266,14 @@ impl Builder {
         self
     }
 
+    /// What was put together. Postgres plans it for its values: a plan for all of them, which
+    /// it makes of a statement that it is asked again and again, knows nothing of how narrow a
+    /// filter is, and reads whole sources where a part of an index would do.
     pub(super) fn build(self) -> Statement<'static> {
         Statement {
             text: AssertSqlSafe(self.text).into_sql_str(),
             values: self.values,
+            is_planned_anew: true,
         }
     }
 }
