@@ -341,3 +341,20 @@ impl Row {
         self.get(column)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Execute;
+
+    use super::{Builder, Statement, sql};
+
+    #[test]
+    fn what_was_put_together_is_planned_for_its_values() {
+        let is_kept = |statement: Statement<'static>, is_pooled| {
+            Execute::persistent(&statement.for_postgres(is_pooled))
+        };
+        assert!(is_kept(sql("select 1"), false));
+        assert!(!is_kept(sql("select 1"), true));
+        assert!(!is_kept(Builder::new("select 1").build(), false));
+    }
+}
