@@ -21,11 +21,11 @@ use crate::ingest::Sources;
 
 mod api;
 mod assets;
+mod attention;
 mod audit;
 mod body;
 mod chart;
 mod compare;
-mod concerns;
 mod events;
 mod failure;
 mod form;

@@ -5,8 +5,8 @@ use axum::body::Body;
 use axum::http::Response;
 
 use super::api::{Items, with_query};
+use super::attention::{Concern, concerns};
 use super::chart::Chart;
-use super::concerns::{Concern, concerns};
 use super::events::Event;
 use super::failure::Failure;
 use super::frame::{self, Frame, Visit};

@@ -16,8 +16,8 @@ use crate::plugin::Digest;
 
 use super::{PluginJson, shown};
 
-/// Digits of a digest in the audit log: enough to tell versions apart, and to find one by.
-const DIGEST_CHARS: usize = 12;
+/// Bytes of a digest in the audit log: enough to tell versions apart, and to find one by.
+const DIGEST_BYTES: usize = 6;
 
 /// `GET plugins/rescan`: the plugin of this name, since the address is no other's.
 #[utoipa::path(
@@ -44,7 +44,7 @@ pub(in crate::admin) async fn rescan(
     let mut new = active(&admin.board.load());
     new.retain(|name, digest| before.get(name) != Some(digest));
     let new = new.iter().map(|(name, digest)| {
-        let digest: String = digest.to_string().chars().take(DIGEST_CHARS).collect();
+        let digest = hex::encode(&digest.as_bytes()[..DIGEST_BYTES]);
         format!("{name} {digest}")
     });
     let target = new.collect::<Vec<_>>().join(", ");

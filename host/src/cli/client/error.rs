@@ -79,8 +79,19 @@ pub(crate) enum ClientError {
 impl ClientError {
     /// The status of a refusal that explains itself.
     pub(crate) fn status(&self) -> Option<StatusCode> {
+        self.problem().map(|(status, _)| status)
+    }
+
+    /// Whether the host has what it was asked for and lacks the key that it is encrypted with.
+    pub(crate) fn is_of_missing_key(&self) -> bool {
+        self.problem()
+            .is_some_and(|(_, title)| title == MISSING_KEY)
+    }
+
+    /// Status and class of a refusal that explains itself.
+    fn problem(&self) -> Option<(StatusCode, &str)> {
         match self {
-            Self::Problem { status, .. } => Some(*status),
+            Self::Problem { status, title, .. } => Some((*status, title)),
             Self::Address { .. }
             | Self::Token { .. }
             | Self::Setup(_)
@@ -89,21 +100,6 @@ impl ClientError {
             | Self::Unauthorized { .. }
             | Self::Refused { .. }
             | Self::NotJson { .. } => None,
-        }
-    }
-
-    /// Whether the host has what it was asked for and lacks the key that it is encrypted with.
-    pub(crate) fn is_of_missing_key(&self) -> bool {
-        match self {
-            Self::Problem { title, .. } => title == MISSING_KEY,
-            Self::Address { .. }
-            | Self::Token { .. }
-            | Self::Setup(_)
-            | Self::Unreachable { .. }
-            | Self::Interrupted { .. }
-            | Self::Unauthorized { .. }
-            | Self::Refused { .. }
-            | Self::NotJson { .. } => false,
         }
     }
 }
